@@ -1,0 +1,112 @@
+"""What can be picked, as data. Objects lie behind `module:name` and are loaded only where they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+BITS = ("FP32", "W8A8", "W6A6", "W4A8", "W8A4", "W4A4")
+DEMO_OOD = ("unseen-fractals", "digits", "photo-patches", "noise")
+CALIBRATION_IMAGES = 500
+MINIATURE = "a miniature of the study on fractals, not ImageNet"
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A model that can be swept; `stands_for` names the system of the study it is a miniature of."""
+
+    name: str
+    family: str
+    pretraining: str
+    stands_for: str
+    target: str
+
+
+class Set(msgspec.Struct, frozen=True):
+    """An image set: `role` is `id` or `ood`, `available` how many images it can give."""
+
+    name: str
+    role: str
+    label: str
+    available: int
+    target: str = "engine.images.demo:load_set"
+
+
+class Quantizer(msgspec.Struct, frozen=True):
+    """A post-training quantization method."""
+
+    name: str
+    label: str
+    target: str
+
+
+class Score(msgspec.Struct, frozen=True):
+    """An OOD score: larger for images that look more out-of-distribution."""
+
+    name: str
+    label: str
+    target: str
+
+
+class Preset(msgspec.Struct, frozen=True):
+    """A named plan."""
+
+    label: str
+    plan: Mapping[str, Any]
+
+
+def _by_name(*entries: Any) -> Mapping[str, Any]:
+    return MappingProxyType({entry.name: entry for entry in entries})
+
+
+_ZOO = "engine.models.zoo:load_model"
+MODELS: Mapping[str, Model] = _by_name(
+    Model("vit-narrow", "vit", "narrow", "ViT-S/16 trained on ImageNet-1k", _ZOO),
+    Model("vit-wide", "vit", "wide", "ViT-S/16 pretrained on ImageNet-22k", _ZOO),
+    Model("deit-narrow", "deit", "narrow", "DeiT-S/16 trained on ImageNet-1k", _ZOO),
+    Model("deit3-narrow", "deit3", "narrow", "DeiT3-S/16 trained on ImageNet-1k", _ZOO),
+    Model("deit3-wide", "deit3", "wide", "DeiT3-S/16 pretrained on ImageNet-22k", _ZOO),
+)
+
+SETS: Mapping[str, Set] = _by_name(
+    Set("fractals", "id", "50 known fractal classes", 2000),
+    Set("unseen-fractals", "ood", "100 other fractal classes (near)", 600),
+    Set("digits", "ood", "handwritten digits (far)", 600),
+    Set("photo-patches", "ood", "patches of two photographs (far)", 600),
+    Set("noise", "ood", "smooth and rough noise (far)", 600),
+)
+
+QUANTIZERS: Mapping[str, Quantizer] = _by_name(
+    Quantizer("minmax", "round to nearest between minimum and maximum", "engine.quantize.minmax:quantize"),
+    Quantizer("repq", "RepQ-ViT: reparameterized LayerNorm, log-sqrt2 softmax", "engine.quantize.repq:quantize"),
+)
+
+SCORES: Mapping[str, Score] = _by_name(
+    Score("msp", "MSP", "engine.scores.logits:msp"),
+    Score("maxlogit", "MaxLogit", "engine.scores.logits:max_logit"),
+    Score("energy", "Energy", "engine.scores.logits:energy"),
+)
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "demo": Preset("five micro models at six bit settings", {"models": tuple(MODELS)}),
+        "quick": Preset(
+            "two micro models, FP32 against W4A4, in a few seconds",
+            {
+                "models": ("vit-narrow", "vit-wide"),
+                "bits": ("FP32", "W4A4"),
+                "id_images": 500,
+                "ood_images": 250,
+            },
+        ),
+    }
+)
+
+
+def resolve(target: str) -> Any:
+    """Load the object behind `module:name`."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)

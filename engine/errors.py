@@ -1,0 +1,44 @@
+"""Errors a user can act on: each names the thing, what was given and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class QoodError(Exception):
+    """Base of every error that is shown to the user in words."""
+
+
+class InputError(QoodError):
+    """Say that something the user gave cannot be used; nothing has been started."""
+
+    def __init__(self, field: str, given: object, right: str) -> None:
+        self.field, self.given, self.right = field, given, right
+        super().__init__(f"{field}: {given!r} cannot be used; {right}")
+
+
+class QuantizeError(QoodError):
+    """Say why a model cannot be quantized faithfully."""
+
+
+class MeasureError(QoodError):
+    """Say why a measure has no value: NaN scores, an empty set."""
+
+
+class JournalError(QoodError):
+    """Say why a session's journal cannot be read."""
+
+
+class EngineError(QoodError):
+    """Say why the engine could not be reached or could not do as asked."""
+
+
+def unknown_name(field: str, given: object, known: Iterable[str]) -> InputError:
+    """Return the error for a name that is not in the catalog, with the nearest right names."""
+    names = list(known)
+    near = difflib.get_close_matches(str(given).lower(), [n.lower() for n in names], 3, 0.4)
+    nearest = [name for name in names if name.lower() in near]
+    if nearest:
+        return InputError(field, given, f"did you mean {' or '.join(nearest)}?")
+    return InputError(field, given, f"choose from {', '.join(names)}")

@@ -1,0 +1,153 @@
+"""From rows to tables: what every variant scores, and what quantization cost it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from engine.arrays import Rows
+from engine.errors import MeasureError
+from engine.measure import bootstrap
+from engine.measure.bootstrap import ResampledId
+from engine.measure.detection import Floats, check_scores, count, detection, roc, thin
+from engine.protocol import Cell, Curve, Delta, DeltasMeasured, Measured, VariantDelta
+
+LEAST_FOR_TOP5 = 10  # classes
+PROVISIONAL = 1000  # images a set, below which average precision and FPR95 still lean
+DIGITS = 9
+
+
+def measure_variant(rows: Rows, variant: int, scores: Iterable[str], classes: int) -> Measured:
+    """Measure accuracy, NLL and, for each score and OOD set, detection."""
+    rank, nll = rows.column("rank", variant, 0), rows.column("nll", variant, 0)
+    cells = tuple(
+        measure_cell(rows, variant, score, position)
+        for score in scores
+        for position in range(1, len(rows.of_set))
+    )
+    seen = len(rank) > 0
+    return Measured(
+        rows.count,
+        rows.plan.variants()[variant].key,
+        top1=_number(np.mean(rank == 0)) if seen else None,
+        top5=_number(np.mean(rank < 5)) if seen and classes >= LEAST_FOR_TOP5 else None,
+        nll=_number(np.mean(nll)) if seen else None,
+        cells=cells,
+    )
+
+
+def measure_cell(rows: Rows, variant: int, score: str, position: int) -> Cell:
+    """Measure how well one score of one variant detects one OOD set."""
+    id_scores, ood_scores = (rows.column(score, variant, which) for which in (0, position))
+    name = rows.plan.ood_sets[position - 1]
+    try:
+        found = detection(id_scores, ood_scores)
+    except MeasureError as error:
+        return Cell(name, score, len(id_scores), len(ood_scores), problem=str(error))
+    values = {field: _number(getattr(found, field)) for field in _CELL_MEASURES}
+    return Cell(name, score, found.n_id, found.n_ood, **values)
+
+
+_CELL_MEASURES = ("auroc", "ap_out", "ap_in", "fpr95_ood_positive", "fpr95_id_positive")
+
+
+def draw_curve(rows: Rows, variant: int, score: str, position: int, points: int) -> Curve | None:
+    """Return the thinned ROC curve of one cell, or None where it has no value."""
+    try:
+        counts = count(*(rows.column(score, variant, which) for which in (0, position)))
+    except MeasureError:
+        return None
+    fpr, tpr = thin(*roc(counts), points)
+    name = rows.plan.ood_sets[position - 1]
+    return Curve(name, tuple(np.round(fpr, 4).tolist()), tuple(np.round(tpr, 4).tolist()))
+
+
+class Resampled:
+    """The measures of every variant under the same bootstrap resamples."""
+
+    def __init__(self, rows: Rows, resamples: int, seed: int) -> None:
+        random = np.random.Generator(np.random.PCG64([seed, 0xB007]))
+        self.rows = rows
+        self.weights = [bootstrap.resample(int(m.sum()), resamples, random) for m in rows.of_set]
+
+    def variant(self, variant: int) -> dict[str, Floats] | None:
+        """Return top1, nll and per OOD set AUROC and AP of every resample; None if it has no value."""
+        rows, weights = self.rows, self.weights
+        score = rows.plan.headline
+        columns = [rows.column(score, variant, i) for i in range(len(rows.of_set))]
+        try:
+            for column in columns[1:]:
+                check_scores(columns[0], column)
+        except MeasureError:
+            return None
+        id_side = ResampledId(columns[0], weights[0])
+        rank, nll = rows.column("rank", variant, 0), rows.column("nll", variant, 0)
+        found = {
+            "top1": bootstrap.mean_under_weights((rank == 0).astype(np.float64), weights[0]),
+            "nll": bootstrap.mean_under_weights(nll, weights[0]),
+        }
+        for name, column, weight in zip(rows.plan.ood_sets, columns[1:], weights[1:], strict=True):
+            found[f"auroc {name}"], found[f"ap {name}"] = id_side.detection(column, weight)
+        return found
+
+
+def measure_deltas(
+    rows: Rows, resamples: int, seed: int, pool: ThreadPoolExecutor | None = None
+) -> DeltasMeasured:
+    """Compare every quantized variant with its FP32 reference on the same images.
+
+    A delta is FP32 minus quantized. For NLL, where smaller is better, a loss is therefore negative.
+    """
+    plan = rows.plan
+    if any(mask.sum() < 2 for mask in rows.of_set):
+        return DeltasMeasured(rows.count, resamples, seed, (), {})
+    samples = Resampled(rows, resamples, seed)
+    reference: dict[str, dict[str, Floats] | None] = {}
+    deltas: list[VariantDelta] = []
+    means: dict[str, list[Floats]] = {}
+    positions = range(len(plan.variants()))
+    resampled = pool.map(samples.variant, positions) if pool else map(samples.variant, positions)
+    for variant, found in zip(plan.variants(), resampled, strict=True):
+        if variant.bits.is_float:
+            reference[variant.model] = found
+            continue
+        base = reference.get(variant.model)
+        if base is None or found is None:
+            continue
+        delta, mean = _compare(variant.key, plan.ood_sets, base, found)
+        deltas.append(delta)
+        means.setdefault(str(variant.bits), []).append(mean)
+    complete = {bits: np.mean(values, axis=0) for bits, values in means.items()}
+    by_bits = {bits: _delta(mean) for bits, mean in complete.items()}
+    return DeltasMeasured(rows.count, resamples, seed, tuple(deltas), by_bits)
+
+
+def _compare(
+    key: str, sets: tuple[str, ...], base: dict[str, Floats], found: dict[str, Floats]
+) -> tuple[VariantDelta, Floats]:
+    change = {name: base[name] - found[name] for name in base}
+    mean = {kind: np.mean([change[f"{kind} {name}"] for name in sets], axis=0) for kind in ("ap", "auroc")}
+    whole = {kind: float(np.mean([base[f"{kind} {name}"][0] for name in sets])) for kind in mean}
+    return VariantDelta(
+        key,
+        top1=_delta(change["top1"], float(base["top1"][0])),
+        nll=_delta(change["nll"], float(base["nll"][0])),
+        ap_out={name: _delta(change[f"ap {name}"], float(base[f"ap {name}"][0])) for name in sets},
+        auroc={name: _delta(change[f"auroc {name}"], float(base[f"auroc {name}"][0])) for name in sets},
+        ap_out_mean=_delta(mean["ap"], whole["ap"]),
+        auroc_mean=_delta(mean["auroc"], whole["auroc"]),
+    ), mean["ap"]
+
+
+def _delta(resampled: Floats, whole: float | None = None) -> Delta:
+    low, high = bootstrap.interval(resampled)
+    value = float(resampled[0])
+    relative = round(value / whole, DIGITS) if whole else None
+    return Delta(round(value, DIGITS), round(low, DIGITS), round(high, DIGITS), relative)
+
+
+def _number(value: float | np.floating[object]) -> float | None:
+    number = float(value)
+    return round(number, DIGITS) if np.isfinite(number) else None

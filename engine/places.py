@@ -1,0 +1,50 @@
+"""Where things lie on this machine; every place can be moved by an environment variable."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from platformdirs import user_data_path, user_log_path
+
+LONGEST_SOCKET_PATH = 100  # the system's limit is 108 bytes
+
+
+def sessions_folder() -> Path:
+    """Return the folder that new sessions are put into (`QOOD_SESSIONS`)."""
+    given = os.environ.get("QOOD_SESSIONS")
+    return Path(given).expanduser() if given else user_data_path("qood-tui") / "sessions"
+
+
+def log_file(name: str) -> Path:
+    """Return the log file `name` outside every session (`QOOD_LOGS` moves the folder)."""
+    given = os.environ.get("QOOD_LOGS")
+    folder = Path(given).expanduser() if given else user_log_path("qood-tui")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder / f"{name}.log"
+
+
+def runtime_folder() -> Path:
+    """Return the private folder of the daemon's socket and lock (`QOOD_RUNTIME`)."""
+    own = Path(tempfile.gettempdir()) / f"qood-tui-{os.getuid()}"
+    system = os.environ.get("XDG_RUNTIME_DIR")
+    given = os.environ.get("QOOD_RUNTIME")
+    folder = Path(given) if given else Path(system) / "qood-tui" if system else own
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        usable = os.access(folder, os.W_OK)
+    except OSError:
+        usable = False
+    if not usable or len(str(folder / "engine.sock")) > LONGEST_SOCKET_PATH:
+        folder = own
+        folder.mkdir(exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else")
+    folder.chmod(0o700)
+    return folder
+
+
+def socket_path() -> Path:
+    """Return where the daemon listens."""
+    return runtime_folder() / "engine.sock"

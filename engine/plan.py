@@ -1,0 +1,167 @@
+"""The Plan: everything about a sweep that moves a number, and nothing else.
+
+Devices and paths are not in it. The terminal, the command line and a TOML file all make the same Plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine import catalog
+from engine.errors import InputError, unknown_name
+
+FLOAT = 32
+_BITS = re.compile(r"W(\d+)A(\d+)", re.IGNORECASE)
+
+
+class Bits(msgspec.Struct, frozen=True):
+    """Weight and activation width in bits; 32 stands for floating point."""
+
+    weight: int = FLOAT
+    activation: int = FLOAT
+
+    def __str__(self) -> str:
+        return "FP32" if self.is_float else f"W{self.weight}A{self.activation}"
+
+    @property
+    def is_float(self) -> bool:
+        """Tell whether nothing is quantized."""
+        return self.weight == FLOAT and self.activation == FLOAT
+
+    @classmethod
+    def parse(cls, text: str) -> Bits:
+        """Read `FP32`, `W4A8` and the like; raise InputError naming the field `bits`."""
+        if text.upper() == "FP32":
+            return cls()
+        found = _BITS.fullmatch(text)
+        widths = [int(width) for width in found.groups()] if found else []
+        if not widths or any(not 2 <= width <= 8 and width != FLOAT for width in widths):
+            near = unknown_name("bits", text, catalog.BITS).right
+            raise InputError("bits", text, f"{near} (any WxAy from 2 to 8 bits, or 32 for floating point)")
+        return cls(*widths)
+
+
+class Variant(msgspec.Struct, frozen=True):
+    """One model at one bit setting: a column of every score array."""
+
+    model: str
+    bits: Bits
+    quantizer: str
+
+    @property
+    def key(self) -> str:
+        """Return the name of the variant, such as `vit-wide W4A4`."""
+        return f"{self.model} {self.bits}"
+
+    @property
+    def baseline(self) -> str:
+        """Return the key of the FP32 variant of the same model."""
+        return f"{self.model} FP32"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to sweep. `folders` of the user join `ood_sets` by their names."""
+
+    models: tuple[str, ...]
+    bits: tuple[str, ...] = catalog.BITS
+    quantizer: str = "repq"
+    id_set: str = "fractals"
+    ood_sets: tuple[str, ...] = catalog.DEMO_OOD
+    scores: tuple[str, ...] = ("msp", "maxlogit", "energy")
+    headline: str = "msp"
+    id_images: int = 1500
+    ood_images: int = 500
+    calibration_images: int = 32
+    chunk_images: int = 125
+    seed: int = 0
+
+    def variants(self) -> list[Variant]:
+        """List the variants, model by model, FP32 first: it is the reference of every delta."""
+        settings = [Bits.parse(text) for text in self.bits]
+        ordered = sorted(dict.fromkeys(settings), key=lambda bits: not bits.is_float)
+        return [
+            Variant(model, bits, "none" if bits.is_float else self.quantizer)
+            for model in self.models
+            for bits in ordered
+        ]
+
+    def identity(self) -> str:
+        """Return the SHA-256 of the canonical JSON of the plan."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+
+def preset(name: str) -> Plan:
+    """Return the preset plan `name`; raise InputError naming the nearest presets."""
+    if name not in catalog.PRESETS:
+        raise unknown_name("preset", name, catalog.PRESETS)
+    return validated(msgspec.convert(dict(catalog.PRESETS[name].plan), Plan))
+
+
+def read_toml(path: Path) -> tuple[Plan, dict[str, str]]:
+    """Read a plan and its `[folders]` table (name = path); raise InputError naming the key."""
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError("plan", str(path), "there is no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError("plan", str(path), f"a readable TOML file is needed ({error})") from None
+    folders = data.pop("folders", {})
+    if not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
+        raise InputError("folders", folders, "give a table of NAME = 'FOLDER'")
+    plan = from_mapping(data)
+    joined = tuple(dict.fromkeys((*plan.ood_sets, *folders)))
+    return validated(msgspec.structs.replace(plan, ood_sets=joined), folders), folders
+
+
+def from_mapping(data: dict[str, Any]) -> Plan:
+    """Build a Plan from plain data; raise InputError naming the field that is wrong."""
+    for key in data:
+        if key not in Plan.__struct_fields__:
+            raise unknown_name("plan field", key, Plan.__struct_fields__)
+    try:
+        return msgspec.convert(data, Plan)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `$.")
+        field = where.split("`")[0].split("[")[0] or "models"
+        raise InputError(field, data.get(field), reason[0].lower() + reason[1:]) from None
+
+
+def validated(plan: Plan, folders: dict[str, str] | None = None) -> Plan:
+    """Return `plan` if every name is known and every size makes sense; raise InputError if not."""
+    _check_names("models", plan.models, catalog.MODELS)
+    for text in plan.bits:
+        Bits.parse(text)
+    _check_names("quantizer", (plan.quantizer,), catalog.QUANTIZERS)
+    _check_names("id_set", (plan.id_set,), [s.name for s in catalog.SETS.values() if s.role == "id"])
+    known = [s.name for s in catalog.SETS.values() if s.role == "ood"]
+    _check_names("ood_sets", plan.ood_sets, [*known, *(folders or {})])
+    _check_names("scores", plan.scores, catalog.SCORES)
+    _check_names("headline", (plan.headline,), plan.scores)
+    if not plan.bits:
+        raise InputError("bits", [], f"choose at least one of {', '.join(catalog.BITS)}")
+    if plan.calibration_images > catalog.CALIBRATION_IMAGES:
+        most = f"the calibration pool holds {catalog.CALIBRATION_IMAGES} images"
+        raise InputError("calibration_images", plan.calibration_images, most)
+    limits = {"id_images": 20, "ood_images": 20, "calibration_images": 1, "chunk_images": 1}
+    for field, least in limits.items():
+        if getattr(plan, field) < least:
+            raise InputError(field, getattr(plan, field), f"give {least} or more")
+    if not 0 <= plan.seed < 2**32:
+        raise InputError("seed", plan.seed, "give a whole number from 0 to 4294967295")
+    return plan
+
+
+def _check_names(field: str, given: tuple[str, ...], known: Any) -> None:
+    if not given:
+        raise InputError(field, [], f"choose at least one of {', '.join(known)}")
+    for name in given:
+        if name not in known:
+            raise unknown_name(field, name, known)
+    if len(set(given)) < len(given):
+        raise InputError(field, list(given), "name each only once")

@@ -1,0 +1,291 @@
+"""Every durable event of a session and every command to the engine, as tagged frozen Structs.
+
+All numbers are fractions in [0, 1] unless a field says otherwise; a measure without a value is None
+and `problem` says why.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.plan import Plan
+
+FORMAT = "qood-session"
+VERSION = 1
+LARGEST_LINE = 1 << 20  # bytes
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The first line of a journal."""
+
+    format: str
+    version: int
+    id: str
+    created: str  # UTC, ISO 8601
+    app: str
+    plan: Plan
+    identity: str
+    folders: tuple[str, ...] = ()  # names of the user's own image folders, never their paths
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="type"):
+    """Base of everything that is appended to a journal."""
+
+
+class PhaseChanged(Event, frozen=True, tag="phase.changed"):
+    """The engine turned to something else: `starting`, `images`, `calibrating`, `sweeping`, `measuring`."""
+
+    phase: str
+    note: str = ""
+
+
+class WorkerStarted(Event, frozen=True, tag="worker.started"):
+    """A worker runs; everything about it that may move a number."""
+
+    device: str
+    threads: int
+    versions: dict[str, str]
+    resumed_at: int = 0
+
+
+class SetReady(msgspec.Struct, frozen=True):
+    """An image set as it takes part: how many images, and the hash of the list of their contents."""
+
+    name: str
+    role: str
+    label: str
+    count: int
+    digest: str
+
+
+class SetsPrepared(Event, frozen=True, tag="sets.prepared"):
+    """All image sets are there; `rows` images will be swept."""
+
+    sets: tuple[SetReady, ...]
+    rows: int
+    calibration: SetReady
+
+
+class VariantReady(Event, frozen=True, tag="variant.ready"):
+    """A variant is calibrated; `digest` is the SHA-256 of its weights, scales and zero points."""
+
+    variant: str
+    digest: str
+    seconds: float
+    classes: int
+
+
+class VariantFailed(Event, frozen=True, tag="variant.failed"):
+    """A variant cannot be measured; the others go on."""
+
+    variant: str
+    reason: str
+
+
+class ImageUnreadable(Event, frozen=True, tag="image.unreadable"):
+    """An image could not be read; its row counts nowhere."""
+
+    set: str
+    name: str
+    reason: str
+
+
+class ChunkFinished(Event, frozen=True, tag="chunk.finished"):
+    """Rows `first` to `first + rows` are on disk for every array; `digests` are their SHA-256."""
+
+    first: int
+    rows: int
+    seconds: float
+    digests: dict[str, str]
+
+
+class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One OOD set under one score."""
+
+    set: str
+    score: str
+    n_id: int
+    n_ood: int
+    auroc: float | None = None
+    ap_out: float | None = None
+    ap_in: float | None = None
+    fpr95_ood_positive: float | None = None
+    fpr95_id_positive: float | None = None
+    problem: str = ""
+
+
+class Measured(Event, frozen=True, tag="measured", omit_defaults=True):
+    """What the first `rows` rows say of one variant, under the headline score."""
+
+    rows: int
+    variant: str
+    top1: float | None
+    top5: float | None
+    nll: float | None
+    cells: tuple[Cell, ...]
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """A ROC curve, thinned by arc length: false and true positive rates, OOD positive."""
+
+    set: str
+    fpr: tuple[float, ...]
+    tpr: tuple[float, ...]
+
+
+class CurvesDrawn(Event, frozen=True, tag="curves.drawn"):
+    """The ROC curves of one variant under the headline score after `rows` rows."""
+
+    rows: int
+    variant: str
+    curves: tuple[Curve, ...]
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """FP32 minus quantized with its paired 95 % interval; `relative` is to the FP32 value."""
+
+    value: float
+    low: float
+    high: float
+    relative: float | None = None
+
+
+class VariantDelta(msgspec.Struct, frozen=True):
+    """What quantization cost one variant, on the same images as its FP32 reference."""
+
+    variant: str
+    top1: Delta
+    nll: Delta
+    ap_out: dict[str, Delta]  # by OOD set
+    auroc: dict[str, Delta]
+    ap_out_mean: Delta  # mean over OOD sets, ID images resampled once for all of them
+    auroc_mean: Delta
+
+
+class DeltasMeasured(Event, frozen=True, tag="deltas.measured"):
+    """The delta table after `rows` rows, and per bit setting the mean over models and OOD sets."""
+
+    rows: int
+    resamples: int
+    seed: int
+    variants: tuple[VariantDelta, ...]
+    by_bits: dict[str, Delta]
+
+
+class Telemetry(Event, frozen=True, tag="telemetry"):
+    """How loaded the machine is; percentages of the whole machine, memory in bytes."""
+
+    processor: float
+    memory: int
+    memory_total: int
+    worker_memory: int
+    accelerator: float | None = None
+    accelerator_memory: int | None = None
+    accelerator_power: float | None = None  # watts
+
+
+class Logged(Event, frozen=True, tag="logged"):
+    """A line for the log pane: `level` is `info`, `warning` or `error`."""
+
+    level: str
+    text: str
+
+
+class WorkerDied(Event, frozen=True, tag="worker.died"):
+    """The worker ended by itself; finished chunks are kept."""
+
+    reason: str
+    will_restart: bool
+
+
+class SessionResumed(Event, frozen=True, tag="session.resumed"):
+    """An interrupted session goes on from `rows` finished rows."""
+
+    rows: int
+
+
+class SessionClosed(Event, frozen=True, tag="session.closed"):
+    """The last event: `outcome` is `finished`, `failed` or `cancelled`; `sha256` is of all lines before."""
+
+    outcome: str
+    reason: str
+    events: int
+    sha256: str
+
+
+AnyEvent = (
+    PhaseChanged
+    | WorkerStarted
+    | SetsPrepared
+    | VariantReady
+    | VariantFailed
+    | ImageUnreadable
+    | ChunkFinished
+    | Measured
+    | CurvesDrawn
+    | DeltasMeasured
+    | Telemetry
+    | Logged
+    | WorkerDied
+    | SessionResumed
+    | SessionClosed
+)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One line of a journal: `t` is seconds since the session was created."""
+
+    seq: int
+    t: float
+    event: AnyEvent
+
+
+class Job(msgspec.Struct, frozen=True, tag="job"):
+    """Daemon to worker: sweep `plan` into the folder `session`, from row `first_row` on."""
+
+    session: str
+    plan: Plan
+    folders: dict[str, str]
+    device: str
+    first_row: int
+
+
+class Start(msgspec.Struct, frozen=True, tag="start"):
+    """Client to daemon: begin a session in the folder `session`, whose journal has its header."""
+
+    session: str
+    folders: dict[str, str]
+    device: str
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Client to daemon, daemon to worker: stop the session, keeping what is finished."""
+
+    session: str
+
+
+class Warm(msgspec.Struct, frozen=True, tag="warm"):
+    """Client to daemon: start a worker now, so that a session begins at once."""
+
+
+class Status(msgspec.Struct, frozen=True, tag="status"):
+    """Client to daemon: say what is going on."""
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """Client to daemon: cancel everything and end."""
+
+
+Command = Start | Cancel | Warm | Status | Stop
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """Daemon to client."""
+
+    ok: bool
+    reason: str = ""
+    running: str = ""
+    queued: tuple[str, ...] = ()
+    worker: bool = False
+    process: int = 0
+    version: str = ""

@@ -1,0 +1,75 @@
+"""RepQ-ViT (Li et al., ICCV 2023) in the order and with the conventions of its official code."""
+
+from __future__ import annotations
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from engine.plan import Bits
+from engine.quantize.layers import QuantizedLayer, freeze, quantized_copy
+from engine.quantize.quantizer import Uniform, search_percentiles
+
+
+@torch.inference_mode()
+def quantize(model: VisionTransformer, bits: Bits, images: Tensor) -> VisionTransformer:
+    """Return `model` quantized, calibrated on `images` (n, 3, height, width), normalised.
+
+    Pass 1 sets every scale, channel by channel behind the LayerNorms, each layer on the output of its
+    already quantized predecessors. The LayerNorms then absorb the channel scales, and pass 2 searches
+    the weights of the layers behind them again. All other scales stay as pass 1 set them.
+    """
+    quantized = first_pass(model, bits, images)
+    if reparameterize(quantized):
+        quantized(images)
+    return freeze(quantized)
+
+
+@torch.inference_mode()
+def first_pass(model: VisionTransformer, bits: Bits, images: Tensor) -> VisionTransformer:
+    """Return `model` with channel-wise scales behind its LayerNorms, calibrated on `images`."""
+    quantized = quantized_copy(model, bits, search_percentiles, log_softmax=True)
+    for _, layer in behind_layer_norm(quantized):
+        if isinstance(layer.input_quantizer, Uniform):
+            layer.input_quantizer.axis = -1
+    quantized(images)
+    return quantized
+
+
+@torch.inference_mode()
+def reparameterize(model: VisionTransformer) -> bool:
+    """Fold the channel scales into the LayerNorms and the weights behind them; tell if any were there."""
+    changed = False
+    for norm, layer in behind_layer_norm(model):
+        if isinstance(layer.input_quantizer, Uniform):
+            fold(norm, layer, layer.input_quantizer)
+            changed = True
+    return changed
+
+
+def fold(norm: nn.LayerNorm, layer: QuantizedLayer, quantizer: Uniform) -> None:
+    """Turn channel-wise scales into one (RepQ-ViT, equations 8 to 12); in FP32 the function stays the same.
+
+    The common zero point is the mean of the channels' and is not rounded, as in the official code.
+    """
+    assert quantizer.scale is not None and quantizer.zero_point is not None
+    scale, zero_point = quantizer.scale, quantizer.zero_point
+    common_scale, common_zero = scale.mean().reshape(1), zero_point.mean().reshape(1)
+    ratio = scale / common_scale
+    shift = -zero_point * scale / ratio + common_zero * common_scale
+    norm.weight.div_(ratio)
+    norm.bias.div_(ratio).sub_(shift)
+    layer.weight.mul_(ratio)
+    moved = layer.weight @ shift
+    layer.bias = nn.Parameter(moved if layer.bias is None else layer.bias + moved, requires_grad=False)
+    quantizer.fix(common_scale, common_zero)
+    if isinstance(layer.weight_quantizer, Uniform):
+        layer.weight_quantizer.reset()
+
+
+def behind_layer_norm(model: VisionTransformer) -> list[tuple[nn.LayerNorm, QuantizedLayer]]:
+    """List the LayerNorms of the blocks with the quantized layers that read them."""
+    pairs = []
+    for block in model.blocks:
+        pairs += [(block.norm1, block.attn.qkv), (block.norm2, block.mlp.fc1)]
+    return pairs

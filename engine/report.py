@@ -1,0 +1,219 @@
+"""A finished session as a document: every measure recomputed from the arrays, deltas with intervals."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import msgspec
+
+from engine import catalog, journal
+from engine.arrays import Arrays
+from engine.errors import InputError, unknown_name
+from engine.measure import table
+from engine.protocol import (
+    Cell,
+    Delta,
+    DeltasMeasured,
+    Entry,
+    ImageUnreadable,
+    Measured,
+    SessionClosed,
+    SetReady,
+    SetsPrepared,
+    VariantDelta,
+    VariantFailed,
+    VariantReady,
+)
+from engine.sessions import state_of
+
+FORMATS = ("json", "md", "csv")
+
+
+class VariantRow(msgspec.Struct, frozen=True):
+    """One variant with all its measures, as fractions; NLL in nats."""
+
+    model: str
+    pretraining: str
+    bits: str
+    quantizer: str
+    top1: float | None
+    top5: float | None
+    nll: float | None
+    sets: tuple[Cell, ...]
+
+
+class Document(msgspec.Struct, frozen=True):
+    """What a session found. Deltas are FP32 minus quantized under the headline score."""
+
+    session: str
+    state: str
+    seconds: float
+    note: str
+    identity: str
+    headline: str
+    seed: int
+    rows: int
+    images: tuple[SetReady, ...]
+    variants: tuple[VariantRow, ...]
+    deltas: tuple[VariantDelta, ...]
+    by_bits: dict[str, Delta]
+    failures: tuple[str, ...]
+
+
+def document(session: Path) -> Document:
+    """Read a session and measure its finished rows; raise InputError or JournalError."""
+    header, entries, _ = journal.read(session)
+    rows = journal.finished_rows(entries)
+    if not rows:
+        raise InputError("session", str(session), "nothing is finished in it yet, there is nothing to report")
+    plan = header.plan
+    finished = Arrays(session, plan).first(rows)
+    classes = {e.event.variant: e.event.classes for e in entries if isinstance(e.event, VariantReady)}
+    variants = []
+    for position, variant in enumerate(plan.variants()):
+        if variant.key not in classes:
+            continue
+        found = table.measure_variant(finished, position, plan.scores, classes[variant.key])
+        variants.append(_row(variant.model, str(variant.bits), variant.quantizer, found))
+    deltas = _last_deltas(entries, rows) or table.measure_deltas(finished, 1000, plan.seed)
+    prepared = next((e.event for e in entries if isinstance(e.event, SetsPrepared)), None)
+    return Document(
+        str(session),
+        state_of(session, entries),
+        entries[-1].t,
+        catalog.MINIATURE,
+        header.identity,
+        plan.headline,
+        plan.seed,
+        rows,
+        prepared.sets if prepared else (),
+        tuple(variants),
+        deltas.variants,
+        deltas.by_bits,
+        tuple(failures(entries, variants)),
+    )
+
+
+def failures(entries: list[Entry], variants: list[VariantRow]) -> list[str]:
+    """List in words everything that went wrong in a session."""
+    found = []
+    for entry in entries:
+        match entry.event:
+            case VariantFailed(variant, reason):
+                found.append(f"{variant}: {reason}")
+            case ImageUnreadable(of_set, name, reason):
+                found.append(f"{of_set}: {name}: {reason}")
+            case SessionClosed(outcome, reason) if outcome != "finished":
+                found.append(f"the session {outcome}: {reason}")
+    for row in variants:
+        problems = dict.fromkeys(cell.problem for cell in row.sets if cell.problem)
+        found += [f"{row.model} {row.bits}: {problem}" for problem in problems]
+    return found
+
+
+def render(found: Document, form: str) -> str:
+    """Return the document as `json`, `md` or `csv`."""
+    if form not in FORMATS:
+        raise unknown_name("format", form, FORMATS)
+    if form == "json":
+        return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
+    return markdown(found) if form == "md" else comma_separated(found)
+
+
+def markdown(found: Document) -> str:
+    """Return the delta table and the measures behind it as markdown."""
+    label = catalog.SCORES[found.headline].label
+    lines = [
+        f"# {Path(found.session).name}",
+        "",
+        f"{found.note[0].upper()}{found.note[1:]}. State: {found.state}, {found.rows} images, "
+        f"{found.seconds:.0f} s, seed {found.seed}.",
+        "",
+        f"## AUPR-out lost against FP32 ({label}, average precision, percentage points)",
+        "",
+        "Mean over OOD sets with its paired 95 % bootstrap interval.",
+        "",
+        *_delta_lines(found),
+        "",
+        "## Measures",
+        "",
+        *_measure_lines(found),
+    ]
+    if found.failures:
+        lines += ["", "## What went wrong", "", *[f"- {line}" for line in found.failures]]
+    return "\n".join(lines) + "\n"
+
+
+def comma_separated(found: Document) -> str:
+    """Return one line for every variant, score and OOD set."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    measures = [f for f in Cell.__struct_fields__ if f not in ("set", "score")]
+    writer.writerow(["model", "pretraining", "bits", "quantizer", "top1", "top5", "nll", "set", "score", *measures])
+    for row in found.variants:
+        for cell in row.sets:
+            head = [row.model, row.pretraining, row.bits, row.quantizer, row.top1, row.top5, row.nll]
+            writer.writerow([*head, cell.set, cell.score, *[getattr(cell, field) for field in measures]])
+    return text.getvalue()
+
+
+def points(delta: Delta | None) -> str:
+    """Return a delta as signed percentage points, starred where its interval excludes zero."""
+    if delta is None:
+        return "-"
+    star = "*" if delta.low > 0 or delta.high < 0 else " "
+    return f"{delta.value * 100:+.1f}{star}"
+
+
+def _delta_lines(found: Document) -> list[str]:
+    names = [s.name for s in found.images if s.role == "ood"]
+    lines = [
+        "| variant | " + " | ".join(names) + " | mean | 95 % interval | relative | top-1 |",
+        "|---" * (len(names) + 5) + "|",
+    ]
+    for row in found.deltas:
+        mean = row.ap_out_mean
+        cells = " | ".join(points(row.ap_out.get(name)) for name in names)
+        relative = f"{mean.relative:+.1%}" if mean.relative is not None else "-"
+        interval = f"{mean.low * 100:+.1f} to {mean.high * 100:+.1f}"
+        lines.append(f"| {row.variant} | {cells} | {points(mean)} | {interval} | {relative} | {points(row.top1)} |")
+    for bits, mean in found.by_bits.items():
+        interval = f"{mean.low * 100:+.1f} to {mean.high * 100:+.1f}"
+        blanks = " | ".join("" for _ in names)
+        lines.append(f"| all models {bits} | {blanks} | {points(mean)} | {interval} | | |")
+    return lines
+
+
+def _measure_lines(found: Document) -> list[str]:
+    lines = [
+        "| variant | score | set | n ID | n OOD | chance | AUPR-out | AUPR-in | AUROC | FPR95 (OOD+) | top-1 | NLL |",
+        "|---" * 12 + "|",
+    ]
+    for row in found.variants:
+        for cell in row.sets:
+            chance = cell.n_ood / max(1, cell.n_id + cell.n_ood)
+            values = (chance, cell.ap_out, cell.ap_in, cell.auroc, cell.fpr95_ood_positive, row.top1, row.nll)
+            lines.append(
+                f"| {row.model} {row.bits} | {cell.score} | {cell.set} | {cell.n_id} | {cell.n_ood} | "
+                + " | ".join(_fraction(value) for value in values)
+                + " |"
+            )
+    return lines
+
+
+def _fraction(value: float | None) -> str:
+    return "no value" if value is None else f"{value:.4f}"
+
+
+def _row(model: str, bits: str, quantizer: str, found: Measured) -> VariantRow:
+    pretraining = catalog.MODELS[model].pretraining if model in catalog.MODELS else ""
+    return VariantRow(model, pretraining, bits, quantizer, found.top1, found.top5, found.nll, found.cells)
+
+
+def _last_deltas(entries: list[Entry], rows: int) -> DeltasMeasured | None:
+    for entry in reversed(entries):
+        if isinstance(entry.event, DeltasMeasured) and entry.event.rows == rows:
+            return entry.event
+    return None

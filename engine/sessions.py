@@ -1,0 +1,106 @@
+"""Session folders: making new ones, finding and listing those there are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from engine import journal
+from engine.errors import InputError, JournalError, unknown_name
+from engine.places import sessions_folder
+from engine.plan import Plan
+from engine.protocol import FORMAT, VERSION, Entry, Header, SessionClosed, SetsPrepared
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A session in a list: `state` is finished, failed, cancelled, running or interrupted."""
+
+    path: Path
+    created: str
+    title: str
+    state: str
+    rows: int
+    total: int
+
+
+def create(plan: Plan, folders: dict[str, str], root: Path | None = None, title: str = "sweep") -> Path:
+    """Make the folder of a new session with the header of its journal and return it."""
+    now = datetime.now(UTC)
+    name = f"{now:%Y%m%d-%H%M%S}-{title}-{secrets.token_hex(2)}"
+    session = (root or sessions_folder()) / name
+    header = Header(
+        FORMAT,
+        VERSION,
+        hashlib.sha256(secrets.token_bytes(16)).hexdigest()[:16],
+        now.isoformat(timespec="milliseconds"),
+        f"qood-tui {version('qood-tui')}",
+        plan,
+        plan.identity(),
+        tuple(folders),
+    )
+    journal.create(session, header)
+    return session
+
+
+def recorded_folder() -> Path:
+    """Return the folder of the sessions that ship with the program."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "qood_tui" / "recorded"
+    return installed if installed.is_dir() else package / "sessions"
+
+
+def find(name: str) -> Path:
+    """Return the folder of the session `name`: a path, a shipped session or one of the user's."""
+    given = Path(name).expanduser()
+    if given.name == journal.NAME:
+        given = given.parent
+    candidates = [given, recorded_folder() / name, sessions_folder() / name]
+    for candidate in candidates:
+        if (candidate / journal.NAME).is_file():
+            return candidate
+    if given.exists():
+        raise InputError("session", name, f"a folder with a {journal.NAME} is needed")
+    raise unknown_name("session", name, [path.name for path in folders()] or ["demo"])
+
+
+def folders(root: Path | None = None) -> list[Path]:
+    """List the session folders, newest first, shipped ones last."""
+    own = root or sessions_folder()
+    found = []
+    for place in (own, recorded_folder()):
+        with_journal = [path for path in _entries(place) if (path / journal.NAME).is_file()]
+        found += sorted(with_journal, key=lambda path: path.name, reverse=True)
+    return found
+
+
+def summary(session: Path) -> Summary:
+    """Read enough of a session to show it in a list; a damaged one is listed as such."""
+    try:
+        header, entries, _ = journal.read(session)
+    except JournalError as error:
+        return Summary(session, "", str(error), "damaged", 0, 0)
+    total = next((e.event.rows for e in entries if isinstance(e.event, SetsPrepared)), 0)
+    plan = header.plan
+    title = f"{len(plan.models)} models, {len(plan.bits)} bit settings, {plan.quantizer}"
+    state = state_of(session, entries)
+    return Summary(session, header.created[:16].replace("T", " "), title, state, journal.finished_rows(entries), total)
+
+
+def state_of(session: Path, entries: list[Entry]) -> str:
+    """Return finished, failed, cancelled, running or interrupted."""
+    if entries and isinstance(entries[-1].event, SessionClosed):
+        return entries[-1].event.outcome
+    return "running" if journal.is_being_written(session) else "interrupted"
+
+
+def _entries(place: Path) -> list[Path]:
+    try:
+        return [Path(entry.path) for entry in os.scandir(place) if entry.is_dir()]
+    except OSError:
+        return []

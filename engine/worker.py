@@ -1,0 +1,145 @@
+"""The worker process: torch lives here. Jobs come in on standard input, events go out on a pipe."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO
+
+import msgspec
+
+from engine.protocol import AnyEvent, Cancel, Job, WorkerStarted
+
+NICENESS = 10  # the terminal goes first
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
+    """Worker to daemon: the job is over; `outcome` as in `session.closed`."""
+
+    outcome: str
+    reason: str = ""
+
+
+class Idle(msgspec.Struct, frozen=True, tag="idle"):
+    """Worker to daemon: everything is loaded and a job can begin at once."""
+
+
+Message = AnyEvent | Ended | Idle
+
+
+class Channel:
+    """The way to the daemon: one message a line; safe to use from several threads."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+
+    def send(self, message: Message) -> None:
+        """Write one message."""
+        line = msgspec.json.encode(message) + b"\n"
+        with self._lock:
+            self._file.write(line)
+            self._file.flush()
+
+
+class Orders:
+    """What the daemon asks for, read in a thread so that a cancel arrives during a sweep."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._decoder = msgspec.json.Decoder(Job | Cancel)
+        self._ready = threading.Condition()
+        self._jobs: list[Job] = []
+        self._cancelled: set[str] = set()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def next_job(self) -> Job:
+        """Wait for the next job."""
+        with self._ready:
+            while not self._jobs:
+                self._ready.wait()
+            return self._jobs.pop(0)
+
+    def is_cancelled(self, session: str) -> bool:
+        """Tell whether the session is to stop."""
+        return session in self._cancelled
+
+    def _listen(self) -> None:
+        for line in self._file:
+            order = self._decoder.decode(line)
+            with self._ready:
+                if isinstance(order, Job):
+                    self._cancelled.discard(order.session)
+                    self._jobs.append(order)
+                else:
+                    self._cancelled.add(order.session)
+                self._ready.notify()
+        os._exit(0)  # the daemon is gone: nobody would read another event
+
+
+def main() -> None:
+    """Serve jobs until standard input closes."""
+    channel = Channel(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)  # whatever a library prints goes to the log, not between the events
+    orders = Orders(sys.stdin.buffer)
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    from engine import sweep as loaded  # seconds: torch and timm
+
+    channel.send(Idle())
+    while True:
+        job = orders.next_job()
+        channel.send(run(job, channel, orders, loaded.Cancelled))
+
+
+def run(job: Job, channel: Channel, orders: Orders, cancelled: type[Exception]) -> Ended:
+    """Run one job and say how it ended; the traceback of a defect goes to standard error only."""
+    import torch
+
+    from engine.errors import QoodError
+    from engine.sweep import sweep
+
+    device = job.device
+    if device == "auto":
+        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+        job = msgspec.structs.replace(job, device=device)
+    threads = 1 if device != "cpu" else os.cpu_count() or 1
+    channel.send(started(job, threads))
+    try:
+        # One thread a variant: what a variant computes does not depend on how many cores there are.
+        torch.set_num_threads(1)
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            sweep(job, channel.send, lambda: orders.is_cancelled(job.session), pool)
+    except cancelled:
+        return Ended("cancelled", "stopped by the user")
+    except QoodError as error:
+        return Ended("failed", str(error))
+    except OSError as error:
+        traceback.print_exc()
+        return Ended("failed", f"{error.strerror or error}: {error.filename or job.session}")
+    except torch.OutOfMemoryError:
+        traceback.print_exc()
+        return Ended("failed", f"{job.device} is out of memory; give smaller chunk_images")
+    except Exception as error:
+        traceback.print_exc()
+        return Ended("failed", f"a defect in the engine ({type(error).__name__}: {error})")
+    return Ended("finished")
+
+
+def started(job: Job, threads: int) -> WorkerStarted:
+    """Describe this process as far as it may move a number."""
+    from importlib.metadata import version
+
+    names = ("qood-tui", "torch", "torchvision", "timm", "numpy", "scikit-learn")
+    versions = {name: version(name) for name in names}
+    versions["python"] = platform.python_version()
+    versions["machine"] = platform.machine()
+    return WorkerStarted(job.device, threads, versions, job.first_row)
+
+
+if __name__ == "__main__":
+    main()
