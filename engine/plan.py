@@ -103,8 +103,11 @@ def preset(name: str) -> Plan:
     return validated(msgspec.convert(dict(catalog.PRESETS[name].plan), Plan))
 
 
-def read_toml(path: Path) -> tuple[Plan, dict[str, str]]:
-    """Read a plan and its `[folders]` table (name = path); raise InputError naming the key."""
+def read_toml(path: Path, data_root: Path | None = None) -> tuple[Plan, dict[str, str]]:
+    """Read a plan and its `[folders]` table (name = path); raise InputError naming the key.
+
+    An OOD set that the catalog does not know may be a folder of that name below `data_root`.
+    """
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -115,6 +118,9 @@ def read_toml(path: Path) -> tuple[Plan, dict[str, str]]:
     if not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
         raise InputError("folders", folders, "give a table of NAME = 'FOLDER'")
     plan = from_mapping(data)
+    for name in plan.ood_sets:
+        if data_root is not None and name not in catalog.SETS and (data_root / name).is_dir():
+            folders.setdefault(name, str(data_root / name))
     joined = tuple(dict.fromkeys((*plan.ood_sets, *folders)))
     return validated(msgspec.structs.replace(plan, ood_sets=joined), folders), folders
 

@@ -1,0 +1,84 @@
+"""The terminal application."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import on
+from textual.app import App
+
+from engine.errors import QoodError
+from engine.journal import is_being_written
+from engine.plan import Plan
+from qood_tui import actions
+from qood_tui.screens.help import HelpScreen
+from qood_tui.screens.session import SessionScreen
+from qood_tui.screens.setup import SetupScreen
+from qood_tui.sources import LiveSource, ReplaySource
+
+
+class QoodApp(App[None]):
+    """Begin with the set-up screen, or with a session where one is given."""
+
+    TITLE = "qood-tui"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS = actions.bindings(actions.EVERYWHERE, prefix="app.")
+
+    def __init__(
+        self,
+        session: Path | None = None,
+        *,
+        speed: float | None = None,
+        at: float | None = None,
+        plan: Plan | None = None,
+        folders: dict[str, str] | None = None,
+        device: str = "auto",
+        root: Path | None = None,
+        ascii_only: bool = False,
+    ) -> None:
+        super().__init__()
+        self.session, self.speed, self.at = session, speed, at
+        self.plan, self.folders, self.device, self.root = plan, folders or {}, device, root
+        self.ascii_only = ascii_only
+
+    def on_mount(self) -> None:
+        """Open the first screen."""
+        if self.session is not None:
+            self.open_session(self.session)
+        else:
+            self._open_setup()
+
+    def open_session(self, session: Path, *, live: bool | None = None) -> None:
+        """Show a session: live while it is written, else as a replay."""
+        try:
+            if live is None:
+                live = is_being_written(session)
+            source = LiveSource(session) if live else ReplaySource(session)
+        except QoodError as error:
+            self.notify(str(error), severity="error", timeout=10, markup=False)
+            return
+        if isinstance(source, ReplaySource) and self.speed:
+            source.speed = self.speed
+        if isinstance(source, ReplaySource) and self.at is not None:
+            source.seek(self.at)
+            source.playing = False
+        self.push_screen(SessionScreen(source))
+
+    def _open_setup(self) -> None:
+        self.push_screen(SetupScreen(self.plan, self.folders, device=self.device, root=self.root))
+
+    @on(SetupScreen.Opened)
+    def show_opened(self, event: SetupScreen.Opened) -> None:
+        """Show a session that was started or chosen."""
+        self.open_session(event.session, live=event.live)
+
+    def action_help(self) -> None:
+        """Show all keys."""
+        self.push_screen(HelpScreen())
+
+    def action_close(self) -> None:
+        """Go back one screen; from the first one, nowhere."""
+        if len(self.screen_stack) > 2:
+            self.pop_screen()
+        elif self.session is not None and isinstance(self.screen, SessionScreen):
+            self.exit()

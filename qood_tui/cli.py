@@ -1,0 +1,249 @@
+"""The command line: `qood-tui` opens the terminal, its commands work without one."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from engine.plan import Plan
+
+FINISHED, BAD_INPUT, WITH_FAILURES, CANCELLED = 0, 2, 3, 130
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+class Guarded(click.Group):
+    """Turn every error into words: bad input exits with 2, a defect names its log."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command."""
+        from engine.errors import InputError, QoodError
+
+        try:
+            return super().invoke(context)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
+            raise
+        except KeyboardInterrupt:
+            raise SystemExit(CANCELLED) from None
+        except InputError as error:
+            _say(f"qood-tui: {error}")
+            raise SystemExit(BAD_INPUT) from None
+        except QoodError as error:
+            _say(f"qood-tui: {error}")
+            raise SystemExit(WITH_FAILURES) from None
+        except BrokenPipeError:
+            raise SystemExit(1) from None
+        except Exception:
+            _say(f"qood-tui: this is a defect; what happened is in {_keep_traceback()}")
+            raise SystemExit(1) from None
+
+
+@click.group(
+    cls=Guarded,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="qood-tui")
+@click.option("--ood", multiple=True, metavar="NAME=FOLDER", help="Add a folder of images as an OOD set.")
+@click.option("--devices", default="auto", show_default=True, help="auto, cpu or cuda:0.")
+@click.option("--session-dir", type=Path, help="Folder that sessions are put into.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII alone.")
+@click.pass_context
+def main(
+    context: click.Context, ood: tuple[str, ...], devices: str, session_dir: Path | None, ascii_only: bool
+) -> None:
+    """See what low-bit quantization does to the OOD detection of vision transformers.
+
+    Without a command this opens the terminal application. The demo needs no download:
+    it is a miniature of the study on fractals, not ImageNet.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from engine.folders import parse_folders
+
+    folders = parse_folders(ood)
+    _open(folders=folders, device=_device(devices), root=session_dir, ascii_only=ascii_only, plan=_joined(folders))
+
+
+@main.command()
+@click.argument("plan_file", required=False, metavar="[PLAN.toml]")
+@click.option("--demo", is_flag=True, help="Sweep the demo plan.")
+@click.option("--preset", "preset_name", metavar="NAME", help="Sweep a preset plan: demo or quick.")
+@click.option("--resume", metavar="SESSION", help="Go on with an interrupted session.")
+@click.option("--data", type=Path, metavar="ROOT", help="Folder whose sub-folders hold further OOD sets of a plan.")
+@click.option("--ood", multiple=True, metavar="NAME=FOLDER", help="Add a folder of images as an OOD set.")
+@click.option("--devices", default="auto", show_default=True, help="auto, cpu or cuda:0.")
+@click.option("--session-dir", type=Path, help="Folder that sessions are put into.")
+@click.option("--seed", type=int, help="Another seed than the plan's.")
+@click.option("--plain", is_flag=True, help="Lines instead of a progress bar.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the table.")
+def run(
+    plan_file: str | None,
+    demo: bool,
+    preset_name: str | None,
+    resume: str | None,
+    data: Path | None,
+    ood: tuple[str, ...],
+    devices: str,
+    session_dir: Path | None,
+    seed: int | None,
+    plain: bool,
+    as_json: bool,
+) -> None:
+    """Sweep a plan without the terminal application and print its delta table.
+
+    Exit status: 0 finished, 2 bad input, 3 finished with failures, 130 cancelled.
+    """
+    from engine import sessions
+    from engine.errors import InputError
+    from engine.folders import parse_folders
+    from qood_tui import headless
+
+    device = _device(devices)
+    if sum([plan_file is not None, demo, preset_name is not None, resume is not None]) != 1:
+        raise InputError("plan", plan_file or "", "give one of PLAN.toml, --demo, --preset NAME or --resume SESSION")
+    folders = parse_folders(ood)
+    if resume is not None:
+        session = sessions.find(resume).resolve()
+        headless.check_resumable(session, folders)
+    else:
+        name = "demo" if demo else preset_name
+        plan, folders = headless.resolve(plan_file, name, data, folders, seed)
+        title = re.sub(r"[^a-z0-9]+", "-", (name or Path(plan_file or "sweep").stem).lower()).strip("-")
+        session = sessions.create(plan, folders, session_dir, title or "sweep").resolve()
+    raise SystemExit(headless.run(session, folders, device, plain=plain, as_json=as_json))
+
+
+@main.command()
+@click.argument("session")
+@click.option("--format", "form", default="md", show_default=True, help="json, md or csv.")
+def report(session: str, form: str) -> None:
+    """Print what SESSION found, measured again from its arrays."""
+    from engine import report as reports
+    from engine import sessions
+    from engine.errors import unknown_name
+
+    if form not in reports.FORMATS:
+        raise unknown_name("format", form, reports.FORMATS)
+    click.echo(reports.render(reports.document(sessions.find(session)), form), nl=False)
+
+
+@main.command()
+@click.argument("session")
+@click.option("--at", type=float, metavar="SECONDS", help="Show this moment, paused.")
+@click.option("--speed", type=float, metavar="X", help="0.25 to 64 times as fast as it was.")
+@click.option("--plain", is_flag=True, help="Print the moment as text instead of opening the terminal.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII alone.")
+def replay(session: str, at: float | None, speed: float | None, plain: bool, ascii_only: bool) -> None:
+    """Play SESSION again: a folder, the name of a recorded session, or `demo`."""
+    from engine import sessions
+    from engine.errors import InputError
+    from qood_tui.sources import SPEEDS
+
+    if speed is not None and speed not in SPEEDS:
+        raise InputError("speed", speed, f"choose from {', '.join(f'{s:g}' for s in SPEEDS)}")
+    folder = sessions.find(session)
+    if plain:
+        from qood_tui import headless
+
+        click.echo(headless.moment(folder, at), nl=False)
+        return
+    _open(session=folder, speed=speed, at=at, ascii_only=ascii_only)
+
+
+@main.command(name="sessions")
+@click.option("--session-dir", type=Path, help="Folder that sessions are put into.")
+def list_sessions(session_dir: Path | None) -> None:
+    """List recorded sessions, newest first."""
+    from engine import sessions
+    from qood_tui.words import clean
+
+    for folder in sessions.folders(session_dir):
+        found = sessions.summary(folder)
+        images = f"{found.rows}/{found.total} images"
+        click.echo(clean(f"{found.created:<17} {found.state:<12} {images:<20} {found.title:<42} {found.path}"))
+
+
+@main.command()
+def stop() -> None:
+    """Stop the engine and whatever it runs; finished work is kept."""
+    from engine import client
+
+    click.echo("The engine stops." if client.stop() else "No engine runs.")
+
+
+def _open(
+    session: Path | None = None,
+    *,
+    speed: float | None = None,
+    at: float | None = None,
+    folders: dict[str, str] | None = None,
+    device: str = "auto",
+    root: Path | None = None,
+    ascii_only: bool = False,
+    plan: Plan | None = None,
+) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        from engine.errors import InputError
+
+        right = "it needs a terminal; use 'qood-tui run' or 'qood-tui replay SESSION --plain' without one"
+        raise InputError("qood-tui", "no terminal", right)
+    from qood_tui.app import QoodApp
+
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    app = QoodApp(
+        session,
+        speed=speed,
+        at=at,
+        plan=plan,
+        folders=folders,
+        device=device,
+        root=root,
+        ascii_only=ascii_only or encoding != "utf8",
+    )
+    app.run()
+    if app.return_code:
+        raise SystemExit(app.return_code)
+
+
+def _joined(folders: dict[str, str]) -> Plan:
+    import msgspec
+
+    from engine.plan import preset
+
+    plan = preset("demo")
+    return msgspec.structs.replace(plan, ood_sets=(*plan.ood_sets, *folders))
+
+
+def _device(given: str) -> str:
+    from engine.errors import InputError
+
+    if not _DEVICE.fullmatch(given):
+        raise InputError("devices", given, "give auto, cpu, or one GPU such as cuda:0")
+    return given
+
+
+def _keep_traceback() -> Path:
+    import time
+    import traceback
+
+    from engine.places import log_file
+
+    path = log_file("terminal")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{traceback.format_exc()}\n")
+    return path
+
+
+def _say(text: str) -> None:
+    from qood_tui.words import clean
+
+    click.echo(clean(text), err=True)
+
+
+if __name__ == "__main__":
+    main()

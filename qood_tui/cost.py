@@ -1,0 +1,49 @@
+"""What a choice costs: variants, images and a rough time."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine import catalog, journal, sessions
+from engine.errors import QoodError
+from engine.folders import find_images
+from engine.plan import Plan
+from engine.protocol import SessionClosed
+
+DEFAULT_PACE = 0.0006  # seconds a variant and image, on two CPU cores
+START_SECONDS = 10.0
+SESSIONS_ASKED = 5
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What a plan costs; `seconds` is rough."""
+
+    variants: int
+    images: int
+    seconds: float
+
+
+def estimate(plan: Plan, folders: dict[str, str], pace: float | None) -> Cost:
+    """Count variants and images and estimate the time from the pace of earlier sessions."""
+    images = min(plan.id_images, catalog.SETS[plan.id_set].available)
+    for name in plan.ood_sets:
+        there = len(find_images(folders[name], name)) if name in folders else catalog.SETS[name].available
+        images += min(plan.ood_images, there)
+    variants = len(plan.variants())
+    return Cost(variants, images, START_SECONDS + variants * images * (pace or DEFAULT_PACE))
+
+
+def measured_pace() -> float | None:
+    """Return the seconds a variant and image of the newest finished session on this machine."""
+    for folder in sessions.folders()[:SESSIONS_ASKED]:
+        if folder.parent == sessions.recorded_folder():
+            continue
+        try:
+            header, entries, _ = journal.read(folder)
+        except QoodError:
+            continue
+        rows = journal.finished_rows(entries)
+        if rows and entries and isinstance(entries[-1].event, SessionClosed):
+            seconds = max(entries[-1].t - START_SECONDS, 0.0)
+            return seconds / (rows * len(header.plan.variants()))
+    return None

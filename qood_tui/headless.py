@@ -1,0 +1,187 @@
+"""Sweep and replay without the terminal application."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from engine import client, journal, report, sessions
+from engine.errors import InputError, QoodError
+from engine.folders import parse_folders
+from engine.plan import Plan, preset, read_toml, validated
+from engine.report import Document
+from qood_tui.sources import ReplaySource
+from qood_tui.store import State, describe, reduce
+from qood_tui.words import clean, duration
+
+FINISHED, WITH_FAILURES, CANCELLED = 0, 3, 130
+NOTHING_FINISHED = "Nothing was finished, so there is no table."
+
+
+def resolve(
+    plan_file: str | None, name: str | None, data: Path | None, folders: dict[str, str], seed: int | None
+) -> tuple[Plan, dict[str, str]]:
+    """Return the plan that was asked for and the folders behind its sets; raise InputError."""
+    if plan_file is not None:
+        plan, own = read_toml(Path(plan_file), data)
+        folders = {**parse_folders(tuple(f"{n}={f}" for n, f in own.items())), **folders}
+    else:
+        plan = preset(name or "demo")
+    joined = tuple(dict.fromkeys((*plan.ood_sets, *folders)))
+    plan = msgspec.structs.replace(plan, ood_sets=joined)
+    if seed is not None:
+        plan = msgspec.structs.replace(plan, seed=seed)
+    if "FP32" not in plan.bits:
+        raise InputError("bits", list(plan.bits), "FP32 is needed too, every delta refers to it")
+    return validated(plan, folders), folders
+
+
+def check_resumable(session: Path, folders: dict[str, str]) -> None:
+    """Raise InputError if a session is finished, being written, or misses folders."""
+    header, entries, _ = journal.read(session)
+    state = sessions.state_of(session, entries)
+    if state in ("finished", "running"):
+        raise InputError("session", str(session), f"it is {state}, there is nothing to resume")
+    if missing := [name for name in header.folders if name not in folders]:
+        raise InputError("session", str(session), f"give its folders again: --ood {missing[0]}=FOLDER")
+
+
+def run(session: Path, folders: dict[str, str], device: str, *, plain: bool, as_json: bool) -> int:
+    """Sweep a session whose journal has been made, print the result and return the exit status."""
+    told = Console(stderr=True)
+    attended = told.is_terminal and not plain
+    with _cancelling(session):
+        client.start(session, folders, device)
+        state = _attended(session, told) if attended else _plain(session)
+    if state.rows == 0:
+        sys.stderr.write(f"{NOTHING_FINISHED} {clean(state.note)}\n")
+    else:
+        found = report.document(session)
+        if as_json:
+            sys.stdout.write(report.render(found, "json"))
+        else:
+            print_table(found, Console())
+    if state.closed is None or state.closed.outcome == "cancelled":
+        return CANCELLED
+    clean_run = state.closed.outcome == "finished" and not (state.failed or state.unreadable)
+    return FINISHED if clean_run and not (state.rows and report.document(session).failures) else WITH_FAILURES
+
+
+def print_table(found: Document, console: Console) -> None:
+    """Print the delta table and where the session lies."""
+    names = [s.name for s in found.images if s.role == "ood"]
+    title = f"AUPR-out lost against FP32, in percentage points ({found.headline}; {found.note})"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("variant", no_wrap=True)
+    for name in [*names, "mean", "95 % interval", "top-1 lost"]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in found.deltas:
+        mean = row.ap_out_mean
+        cells = [report.points(row.ap_out.get(name)) for name in names]
+        table.add_row(row.variant, *cells, report.points(mean), _interval(mean), report.points(row.top1))
+    for bits, mean in found.by_bits.items():
+        table.add_row(f"all models {bits}", *[""] * len(names), report.points(mean), _interval(mean), "", style="bold")
+    if not console.is_terminal:
+        console.width = max(console.width, 80 + 14 * len(names))
+    console.print(table)
+    console.print("* the paired 95 % interval excludes zero", style="dim", markup=False)
+    for failure in found.failures:
+        console.print(f"! {clean(failure)}", style="red", markup=False)
+    told = f"{found.rows} images, {found.seconds:.1f} s, seed {found.seed}. Session: {found.session}"
+    console.print(clean(told), markup=False, soft_wrap=True, highlight=False)
+
+
+def moment(session: Path, at: float | None) -> str:
+    """Return the moment `at` seconds into a replay (the end without it) as text."""
+    source = ReplaySource(session)
+    source.seek(source.length if at is None else at)
+    state = source.state
+    lines = [
+        f"{session.name}: {duration(source.position)} of {duration(source.length)}, {state.phase}, "
+        f"{state.rows}/{state.total} images"
+    ]
+    for key, measured in state.measured.items():
+        cells = "  ".join(
+            f"{c.set} {'no value' if c.ap_out is None else f'{c.ap_out:.3f}'}"
+            for c in measured.cells
+            if c.score == state.header.plan.headline
+        )
+        lines.append(f"{key:<20} top-1 {measured.top1 or 0:.3f}  AUPR-out {cells}")
+    if state.deltas:
+        for bits, mean in state.deltas.by_bits.items():
+            lines.append(f"all models {bits}: AUPR-out {mean.value * 100:+.1f} points, {_interval(mean)}")
+    return clean("\n".join(lines).replace("\n", "\0")).replace("�", "\n") + "\n"
+
+
+def _interval(delta: Any) -> str:
+    return f"{delta.low * 100:+.1f} to {delta.high * 100:+.1f}"
+
+
+def _plain(session: Path) -> State:
+    state = State(journal.Reader(session).header)
+    said = -1
+    for entries in client.watch(session):
+        for entry in entries:
+            state = reduce(state, entry)
+            if words := describe(entry.event):
+                sys.stderr.write(f"{entry.t:7.1f} s  {clean(words[1])}\n")
+            tenth = state.rows * 10 // state.total if state.total else -1
+            if tenth > said and state.rows:
+                said = tenth
+                left = duration(state.seconds_left)
+                sys.stderr.write(f"{entry.t:7.1f} s  {state.rows}/{state.total} images, {left} left\n")
+        sys.stderr.flush()
+    return state
+
+
+def _attended(session: Path, console: Console) -> State:
+    state = State(journal.Reader(session).header)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        for entries in client.watch(session):
+            for entry in entries:
+                state = reduce(state, entry)
+                words = describe(entry.event)
+                if words and words[0] != "info":
+                    console.print(clean(words[1]), style="red" if words[0] == "error" else "yellow", markup=False)
+            if state.phase == "calibrating":
+                variants = len(state.header.plan.variants())
+                progress.update(task, description="calibrating", completed=len(state.ready), total=variants)
+            else:
+                progress.update(task, description=state.phase, completed=state.rows, total=state.total or None)
+    return state
+
+
+@contextmanager
+def _cancelling(session: Path) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into a request to stop; a second one leaves at once."""
+
+    def stop(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.stderr.write("Stopping; what is finished is kept.\n")
+        try:
+            client.cancel(session)
+        except QoodError as error:
+            sys.stderr.write(f"{error}\n")
+
+    before = [signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,217 @@
+"""The session screen: curves, deltas and engine of one session, live or replayed."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from engine import catalog, client
+from qood_tui import actions
+from qood_tui.sources import LiveSource, ReplaySource, Source
+from qood_tui.widgets.curves import Curves
+from qood_tui.widgets.deltas import MEASURES, Deltas
+from qood_tui.widgets.engine import Engine
+from qood_tui.widgets.lines import Lines
+from qood_tui.widgets.status import Status
+
+TICK = 0.25  # seconds between two looks at the journal
+CURVE_TICKS = 4  # curves are drawn again at most every so many ticks
+SEEK_SECONDS = 5.0
+PANES = ("curves", "deltas", "engine")
+
+
+class SessionScreen(Screen[None]):
+    """Show a source; every pane is a function of its state and of what is chosen here."""
+
+    CSS_PATH = "../styles/session.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]
+    BINDINGS = [*actions.bindings(actions.SESSION)]
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.source = source
+        plan = source.state.header.plan
+        self.model, self.ood_set, self.score = plan.models[0], plan.ood_sets[0], plan.headline
+        self.measure = 0
+        self.relative = self.logarithmic = False
+        self._ticks = 0
+        self._stale = True
+        for binding in actions.bindings(actions.LIVE if source.is_live else actions.REPLAY):
+            self._bindings._add_binding(binding)
+
+    def compose(self) -> ComposeResult:
+        """Lay out the panes; the style sheet says what is visible at which width."""
+        yield Status(id="status")
+        with Container(id="panes"):
+            yield Curves(id="curves")
+            yield Deltas(id="deltas")
+            yield Engine(id="engine")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Begin to look at the source."""
+        self.show_pane("curves")
+        self.query_one(Deltas).focus()
+        self.source.tick(0.0)
+        self.set_interval(TICK, self._tick)
+
+    @on(Lines.Resized)
+    def fit(self) -> None:
+        """Draw for the new size."""
+        self.draw()
+
+    def _tick(self) -> None:
+        changed = self.source.tick(TICK)
+        self._ticks += 1
+        self._stale = self._stale or changed
+        if changed or (isinstance(self.source, ReplaySource) and self.source.playing):
+            self.draw(curves=False)
+        if self._stale and self._ticks % CURVE_TICKS == 0:
+            self.draw()
+
+    def draw(self, *, curves: bool = True) -> None:
+        """Draw every pane from the state; the curves only when asked, they cost most."""
+        if not self.is_mounted:
+            return
+        state = self.source.state
+        with self.app.batch_update():
+            self.query_one(Status).draw(self.source)
+            self.query_one(Deltas).draw(state, MEASURES[self.measure], self.ood_set, relative=self.relative)
+            self.query_one(Engine).draw(state)
+            if curves:
+                self._stale = False
+                self.query_one(Curves).draw(
+                    state, self.source.rows(), self.model, self.ood_set, self.score, logarithmic=self.logarithmic
+                )
+
+    def show_pane(self, pane: str) -> None:
+        """Choose the pane that a small terminal shows and that can be maximised."""
+        self.set_class(False, *[f"show-{other}" for other in PANES])
+        self.add_class(f"show-{pane}")
+
+    def _turn(self, chosen: str, all_of: tuple[str, ...], steps: int) -> str:
+        self.call_after_refresh(self.draw)
+        return all_of[(all_of.index(chosen) + steps) % len(all_of)]
+
+    def action_next_model(self, steps: int = 1) -> None:
+        """Show another model; the table's cursor goes along."""
+        plan = self.source.state.header.plan
+        self.model = self._turn(self.model, plan.models, steps)
+        rows = [i for i, variant in enumerate(plan.variants()) if variant.model == self.model]
+        self.query_one(Deltas).point(rows[0])
+
+    def action_previous_model(self) -> None:
+        """Show the model before."""
+        self.action_next_model(-1)
+
+    def action_next_set(self, steps: int = 1) -> None:
+        """Show another OOD set."""
+        self.ood_set = self._turn(self.ood_set, self.source.state.header.plan.ood_sets, steps)
+
+    def action_previous_set(self) -> None:
+        """Show the OOD set before."""
+        self.action_next_set(-1)
+
+    def action_next_score(self) -> None:
+        """Draw the curves of another score; the table stays with the headline score."""
+        self.score = self._turn(self.score, self.source.state.header.plan.scores, 1)
+        if self.source.rows() is None and self.score != self.source.state.header.plan.headline:
+            label = catalog.SCORES[self.score].label
+            self.notify(f"The score arrays are not there, so {label} has no curves.", severity="warning")
+
+    def action_next_measure(self) -> None:
+        """Show another measure in the delta table."""
+        self.measure = (self.measure + 1) % len(MEASURES)
+        self.draw(curves=False)
+
+    def action_toggle_relative(self) -> None:
+        """Show deltas in points or relative to FP32."""
+        self.relative = not self.relative
+        self.draw(curves=False)
+
+    def action_toggle_log_axis(self) -> None:
+        """Draw false positive rates linearly or logarithmically."""
+        self.logarithmic = not self.logarithmic
+        self.draw()
+
+    def action_show_curves(self) -> None:
+        """Show the curves."""
+        self.show_pane("curves")
+
+    def action_show_deltas(self) -> None:
+        """Show the delta table."""
+        self.show_pane("deltas")
+
+    def action_show_engine(self) -> None:
+        """Show engine and log."""
+        self.show_pane("engine")
+
+    def action_toggle_maximise(self) -> None:
+        """Give the chosen pane the whole screen, or take it back."""
+        self.toggle_class("maximised")
+
+    @on(Deltas.Moved)
+    def follow_cursor(self, event: Deltas.Moved) -> None:
+        """Show the curves of the model under the table's cursor."""
+        if event.variant.model != self.model:
+            self.model = event.variant.model
+            self.draw()
+
+    def action_cancel(self) -> None:
+        """Stop the sweep."""
+        if isinstance(self.source, LiveSource) and not self.source.state.closed:
+            session = self.source.session
+            self.notify("Stopping; what is finished is kept.")
+            self.run_worker(lambda: client.cancel(session), thread=True)
+
+    def _replay(self) -> ReplaySource:
+        assert isinstance(self.source, ReplaySource)
+        return self.source
+
+    def action_toggle_play(self) -> None:
+        """Play or pause."""
+        self._replay().toggle()
+        self.draw()
+
+    def action_back(self) -> None:
+        """Go back some seconds."""
+        self._seek(self._replay().position - SEEK_SECONDS)
+
+    def action_forward(self) -> None:
+        """Go on some seconds."""
+        self._seek(self._replay().position + SEEK_SECONDS)
+
+    def action_to_start(self) -> None:
+        """Go to the start."""
+        self._seek(0.0)
+
+    def action_to_end(self) -> None:
+        """Go to the end."""
+        self._seek(self._replay().length)
+
+    def action_step_back(self) -> None:
+        """Go one event back."""
+        self._replay().step(-1)
+        self.draw()
+
+    def action_step_forward(self) -> None:
+        """Go one event on."""
+        self._replay().step(1)
+        self.draw()
+
+    def action_slower(self) -> None:
+        """Play more slowly."""
+        self._replay().faster(-1)
+        self.draw(curves=False)
+
+    def action_faster(self) -> None:
+        """Play faster."""
+        self._replay().faster(1)
+        self.draw(curves=False)
+
+    def _seek(self, position: float) -> None:
+        self._replay().seek(position)
+        self.draw()

@@ -1,0 +1,220 @@
+"""The set-up screen: pick what to sweep and see what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Label, RadioSet, Static
+
+from engine import catalog, client, sessions
+from engine.errors import InputError, QoodError
+from engine.folders import parse_folders
+from engine.plan import Plan, preset, validated
+from qood_tui import actions
+from qood_tui.cost import estimate, measured_pace
+from qood_tui.screens.folder import FolderScreen
+from qood_tui.screens.sessions import SessionsScreen
+from qood_tui.widgets.choices import Choice, Group, Tick
+from qood_tui.words import clean, duration
+
+SIZES = (("id_images", "ID images"), ("ood_images", "OOD images a set"), ("seed", "seed"))
+
+
+class SetupScreen(Screen[None]):
+    """Pick models × pretraining × bits × quantizer × OOD sets × headline score, then start."""
+
+    CSS_PATH = "../styles/setup.tcss"
+    BINDINGS = actions.bindings(actions.SETUP)
+
+    class Opened(Message):
+        """A session is to be shown; `live` is None where its journal must tell."""
+
+        def __init__(self, session: Path, *, live: bool | None = None) -> None:
+            super().__init__()
+            self.session, self.live = session, live
+
+    def __init__(
+        self, plan: Plan | None, folders: dict[str, str], *, device: str = "auto", root: Path | None = None
+    ) -> None:
+        super().__init__()
+        self.device, self.root = device, root
+        self.plan = plan or preset("demo")
+        self.folders = dict(folders)
+        self.pace: float | None = None
+        self._starting = False
+
+    def compose(self) -> ComposeResult:
+        """Lay out three columns of choices and the line that says what they cost."""
+        yield Static("[bold]qood-tui[/]  what does quantization cost OOD detection?", id="title")
+        with VerticalScroll(id="choices", can_focus=False), Horizontal():
+            with Vertical(id="left"):
+                yield from self._models()
+                yield from _radio("quantizer", "Quantizer", list(catalog.QUANTIZERS), self.plan.quantizer)
+            with Vertical():
+                with Group("Bit settings", id="bits"):
+                    for text in catalog.BITS:
+                        yield Tick(text, text in self.plan.bits, name=text)
+                labels = [catalog.SCORES[name].label for name in catalog.SCORES]
+                chosen = catalog.SCORES[self.plan.headline].label
+                yield from _radio("headline", "Headline score", labels, chosen)
+            with Vertical():
+                with Group("OOD sets", id="ood_sets"):
+                    for name in self._set_names():
+                        yield Tick(name, name in self.plan.ood_sets or name in self.folders, name=name)
+                with Vertical(id="sizes", classes="group") as sizes:
+                    sizes.border_title = "Sizes"
+                    for field, label in SIZES:
+                        with Horizontal(classes="size"):
+                            yield Label(label)
+                            value = str(getattr(self.plan, field))
+                            yield Input(value, id=field, type="integer", compact=True, max_length=10)
+        yield Static(id="cost")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Show the cost and let the engine warm up while the user picks."""
+        self.query(Tick).first(Tick).focus()
+        self.refresh_cost()
+        self.prepare()
+
+    @work(thread=True, group="prepare")
+    def prepare(self) -> None:
+        """Start the engine ahead of need and learn its pace from earlier sessions."""
+        self.pace = measured_pace()
+        self.app.call_from_thread(self.refresh_cost)
+        try:
+            client.warm()
+        except QoodError as error:
+            self.app.call_from_thread(self.notify, str(error), severity="warning")
+
+    def _models(self) -> ComposeResult:
+        families = list(dict.fromkeys(m.family for m in catalog.MODELS.values()))
+        pretrainings = list(dict.fromkeys(m.pretraining for m in catalog.MODELS.values()))
+        by_place = {(m.family, m.pretraining): m for m in catalog.MODELS.values()}
+        with Group("Models × pretraining", id="models"):
+            for family in families:
+                with Horizontal(classes="family"):
+                    yield Label(family)
+                    for pretraining in pretrainings:
+                        model = by_place.get((family, pretraining))
+                        if model is None:
+                            box = Tick(f"no {pretraining}", disabled=True)
+                            box.tooltip = f"The study has no {family} with {pretraining} pretraining"
+                        else:
+                            box = Tick(pretraining, model.name in self.plan.models, name=model.name)
+                            box.tooltip = f"stands for {model.stands_for}"
+                        yield box
+            yield Label("miniatures, not ImageNet", classes="note")
+
+    def _set_names(self) -> tuple[str, ...]:
+        return (*[s.name for s in catalog.SETS.values() if s.role == "ood"], *self.folders)
+
+    def chosen_plan(self) -> Plan:
+        """Return the plan as picked; raise InputError where it cannot be."""
+        labels = {score.label: name for name, score in catalog.SCORES.items()}
+        sizes = {}
+        for field, label in SIZES:
+            text = self.query_one(f"#{field}", Input).value
+            if not text.isdecimal():
+                raise InputError(label, text, "give a whole number")
+            sizes[field] = int(text)
+        return validated(
+            msgspec.structs.replace(
+                self.plan,
+                models=self._ticked("models"),
+                bits=self._ticked("bits"),
+                quantizer=self._pressed("quantizer"),
+                ood_sets=self._ticked("ood_sets"),
+                headline=labels[self._pressed("headline")],
+                **sizes,
+            ),
+            self.folders,
+        )
+
+    def _ticked(self, group: str) -> tuple[str, ...]:
+        boxes = self.query(f"#{group} Tick").results(Tick)
+        return tuple(str(box.name) for box in boxes if box.value and box.name)
+
+    def _pressed(self, identity: str) -> str:
+        button = self.query_one(f"#{identity}", RadioSet).pressed_button
+        return str(button.label) if button else ""
+
+    @on(Tick.Changed)
+    @on(RadioSet.Changed)
+    @on(Input.Changed)
+    def refresh_cost(self) -> None:
+        """Say what the choice costs, or why it cannot be."""
+        line = self.query_one("#cost", Static)
+        try:
+            cost = estimate(self.chosen_plan(), self.folders, self.pace)
+        except InputError as error:
+            line.update(f"[bold red]✗[/] {clean(str(error)).replace('[', chr(92) + '[')}")
+            return
+        line.update(
+            f"[bold]{cost.variants} variants × {cost.images:,} images[/] = {cost.variants * cost.images:,} forward "
+            f"passes, about {duration(cost.seconds)}"
+        )
+
+    def action_start(self) -> None:
+        """Start the sweep and show it."""
+        if self._starting:
+            return
+        try:
+            plan = self.chosen_plan()
+            if "FP32" not in plan.bits:
+                raise InputError("bits", list(plan.bits), "FP32 is needed too, every delta refers to it")
+            folders = {name: path for name, path in self.folders.items() if name in plan.ood_sets}
+            session = sessions.create(plan, folders, self.root)
+        except InputError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self._starting = True
+        self.launch(session, folders)
+
+    @work(thread=True, group="launch")
+    def launch(self, session: Path, folders: dict[str, str]) -> None:
+        """Hand the session to the engine without holding up the screen."""
+        try:
+            client.start(session, folders, self.device)
+        except QoodError as error:
+            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
+        else:
+            self.post_message(self.Opened(session, live=True))
+        self._starting = False
+
+    def action_sessions(self) -> None:
+        """List recorded sessions."""
+        self.app.push_screen(SessionsScreen(), self._open_session)
+
+    def _open_session(self, session: Path | None) -> None:
+        if session is not None:
+            self.post_message(self.Opened(session))
+
+    def action_add_folder(self) -> None:
+        """Ask for a folder of images."""
+        self.app.push_screen(FolderScreen(), self._add_folder)
+
+    def _add_folder(self, given: str | None) -> None:
+        if not given:
+            return
+        try:
+            self.folders |= parse_folders((given,))
+        except InputError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        name = given.partition("=")[0]
+        self.query_one("#ood_sets", Group).mount(Tick(clean(name), True, name=name))
+        self.call_after_refresh(self.refresh_cost)
+
+
+def _radio(identity: str, title: str, names: list[str], chosen: str) -> ComposeResult:
+    with RadioSet(id=identity, compact=True, classes="group") as group:
+        group.border_title = title
+        for name in names:
+            yield Choice(name, name == chosen)

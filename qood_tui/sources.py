@@ -1,0 +1,186 @@
+"""Where a State comes from: a journal that still grows, or one that is played again."""
+
+from __future__ import annotations
+
+import bisect
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from engine import journal
+from engine.arrays import Arrays, Rows
+from engine.errors import JournalError
+from engine.protocol import Entry, Header
+from qood_tui.store import State, reduce
+
+KEYFRAME_EVENTS = 200
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+LONGEST_PAUSE = 2.0  # seconds of nothing that a replay waits through
+
+
+class Source(Protocol):
+    """What the session screen needs, live or not."""
+
+    session: Path
+    is_live: bool
+
+    @property
+    def state(self) -> State:
+        """Return the state at the moment shown."""
+        ...
+
+    def tick(self, elapsed: float) -> bool:
+        """Let `elapsed` seconds pass; tell whether the state changed."""
+        ...
+
+    def rows(self) -> Rows | None:
+        """Return the per-sample numbers at the moment shown, None where the arrays are missing."""
+        ...
+
+
+class _Recorded:
+    """The arrays beside a journal, opened when they are first needed."""
+
+    def __init__(self, session: Path) -> None:
+        self.session = session
+        self._arrays: Arrays | None = None
+
+    def first(self, state: State) -> Rows | None:
+        """Return the finished rows of a state."""
+        if state.rows == 0:
+            return None
+        try:
+            if self._arrays is None:
+                self._arrays = Arrays(self.session, state.header.plan)
+            return self._arrays.first(state.rows)
+        except (JournalError, OSError, ValueError):
+            return None
+
+
+class LiveSource:
+    """Follow the journal of a session that is being written."""
+
+    is_live = True
+
+    def __init__(self, session: Path) -> None:
+        self.session = session
+        self._reader = journal.Reader(session)
+        self._arrays = _Recorded(session)
+        self._state = State(self._reader.header)
+
+    @property
+    def state(self) -> State:
+        """Return the state after everything read so far."""
+        return self._state
+
+    def tick(self, elapsed: float) -> bool:
+        """Read what has been appended."""
+        entries = self._reader.poll()
+        for entry in entries:
+            self._state = reduce(self._state, entry)
+        return bool(entries)
+
+    def rows(self) -> Rows | None:
+        """Return the finished rows."""
+        return self._arrays.first(self._state)
+
+
+class ReplaySource:
+    """Play a recorded session: pause, speed, seek. Long pauses in it are cut short."""
+
+    is_live = False
+
+    def __init__(self, session: Path) -> None:
+        self.session = session
+        header, self.entries, self.reader = journal.read(session)
+        self._arrays = _Recorded(session)
+        self.times = play_times(self.entries)
+        self._keyframes = _keyframes(header, self.entries)
+        self.playing = True
+        self.speed = 4.0
+        self.position = 0.0
+        self._shown = 0
+        self._state = self._keyframes[0]
+
+    @property
+    def state(self) -> State:
+        """Return the state at the moment shown."""
+        return self._state
+
+    @property
+    def length(self) -> float:
+        """Return the playing time in seconds."""
+        return self.times[-1] if self.times else 0.0
+
+    def tick(self, elapsed: float) -> bool:
+        """Play on, if playing."""
+        if not self.playing:
+            return False
+        changed = self.seek(self.position + elapsed * self.speed)
+        if self.position >= self.length:
+            self.playing = False
+            return True
+        return changed
+
+    def seek(self, position: float) -> bool:
+        """Show the moment `position` seconds into the replay; tell whether the state changed."""
+        self.position = min(max(position, 0.0), self.length)
+        return self._show(bisect.bisect_right(self.times, self.position))
+
+    def step(self, events: int) -> None:
+        """Go some events on or back and pause there."""
+        self.playing = False
+        wanted = min(max(self._shown + events, 0), len(self.entries))
+        self.position = self.times[wanted - 1] if wanted else 0.0
+        self._show(wanted)
+
+    def toggle(self) -> None:
+        """Play or pause; at the end, play from the start."""
+        self.playing = not self.playing
+        if self.playing and self.position >= self.length:
+            self.seek(0.0)
+
+    def faster(self, steps: int) -> None:
+        """Change the speed by one or more of SPEEDS."""
+        at = SPEEDS.index(self.speed) + steps
+        self.speed = SPEEDS[min(max(at, 0), len(SPEEDS) - 1)]
+
+    def rows(self) -> Rows | None:
+        """Return the rows that were finished at the moment shown."""
+        return self._arrays.first(self._state)
+
+    def _show(self, wanted: int) -> bool:
+        if wanted == self._shown:
+            return False
+        frame = wanted // KEYFRAME_EVENTS
+        start = frame * KEYFRAME_EVENTS
+        if start <= self._shown <= wanted:
+            state, start = self._state, self._shown
+        else:
+            state = self._keyframes[frame]
+        for entry in self.entries[start:wanted]:
+            state = reduce(state, entry)
+        self._state, self._shown = state, wanted
+        return True
+
+
+def play_times(entries: list[Entry]) -> list[float]:
+    """Return when each event is shown, with pauses longer than LONGEST_PAUSE cut to it."""
+    times: list[float] = []
+    before = now = 0.0
+    for entry in entries:
+        now += min(max(entry.t - before, 0.0), LONGEST_PAUSE)
+        before = max(before, entry.t)
+        times.append(now)
+    return times
+
+
+def _keyframes(header: Header, entries: list[Entry]) -> list[State]:
+    state = State(msgspec.structs.replace(header))
+    frames = [state]
+    for position, entry in enumerate(entries, 1):
+        state = reduce(state, entry)
+        if position % KEYFRAME_EVENTS == 0:
+            frames.append(state)
+    return frames

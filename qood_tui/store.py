@@ -1,0 +1,158 @@
+"""What the screens show: a State, folded from the events of a journal by one pure function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from engine.protocol import (
+    AnyEvent,
+    ChunkFinished,
+    CurvesDrawn,
+    DeltasMeasured,
+    Entry,
+    Header,
+    ImageUnreadable,
+    Logged,
+    Measured,
+    PhaseChanged,
+    SessionClosed,
+    SessionResumed,
+    SetsPrepared,
+    Telemetry,
+    VariantFailed,
+    VariantReady,
+    WorkerDied,
+    WorkerStarted,
+)
+
+LOG_LINES = 500
+TELEMETRY_POINTS = 120
+PACE_CHUNKS = 8  # chunks that the time left is estimated from
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of the log pane."""
+
+    t: float
+    level: str
+    text: str
+
+
+class State(msgspec.Struct, frozen=True):
+    """Everything the screens need at one moment of a session."""
+
+    header: Header
+    seq: int = 0
+    t: float = 0.0
+    phase: str = "waiting"
+    note: str = ""
+    worker: WorkerStarted | None = None
+    prepared: SetsPrepared | None = None
+    rows: int = 0
+    pace: tuple[tuple[float, int], ...] = ()
+    ready: dict[str, VariantReady] = {}
+    failed: dict[str, str] = {}
+    unreadable: int = 0
+    measured: dict[str, Measured] = {}
+    curves: dict[str, CurvesDrawn] = {}
+    deltas: DeltasMeasured | None = None
+    telemetry: tuple[Telemetry, ...] = ()
+    log: tuple[Line, ...] = ()
+    closed: SessionClosed | None = None
+
+    @property
+    def total(self) -> int:
+        """Return how many images will be swept; 0 until that is known."""
+        return self.prepared.rows if self.prepared else 0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate the time left from the pace of the last chunks."""
+        if len(self.pace) < 2 or self.closed:
+            return None
+        (start, before), (end, rows) = self.pace[0], self.pace[-1]
+        if end <= start or rows <= before:
+            return None
+        return (self.total - rows) * (end - start) / (rows - before)
+
+
+def reduce(state: State, entry: Entry) -> State:
+    """Return the state after one more event; never changes `state`."""
+    changes = _changes(state, entry.event, entry.t)
+    text = describe(entry.event)
+    if text is not None:
+        line = Line(entry.t, *text)
+        changes["log"] = (*state.log[-LOG_LINES + 1 :], line)
+    return msgspec.structs.replace(state, seq=entry.seq, t=entry.t, **changes)
+
+
+def _changes(state: State, event: AnyEvent, t: float) -> dict[str, Any]:
+    match event:
+        case PhaseChanged(phase, note):
+            return {"phase": phase, "note": note}
+        case WorkerStarted():
+            return {"worker": event, "pace": ()}
+        case SetsPrepared():
+            return {"prepared": event}
+        case VariantReady(variant):
+            return {"ready": {**state.ready, variant: event}}
+        case VariantFailed(variant, reason):
+            return {"failed": {**state.failed, variant: reason}}
+        case ImageUnreadable():
+            return {"unreadable": state.unreadable + 1}
+        case ChunkFinished(first, rows) if first == state.rows:
+            done = state.rows + rows
+            return {"rows": done, "pace": (*state.pace[-PACE_CHUNKS + 1 :], (t, done))}
+        case Measured(variant=variant):
+            return {"measured": {**state.measured, variant: event}}
+        case CurvesDrawn(variant=variant):
+            return {"curves": {**state.curves, variant: event}}
+        case DeltasMeasured():
+            return {"deltas": event}
+        case Telemetry():
+            return {"telemetry": (*state.telemetry[-TELEMETRY_POINTS + 1 :], event)}
+        case SessionResumed():
+            return {"closed": None}
+        case SessionClosed(outcome):
+            return {"closed": event, "phase": outcome, "note": event.reason}
+        case _:
+            return {}
+
+
+def describe(event: AnyEvent) -> tuple[str, str] | None:
+    """Return level and words for events that belong in the log, else None."""
+    match event:
+        case PhaseChanged(phase, note):
+            return "info", f"{phase}: {note}" if note else phase
+        case WorkerStarted(device, threads, _, resumed):
+            again = f", from image {resumed:,}" if resumed else ""
+            return "info", f"worker on {device} with {threads} threads{again}"
+        case SetsPrepared(sets, rows):
+            return "info", f"{rows:,} images in {len(sets)} sets"
+        case VariantReady(variant, _, seconds):
+            return "info", f"{variant} calibrated in {seconds:.2f} s"
+        case VariantFailed(variant, reason):
+            return "error", f"{variant} left out: {reason}"
+        case ImageUnreadable(of_set, name, reason):
+            return "warning", f"{of_set}: {name} left out: {reason}"
+        case Logged(level, text):
+            return level, text
+        case WorkerDied(reason, again):
+            return "error", f"{reason}; {'starting another' if again else 'giving up'}"
+        case SessionResumed(rows):
+            return "info", f"resumed after {rows:,} images"
+        case SessionClosed(outcome, reason):
+            level = "info" if outcome == "finished" else "error" if outcome == "failed" else "warning"
+            return level, f"{outcome}: {reason}" if reason else outcome
+        case _:
+            return None
+
+
+def fold(header: Header, entries: list[Entry]) -> State:
+    """Return the state after all `entries`."""
+    state = State(header)
+    for entry in entries:
+        state = reduce(state, entry)
+    return state

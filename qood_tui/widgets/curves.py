@@ -1,0 +1,92 @@
+"""The curve pane: ROC curves of one model at every bit setting, over each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.text import Text
+
+from engine.arrays import Rows
+from engine.errors import MeasureError
+from engine.measure import detection
+from engine.plan import Plan, Variant
+from qood_tui.plot import roc
+from qood_tui.plot.palette import style_of
+from qood_tui.store import State
+from qood_tui.widgets.lines import Lines
+
+
+class Curves(Lines):
+    """Draw the ROC curves of `model` on one OOD set under one score."""
+
+    def draw(
+        self, state: State, rows: Rows | None, model: str, ood_set: str, score: str, *, logarithmic: bool
+    ) -> None:
+        """Draw what is known at this moment; from the arrays where they are, else from the journal."""
+        width, height = self.size
+        plan = state.header.plan
+        self.border_title = f"ROC · {model} · {ood_set}"
+        counted = state.rows if rows is None else rows.count
+        self.border_subtitle = f"{score} · {counted:,} images · OOD positive"
+        if width < 20 or height < 5:
+            return
+        series = self._series(state, rows, plan, model, ood_set, score)
+        if not series:
+            self.show(_waiting(state, width, height))
+            return
+        ascii_only = bool(getattr(self.app, "ascii_only", False))
+        self.show(roc.draw(series, width, height, logarithmic=logarithmic, ascii_only=ascii_only))
+
+    def _series(
+        self, state: State, rows: Rows | None, plan: Plan, model: str, ood_set: str, score: str
+    ) -> list[roc.Series]:
+        series = []
+        for position, variant in enumerate(plan.variants()):
+            if variant.model != model:
+                continue
+            found = (
+                _from_arrays(rows, position, score, plan.ood_sets.index(ood_set) + 1)
+                if rows is not None
+                else _from_journal(state, variant, ood_set, score)
+            )
+            if found is not None:
+                fpr, tpr, area = found
+                label = f"{variant.bits!s:<5}{area:.3f}"
+                series.append(roc.Series(label, style_of(str(variant.bits)), fpr, tpr))
+        return series
+
+
+Found = tuple[detection.Floats, detection.Floats, float]
+
+
+def _from_arrays(rows: Rows, variant: int, score: str, position: int) -> Found | None:
+    try:
+        counts = detection.count(rows.column(score, variant, 0), rows.column(score, variant, position))
+    except MeasureError:
+        return None
+    fpr, tpr = detection.roc(counts)
+    return *detection.thin(fpr, tpr, 512), detection.auroc(counts)
+
+
+def _from_journal(state: State, variant: Variant, ood_set: str, score: str) -> Found | None:
+    drawn, measured = state.curves.get(variant.key), state.measured.get(variant.key)
+    if drawn is None or measured is None or score != state.header.plan.headline:
+        return None
+    for curve in drawn.curves:
+        for cell in measured.cells:
+            if curve.set == ood_set == cell.set and cell.score == score and cell.auroc is not None:
+                return np.array(curve.fpr), np.array(curve.tpr), cell.auroc
+    return None
+
+
+def _waiting(state: State, width: int, height: int) -> list[Text]:
+    known = len(state.ready)
+    total = len(state.header.plan.variants())
+    words = {
+        "waiting": "waiting for the engine",
+        "starting": "starting the engine",
+        "images": "making the images",
+        "calibrating": f"calibrating: {known} of {total} variants ready",
+    }.get(state.phase, "no curve yet")
+    lines = [Text() for _ in range(height)]
+    lines[height // 2] = Text(words.center(width), style="dim")
+    return lines

@@ -1,0 +1,207 @@
+"""The delta table: what each bit setting costs each model on each OOD set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.binding import Binding
+from textual.message import Message
+
+from engine.plan import Variant
+from engine.protocol import Delta, Measured, VariantDelta
+from qood_tui.plot.palette import style_of
+from qood_tui.store import State
+from qood_tui.widgets.lines import Lines
+from qood_tui.words import clip, verdict
+
+NAME, INTERVAL = 18, 15
+WIDE, NARROW = 9, 7  # cells of a number
+ROOM = 92  # columns from which the wide numbers fit
+LOST, GAINED = "rgb(213,94,0)", "rgb(86,180,233)"
+
+
+class Measure(NamedTuple):
+    """A measure that the table can show."""
+
+    name: str
+    label: str
+    field: str  # of protocol.Cell
+
+
+MEASURES = (
+    Measure("ap_out", "AUPR-out", "ap_out"),
+    Measure("auroc", "AUROC", "auroc"),
+    Measure("ap_in", "AUPR-in", "ap_in"),
+    Measure("fpr95", "FPR95 (OOD+), negative is a loss", "fpr95_ood_positive"),
+)
+
+
+class Look(NamedTuple):
+    """How the table is looked at: which sets fit, which measure, how wide a number is."""
+
+    sets: tuple[str, ...]
+    measure: Measure
+    relative: bool
+    cell: int
+
+    def number(self, value: float | None, form: str) -> str:
+        """Return a number in its cell, a dot where there is none."""
+        return f"{'·' if value is None else format(value, form):>{self.cell - 1}} "
+
+
+class Deltas(Lines, can_focus=True):
+    """A row a variant; FP32 rows hold values, quantized rows what was lost against them."""
+
+    BINDINGS = [
+        Binding("up", "move(-1)", show=False),
+        Binding("down", "move(1)", show=False),
+        Binding("pageup", "move(-6)", show=False),
+        Binding("pagedown", "move(6)", show=False),
+    ]
+
+    class Moved(Message):
+        """The cursor is on another variant."""
+
+        def __init__(self, variant: Variant) -> None:
+            super().__init__()
+            self.variant = variant
+
+    def __init__(self, **options: str) -> None:
+        super().__init__(**options)
+        self.cursor = 0
+        self._top = 0
+        self._variants: list[Variant] = []
+        self._redraw: Callable[[], None] = lambda: None
+
+    def draw(self, state: State, measure: Measure, ood_set: str, *, relative: bool) -> None:
+        """Show the table at this moment."""
+        self._variants = state.header.plan.variants()
+        self._redraw = lambda: self.draw(state, measure, ood_set, relative=relative)
+        names = state.header.plan.ood_sets
+        cell = WIDE if self.size.width >= ROOM else NARROW
+        fits = max(1, (self.size.width - NAME - cell * 2 - INTERVAL) // cell)
+        look = Look(names[:fits], measure, relative, cell)
+        hidden = f" · {len(names) - fits} more sets hidden" if len(names) > fits else ""
+        unit = "% of FP32" if relative else "points"
+        self.border_title = f"Lost against FP32 · {measure.label} · {unit}"
+        rows = state.deltas.rows if state.deltas else 0
+        self.border_subtitle = f"▼ ▲ 95 % interval excludes zero, {rows:,} images{hidden}"
+        visible = max(self.size.height - 1, 1)
+        self._top = min(max(self._top, self.cursor - visible + 1), self.cursor)
+        part = range(self._top, min(self._top + visible, len(self._variants)))
+        self.show([_header(look, ood_set), *[self._row(state, i, look) for i in part]])
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor."""
+        self.point(min(max(self.cursor + rows, 0), len(self._variants) - 1))
+
+    def point(self, row: int) -> None:
+        """Put the cursor on a row and say so."""
+        if self._variants and row != self.cursor:
+            self.cursor = row
+            self._redraw()
+            self.post_message(self.Moved(self._variants[row]))
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor where the mouse points."""
+        row = event.y - self.gutter.top - 1 + self._top
+        if 0 <= row < len(self._variants):
+            self.point(row)
+
+    def _row(self, state: State, row: int, look: Look) -> Text:
+        variant = self._variants[row]
+        is_cursor = row == self.cursor
+        line = Text(style=Style(reverse=True) if is_cursor and self.has_focus else "")
+        red, green, blue = style_of(str(variant.bits)).colour
+        line.append(">" if is_cursor else " ")
+        line.append(f"{clip(variant.key, NAME - 1):<{NAME - 1}}", f"rgb({red},{green},{blue})")
+        if variant.key in state.failed:
+            return line.append(clip(f"left out: {state.failed[variant.key]}", self.size.width - NAME), LOST)
+        measured, base = state.measured.get(variant.key), state.measured.get(variant.baseline)
+        if variant.bits.is_float:
+            return _values(line, measured, look)
+        delta = _delta_of(state, variant)
+        if delta is not None and look.measure.name in ("ap_out", "auroc"):
+            return _with_intervals(line, delta, look)
+        return _without_intervals(line, measured, base, look)
+
+
+def _header(look: Look, ood_set: str) -> Text:
+    line = Text(f"{' variant':<{NAME}}", style="bold")
+    for name in look.sets:
+        label = clip(name, look.cell - 1)
+        line.append(" " * (look.cell - 1 - len(label)))
+        line.append(label, "underline" if name == ood_set else "").append(" ")
+    return line.append(f"{'mean':>{look.cell - 1}} {'95 % interval':>{INTERVAL}}{'top-1':>{look.cell - 1}} ")
+
+
+def _values(line: Text, measured: Measured | None, look: Look) -> Text:
+    values = _cells(measured, look.measure)
+    for name in look.sets:
+        line.append(look.number(values.get(name), ".3f"), "dim")
+    known = [value for value in values.values() if value is not None]
+    line.append(look.number(sum(known) / len(known) if known else None, ".3f"), "dim")
+    top1 = measured.top1 * 100 if measured and measured.top1 is not None else None
+    return line.append(" " * INTERVAL).append(look.number(top1, ".1f"), "dim")
+
+
+def _with_intervals(line: Text, delta: VariantDelta, look: Look) -> Text:
+    is_ap = look.measure.name == "ap_out"
+    cells, mean = (delta.ap_out, delta.ap_out_mean) if is_ap else (delta.auroc, delta.auroc_mean)
+    for name in look.sets:
+        _append_delta(line, cells.get(name), look)
+    _append_delta(line, mean, look, bold=True)
+    scale = _scale(mean, look.relative)
+    line.append(f"{f'{mean.low * scale:+.1f} to {mean.high * scale:+.1f}':>{INTERVAL}}")
+    return _append_delta(line, delta.top1, look)
+
+
+def _without_intervals(line: Text, measured: Measured | None, base: Measured | None, look: Look) -> Text:
+    """Append differences that have no interval yet, in italics."""
+    values, whole = _cells(measured, look.measure), _cells(base, look.measure)
+    known = {name: _lost(whole.get(name), value, look.relative) for name, value in values.items()}
+    differences = {name: value for name, value in known.items() if value is not None}
+    for name in look.sets:
+        line.append(look.number(differences.get(name), "+.1f"), "italic dim")
+    mean = sum(differences.values()) / len(differences) if differences else None
+    line.append(look.number(mean, "+.1f"), "italic dim").append(" " * INTERVAL)
+    top1 = _lost(base.top1 if base else None, measured.top1 if measured else None, look.relative)
+    return line.append(look.number(top1, "+.1f"), "italic dim")
+
+
+def _append_delta(line: Text, delta: Delta | None, look: Look, *, bold: bool = False) -> Text:
+    if delta is None:
+        return line.append(look.number(None, ""), "dim")
+    mark = verdict(delta)
+    colour = {"▼": LOST, "▲": GAINED}.get(mark, "")
+    text = f"{delta.value * _scale(delta, look.relative):+.1f}{mark}"
+    return line.append(f"{text:>{look.cell}}", f"{'bold ' if bold else ''}{colour}".strip())
+
+
+def _lost(reference: float | None, value: float | None, relative: bool) -> float | None:
+    if value is None or not reference:
+        return None
+    return (reference - value) / (reference if relative else 1.0) * 100
+
+
+def _scale(delta: Delta, relative: bool) -> float:
+    if relative and delta.relative is not None and delta.value:
+        return 100 * delta.relative / delta.value
+    return 100.0
+
+
+def _cells(measured: Measured | None, measure: Measure) -> dict[str, float | None]:
+    if measured is None:
+        return {}
+    headline = measured.cells[0].score if measured.cells else ""
+    return {c.set: getattr(c, measure.field) for c in measured.cells if c.score == headline}
+
+
+def _delta_of(state: State, variant: Variant) -> VariantDelta | None:
+    if state.deltas is None:
+        return None
+    return next((d for d in state.deltas.variants if d.variant == variant.key), None)

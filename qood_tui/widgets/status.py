@@ -1,0 +1,81 @@
+"""The top of the session screen: where it is, how far it is, and the finding in one sentence."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from engine import catalog
+from qood_tui.sources import ReplaySource, Source
+from qood_tui.store import State
+from qood_tui.widgets.lines import Lines
+from qood_tui.words import bar, clean, clip, duration, verdict
+
+
+class Status(Lines):
+    """Three lines: session, progress or timeline, finding."""
+
+    def draw(self, source: Source) -> None:
+        """Show the moment that `source` shows."""
+        width = self.size.width
+        ascii_only = bool(getattr(self.app, "ascii_only", False))
+        state = source.state
+        second = _timeline(source, width, ascii_only) if isinstance(source, ReplaySource) else Text()
+        if source.is_live:
+            second = _progress(state, width, ascii_only)
+        self.show([_title(source, width), second, finding(state, width)])
+
+
+def _title(source: Source, width: int) -> Text:
+    state = source.state
+    kind = "LIVE" if source.is_live and not state.closed else "REPLAY" if not source.is_live else "DONE"
+    if source.is_live and state.closed and state.closed.outcome != "finished":
+        kind = state.closed.outcome.upper()
+    line = Text(f" {kind} ", style="bold reverse")
+    note = catalog.MINIATURE if width >= 100 else "miniature, not ImageNet"
+    name = clip(clean(source.session.name), max(width - len(kind) - len(note) - 7, 8))
+    return line.append(f" {name} ", "bold").append(f" {note}", "dim")
+
+
+def _progress(state: State, width: int, ascii_only: bool) -> Text:
+    share = state.rows / state.total if state.total else 0.0
+    told = f" {share:4.0%}  {state.rows:,}/{state.total:,} images · {state.phase}"
+    if state.seconds_left is not None:
+        told += f" · {duration(state.seconds_left)} left"
+    if state.failed or state.unreadable:
+        told += f" · {len(state.failed)} variants, {state.unreadable} images left out"
+    line = Text(bar(share, max(width - len(told) - 1, 5), ascii_only), style="rgb(0,158,115)")
+    return line.append(clip(told, width), "none")
+
+
+def _timeline(source: ReplaySource, width: int, ascii_only: bool) -> Text:
+    share = source.position / source.length if source.length else 1.0
+    state = "playing" if source.playing else "paused"
+    told = (
+        f" {duration(source.position)} of {duration(source.length)} · {state} {source.speed:g}x · "
+        f"{source.state.rows:,}/{source.state.total:,} images"
+    )
+    if source.reader.skipped or source.reader.torn:
+        told += f" · {source.reader.skipped} damaged events"
+    line = Text(bar(share, max(width - len(told) - 1, 5), ascii_only), style="rgb(86,180,233)")
+    return line.append(clip(told, width), "none")
+
+
+def finding(state: State, width: int) -> Text:
+    """Return the study's headline at this moment as one sentence."""
+    if state.closed and state.closed.outcome == "failed":
+        return Text(clip(clean(f"Failed: {state.closed.reason}"), width), style="bold red")
+    if state.deltas is None or not state.deltas.by_bits:
+        return Text("Deltas appear once every set has some images.", style="dim")
+    plan = state.header.plan
+    bits = min(state.deltas.by_bits, key=lambda text: (sum(map(int, text[1:].split("A"))), text))
+    mean = state.deltas.by_bits[bits]
+    of_bits = [d for d in state.deltas.variants if d.variant.endswith(f" {bits}")]
+    top1 = sum(d.top1.value for d in of_bits) / len(of_bits)
+    line = Text(f"{bits} costs ")
+    line.append(f"{mean.value * 100:+.1f} points of AUPR-out", "bold")
+    line.append(f" ({mean.low * 100:+.1f} to {mean.high * 100:+.1f}{verdict(mean)})")
+    line.append(f" and {top1 * 100:+.1f} of top-1")
+    if width >= 110:
+        label = catalog.SCORES[plan.headline].label
+        line.append(f", mean of {len(of_bits)} models and {len(plan.ood_sets)} OOD sets, {label}", "dim")
+    return line

@@ -1,0 +1,54 @@
+"""Numbers and names as the screen says them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from engine.protocol import Delta
+
+
+def clip(text: str, width: int) -> str:
+    """Cut `text` to `width` cells with a sign that something is missing."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def clean(text: str) -> str:
+    """Return `text` without control characters, so that it can neither move the cursor nor colour."""
+    return "".join(c if unicodedata.category(c)[0] != "C" else "�" for c in text)
+
+
+def duration(seconds: float | None) -> str:
+    """Return minutes and seconds, or hours and minutes."""
+    if seconds is None:
+        return "-:--"
+    whole = max(int(seconds + 0.5), 0)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d}"
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+def size(count: float) -> str:
+    """Return bytes as MB or GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def verdict(delta: Delta, ascii_only: bool = False) -> str:
+    """Return the mark of a delta whose interval excludes zero: lost, gained, or nothing."""
+    if delta.low > 0:
+        return "v" if ascii_only else "▼"
+    if delta.high < 0:
+        return "^" if ascii_only else "▲"
+    return " "
+
+
+def bar(share: float, width: int, ascii_only: bool = False) -> str:
+    """Return a progress bar."""
+    full = round(min(max(share, 0.0), 1.0) * width)
+    on, off = ("#", ".") if ascii_only else ("━", "╌")
+    return on * full + off * (width - full)
+
+
+def sparkline(values: list[float], width: int, ascii_only: bool = False) -> str:
+    """Return the last `width` values from 0 to 100 as a line of blocks."""
+    levels = " .:-=+*#" if ascii_only else "▁▂▃▄▅▆▇█"
+    return "".join(levels[min(int(max(v, 0) / 100 * 8), 7)] for v in values[-width:])
