@@ -27,7 +27,7 @@ def layout(plan: Plan) -> dict[str, tuple[np.dtype[Any], int]]:
     """Return type and number of columns of every array of a plan."""
     variants = len(plan.variants())
     double = np.dtype("<f8")
-    scores = {name: (double, variants) for name in plan.scores}
+    scores = dict.fromkeys(plan.scores, (double, variants))
     return {
         "samples": (np.dtype("<i4"), 4),
         "rank": (np.dtype("<i2"), variants),

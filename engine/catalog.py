@@ -81,7 +81,9 @@ SETS: Mapping[str, Set] = _by_name(
 
 QUANTIZERS: Mapping[str, Quantizer] = _by_name(
     Quantizer("minmax", "round to nearest between minimum and maximum", "engine.quantize.minmax:quantize"),
-    Quantizer("repq", "RepQ-ViT: reparameterized LayerNorm, log-sqrt2 softmax", "engine.quantize.repq:quantize"),
+    Quantizer(
+        "repq", "RepQ-ViT: reparameterized LayerNorm, log-sqrt2 softmax", "engine.quantize.repq:quantize"
+    ),
 )
 
 SCORES: Mapping[str, Score] = _by_name(

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from engine import journal, places
+from engine.errors import JournalError
 from engine.machine import Machine
 from engine.protocol import (
     LARGEST_LINE,
@@ -26,7 +27,10 @@ from engine.protocol import (
     Cancel,
     ChunkFinished,
     Command,
+    Ended,
+    Idle,
     Job,
+    Message,
     PhaseChanged,
     Reply,
     SessionResumed,
@@ -36,7 +40,6 @@ from engine.protocol import (
     Warm,
     WorkerDied,
 )
-from engine.worker import Ended, Idle, Message
 
 IDLE_SECONDS = 180  # without work or a question the daemon ends
 TELEMETRY_SECONDS = 5
@@ -85,7 +88,8 @@ class Worker:
         assert self.process.stdout is not None
         while line := await self.process.stdout.readline():
             if line.endswith(b"\n"):
-                return _message.decode(line)
+                message: Message = _message.decode(line)
+                return message
         await self.process.wait()
         return None
 
@@ -225,7 +229,7 @@ class Daemon:
     async def _run(self, start: Start) -> None:
         try:
             self.writer = writer = journal.Writer(Path(start.session))
-        except (OSError, journal.JournalError) as error:
+        except (OSError, JournalError) as error:
             _log(f"{start.session}: the journal cannot be written: {error}")
             return
         telemetry = asyncio.create_task(self._watch_machine(writer))

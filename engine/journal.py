@@ -79,7 +79,9 @@ class Reader:
             with self.path.open("rb") as file:
                 line = file.readline(LARGEST_LINE)
         except OSError as error:
-            raise JournalError(f"{self.path}: no session journal can be read here ({error.strerror})") from None
+            raise JournalError(
+                f"{self.path}: no session journal can be read here ({error.strerror})"
+            ) from None
         self._offset = len(line)
         return parse_header(line, self.path)
 
@@ -94,7 +96,9 @@ def parse_header(line: bytes, where: Path) -> Header:
     if kind != FORMAT or not isinstance(version, int):
         raise JournalError(f"{where}: the format is {kind!r}; {FORMAT!r} is needed")
     if version > VERSION:
-        raise JournalError(f"{where}: written in format {version}; this program reads up to {VERSION}, update it")
+        raise JournalError(
+            f"{where}: written in format {version}; this program reads up to {VERSION}, update it"
+        )
     try:
         return _header.decode(line)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -180,7 +184,9 @@ def create(session: Path, header: Header) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise InputError("session", str(session), f"a folder that can be made is needed ({error.strerror})") from None
+        raise InputError(
+            "session", str(session), f"a folder that can be made is needed ({error.strerror})"
+        ) from None
 
 
 def is_being_written(session: Path) -> bool:

@@ -250,6 +250,20 @@ class Job(msgspec.Struct, frozen=True, tag="job"):
     first_row: int
 
 
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
+    """Worker to daemon: the job is over; `outcome` as in `session.closed`."""
+
+    outcome: str
+    reason: str = ""
+
+
+class Idle(msgspec.Struct, frozen=True, tag="idle"):
+    """Worker to daemon: everything is loaded and a job can begin at once."""
+
+
+Message = AnyEvent | Ended | Idle
+
+
 class Start(msgspec.Struct, frozen=True, tag="start"):
     """Client to daemon: begin a session in the folder `session`, whose journal has its header."""
 

@@ -151,7 +151,9 @@ def comma_separated(found: Document) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     measures = [f for f in Cell.__struct_fields__ if f not in ("set", "score")]
-    writer.writerow(["model", "pretraining", "bits", "quantizer", "top1", "top5", "nll", "set", "score", *measures])
+    writer.writerow(
+        ["model", "pretraining", "bits", "quantizer", "top1", "top5", "nll", "set", "score", *measures]
+    )
     for row in found.variants:
         for cell in row.sets:
             head = [row.model, row.pretraining, row.bits, row.quantizer, row.top1, row.top5, row.nll]
@@ -178,7 +180,9 @@ def _delta_lines(found: Document) -> list[str]:
         cells = " | ".join(points(row.ap_out.get(name)) for name in names)
         relative = f"{mean.relative:+.1%}" if mean.relative is not None else "-"
         interval = f"{mean.low * 100:+.1f} to {mean.high * 100:+.1f}"
-        lines.append(f"| {row.variant} | {cells} | {points(mean)} | {interval} | {relative} | {points(row.top1)} |")
+        lines.append(
+            f"| {row.variant} | {cells} | {points(mean)} | {interval} | {relative} | {points(row.top1)} |"
+        )
     for bits, mean in found.by_bits.items():
         interval = f"{mean.low * 100:+.1f} to {mean.high * 100:+.1f}"
         blanks = " | ".join("" for _ in names)
@@ -188,7 +192,8 @@ def _delta_lines(found: Document) -> list[str]:
 
 def _measure_lines(found: Document) -> list[str]:
     lines = [
-        "| variant | score | set | n ID | n OOD | chance | AUPR-out | AUPR-in | AUROC | FPR95 (OOD+) | top-1 | NLL |",
+        "| variant | score | set | n ID | n OOD | chance | AUPR-out | AUPR-in | AUROC "
+        "| FPR95 (OOD+) | top-1 | NLL |",
         "|---" * 12 + "|",
     ]
     for row in found.variants:

@@ -89,7 +89,9 @@ def summary(session: Path) -> Summary:
     plan = header.plan
     title = f"{len(plan.models)} models, {len(plan.bits)} bit settings, {plan.quantizer}"
     state = state_of(session, entries)
-    return Summary(session, header.created[:16].replace("T", " "), title, state, journal.finished_rows(entries), total)
+    return Summary(
+        session, header.created[:16].replace("T", " "), title, state, journal.finished_rows(entries), total
+    )
 
 
 def state_of(session: Path, entries: list[Entry]) -> str:

@@ -64,7 +64,7 @@ class Images(NamedTuple):
 
     sets: list[ImageSet]
     which: Indices
-    index: Indices
+    places: Indices  # of each image in its set
 
 
 def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], pool: ThreadPoolExecutor) -> None:
@@ -116,7 +116,7 @@ def describe(plan: Plan, images: Images, calibration: ImageSet) -> SetsPrepared:
     ready = tuple(
         SetReady(s.name, s.role, s.label, len(chosen), s.digest(chosen))
         for i, s in enumerate(images.sets)
-        for chosen in [images.index[images.which == i]]
+        for chosen in [images.places[images.which == i]]
     )
     everything = np.arange(plan.calibration_images)
     used = SetReady(
@@ -167,7 +167,8 @@ def calibrate_all(
 def quantize(variant: Variant, source: Loaded, pixels: Tensor) -> nn.Module:
     """Return the model of a variant, calibrated on uint8 images if it is quantized at all."""
     if variant.bits.is_float:
-        return source.model
+        unchanged: nn.Module = source.model
+        return unchanged
     method = catalog.resolve(catalog.QUANTIZERS[variant.quantizer].target)
     model: nn.Module = method(source.model, variant.bits, normalise(pixels, source))
     return model
@@ -200,7 +201,7 @@ def score_chunk(
 ) -> dict[str, NDArray[Any]]:
     """Read one chunk once for every geometry and return its part of every array."""
     which = images.which[first : first + plan.chunk_images]
-    index = images.index[first : first + plan.chunk_images]
+    index = images.places[first : first + plan.chunk_images]
     labels = np.array([images.sets[s].labels[i] for s, i in zip(which, index, strict=True)], np.int64)
     readable = np.ones(len(which), np.int64)
     pixels: dict[Geometry, Tensor] = {}

@@ -12,23 +12,9 @@ from typing import IO
 
 import msgspec
 
-from engine.protocol import AnyEvent, Cancel, Job, WorkerStarted
+from engine.protocol import Cancel, Ended, Idle, Job, Message, WorkerStarted
 
 NICENESS = 10  # the terminal goes first
-
-
-class Ended(msgspec.Struct, frozen=True, tag="ended"):
-    """Worker to daemon: the job is over; `outcome` as in `session.closed`."""
-
-    outcome: str
-    reason: str = ""
-
-
-class Idle(msgspec.Struct, frozen=True, tag="idle"):
-    """Worker to daemon: everything is loaded and a job can begin at once."""
-
-
-Message = AnyEvent | Ended | Idle
 
 
 class Channel:

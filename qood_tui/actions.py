@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 
 class Action(NamedTuple):
@@ -68,7 +68,7 @@ GROUPS = {
 }
 
 
-def bindings(*groups: tuple[Action, ...], prefix: str = "") -> list[Binding]:
+def bindings(*groups: tuple[Action, ...], prefix: str = "") -> list[BindingType]:
     """Return the key bindings of some groups of actions."""
     return [
         Binding(

@@ -12,6 +12,8 @@ from engine.journal import is_being_written
 from engine.plan import Plan
 from qood_tui import actions
 from qood_tui.screens.help import HelpScreen
+from qood_tui.screens.live import LiveScreen
+from qood_tui.screens.replay import ReplayScreen
 from qood_tui.screens.session import SessionScreen
 from qood_tui.screens.setup import SetupScreen
 from qood_tui.sources import LiveSource, ReplaySource
@@ -53,16 +55,19 @@ class QoodApp(App[None]):
         try:
             if live is None:
                 live = is_being_written(session)
-            source = LiveSource(session) if live else ReplaySource(session)
+            screen = LiveScreen(LiveSource(session)) if live else self._replay(session)
         except QoodError as error:
             self.notify(str(error), severity="error", timeout=10, markup=False)
             return
-        if isinstance(source, ReplaySource) and self.speed:
-            source.speed = self.speed
-        if isinstance(source, ReplaySource) and self.at is not None:
+        self.push_screen(screen)
+
+    def _replay(self, session: Path) -> ReplayScreen:
+        source = ReplaySource(session)
+        source.speed = self.speed or source.speed
+        if self.at is not None:
             source.seek(self.at)
             source.playing = False
-        self.push_screen(SessionScreen(source))
+        return ReplayScreen(source)
 
     def _open_setup(self) -> None:
         self.push_screen(SetupScreen(self.plan, self.folders, device=self.device, root=self.root))

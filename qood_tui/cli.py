@@ -66,7 +66,13 @@ def main(
     from engine.folders import parse_folders
 
     folders = parse_folders(ood)
-    _open(folders=folders, device=_device(devices), root=session_dir, ascii_only=ascii_only, plan=_joined(folders))
+    _open(
+        folders=folders,
+        device=_device(devices),
+        root=session_dir,
+        ascii_only=ascii_only,
+        plan=_joined(folders),
+    )
 
 
 @main.command()
@@ -74,7 +80,9 @@ def main(
 @click.option("--demo", is_flag=True, help="Sweep the demo plan.")
 @click.option("--preset", "preset_name", metavar="NAME", help="Sweep a preset plan: demo or quick.")
 @click.option("--resume", metavar="SESSION", help="Go on with an interrupted session.")
-@click.option("--data", type=Path, metavar="ROOT", help="Folder whose sub-folders hold further OOD sets of a plan.")
+@click.option(
+    "--data", type=Path, metavar="ROOT", help="Folder whose sub-folders hold further OOD sets of a plan."
+)
 @click.option("--ood", multiple=True, metavar="NAME=FOLDER", help="Add a folder of images as an OOD set.")
 @click.option("--devices", default="auto", show_default=True, help="auto, cpu or cuda:0.")
 @click.option("--session-dir", type=Path, help="Folder that sessions are put into.")
@@ -105,7 +113,9 @@ def run(
 
     device = _device(devices)
     if sum([plan_file is not None, demo, preset_name is not None, resume is not None]) != 1:
-        raise InputError("plan", plan_file or "", "give one of PLAN.toml, --demo, --preset NAME or --resume SESSION")
+        raise InputError(
+            "plan", plan_file or "", "give one of PLAN.toml, --demo, --preset NAME or --resume SESSION"
+        )
     folders = parse_folders(ood)
     if resume is not None:
         session = sessions.find(resume).resolve()
@@ -165,7 +175,9 @@ def list_sessions(session_dir: Path | None) -> None:
     for folder in sessions.folders(session_dir):
         found = sessions.summary(folder)
         images = f"{found.rows}/{found.total} images"
-        click.echo(clean(f"{found.created:<17} {found.state:<12} {images:<20} {found.title:<42} {found.path}"))
+        click.echo(
+            clean(f"{found.created:<17} {found.state:<12} {images:<20} {found.title:<42} {found.path}")
+        )
 
 
 @main.command()

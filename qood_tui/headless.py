@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,9 @@ def print_table(found: Document, console: Console) -> None:
         cells = [report.points(row.ap_out.get(name)) for name in names]
         table.add_row(row.variant, *cells, report.points(mean), _interval(mean), report.points(row.top1))
     for bits, mean in found.by_bits.items():
-        table.add_row(f"all models {bits}", *[""] * len(names), report.points(mean), _interval(mean), "", style="bold")
+        table.add_row(
+            f"all models {bits}", *[""] * len(names), report.points(mean), _interval(mean), "", style="bold"
+        )
     if not console.is_terminal:
         console.width = max(console.width, 80 + 14 * len(names))
     console.print(table)
@@ -158,12 +160,16 @@ def _attended(session: Path, console: Console) -> State:
                 state = reduce(state, entry)
                 words = describe(entry.event)
                 if words and words[0] != "info":
-                    console.print(clean(words[1]), style="red" if words[0] == "error" else "yellow", markup=False)
+                    console.print(
+                        clean(words[1]), style="red" if words[0] == "error" else "yellow", markup=False
+                    )
             if state.phase == "calibrating":
                 variants = len(state.header.plan.variants())
                 progress.update(task, description="calibrating", completed=len(state.ready), total=variants)
             else:
-                progress.update(task, description=state.phase, completed=state.rows, total=state.total or None)
+                progress.update(
+                    task, description=state.phase, completed=state.rows, total=state.total or None
+                )
     return state
 
 

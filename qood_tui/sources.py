@@ -30,6 +30,11 @@ class Source(Protocol):
         """Return the state at the moment shown."""
         ...
 
+    @property
+    def is_moving(self) -> bool:
+        """Tell whether time passes on the screen even without new events."""
+        ...
+
     def tick(self, elapsed: float) -> bool:
         """Let `elapsed` seconds pass; tell whether the state changed."""
         ...
@@ -74,6 +79,11 @@ class LiveSource:
         """Return the state after everything read so far."""
         return self._state
 
+    @property
+    def is_moving(self) -> bool:
+        """Tell that only events move a live session."""
+        return False
+
     def tick(self, elapsed: float) -> bool:
         """Read what has been appended."""
         entries = self._reader.poll()
@@ -107,6 +117,11 @@ class ReplaySource:
     def state(self) -> State:
         """Return the state at the moment shown."""
         return self._state
+
+    @property
+    def is_moving(self) -> bool:
+        """Tell whether the replay plays."""
+        return self.playing
 
     @property
     def length(self) -> float:

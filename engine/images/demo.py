@@ -29,8 +29,9 @@ def load_set(name: str) -> ArrayImages:
 
 def load_calibration(count: int) -> ArrayImages:
     """Return `count` calibration images of the ID classes; none of them is ever evaluated."""
-    images, labels = (part[:count] for part in _cached("calibration", catalog.CALIBRATION_IMAGES))
-    return ArrayImages("calibration", "calibration set, ID classes", "calibration", images, labels)
+    images, labels = _cached("calibration", catalog.CALIBRATION_IMAGES)
+    label = "calibration set, ID classes"
+    return ArrayImages("calibration", label, "calibration", images[:count], labels[:count])
 
 
 def _cached(name: str, count: int) -> tuple[Pixels, NDArray[np.int64]]:

@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from engine.folders import find_images
 from engine.images.source import Geometry, Pixels
 
+
 class FolderImages:
     """Images read from files when they are needed."""
 

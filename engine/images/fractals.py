@@ -84,10 +84,7 @@ def render(numbers: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
     polarity, so that neither colour nor brightness tells the class.
     """
     return np.concatenate(
-        [
-            _render_block(numbers[start : start + 500], [seed, start])
-            for start in range(0, len(numbers), 500)
-        ]
+        [_render_block(numbers[start : start + 500], [seed, start]) for start in range(0, len(numbers), 500)]
         or [np.zeros((0, SIZE, SIZE, 3), np.uint8)]
     )
 
@@ -147,7 +144,8 @@ def _histogram(x: NDArray[np.float32], y: NDArray[np.float32], random: np.random
     cell = (np.arange(n)[:, None] * SIZE + row) * SIZE + column
     count = np.bincount(cell[inside], minlength=n * SIZE * SIZE).reshape(n, SIZE, SIZE)
     shade = np.log1p(count.astype(np.float64))
-    return shade / np.maximum(shade.max(axis=(1, 2), keepdims=True), 1e-9)
+    shade /= np.maximum(shade.max(axis=(1, 2), keepdims=True), 1e-9)
+    return shade
 
 
 def _rotation(angle: float) -> Floats:

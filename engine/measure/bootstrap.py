@@ -40,7 +40,7 @@ class ResampledId:
         np.cumsum(weights[:, order], axis=1, out=self.below[:, 1:])
 
     def detection(self, scores: Floats, weights: Weights) -> tuple[Floats, Floats]:
-        """Return AUROC and average precision (OOD positive) of every resample, two arrays (resamples + 1,)."""
+        """Return AUROC and average precision of every resample, two arrays (resamples + 1,)."""
         order = np.argsort(-scores, kind="stable")
         descending, weights = scores[order], weights[:, order]
         total = self.below[:, -1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -46,11 +47,17 @@ def measure_cell(rows: Rows, variant: int, score: str, position: int) -> Cell:
         found = detection(id_scores, ood_scores)
     except MeasureError as error:
         return Cell(name, score, len(id_scores), len(ood_scores), problem=str(error))
-    values = {field: _number(getattr(found, field)) for field in _CELL_MEASURES}
-    return Cell(name, score, found.n_id, found.n_ood, **values)
-
-
-_CELL_MEASURES = ("auroc", "ap_out", "ap_in", "fpr95_ood_positive", "fpr95_id_positive")
+    return Cell(
+        name,
+        score,
+        found.n_id,
+        found.n_ood,
+        auroc=_number(found.auroc),
+        ap_out=_number(found.ap_out),
+        ap_in=_number(found.ap_in),
+        fpr95_ood_positive=_number(found.fpr95_ood_positive),
+        fpr95_id_positive=_number(found.fpr95_id_positive),
+    )
 
 
 def draw_curve(rows: Rows, variant: int, score: str, position: int, points: int) -> Curve | None:
@@ -148,6 +155,6 @@ def _delta(resampled: Floats, whole: float | None = None) -> Delta:
     return Delta(round(value, DIGITS), round(low, DIGITS), round(high, DIGITS), relative)
 
 
-def _number(value: float | np.floating[object]) -> float | None:
+def _number(value: float | np.floating[Any]) -> float | None:
     number = float(value)
     return round(number, DIGITS) if np.isfinite(number) else None

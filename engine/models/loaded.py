@@ -15,7 +15,7 @@ from engine.images.source import Geometry
 class Loaded(NamedTuple):
     """A float32 model in evaluation mode with its own preprocessing."""
 
-    model: VisionTransformer
+    model: VisionTransformer  # of timm
     geometry: Geometry
     mean: tuple[float, ...]
     std: tuple[float, ...]

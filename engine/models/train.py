@@ -41,7 +41,9 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     FOLDER.mkdir(exist_ok=True)
     for name in given.model or sorted(zoo.RECIPES):
-        command = f"python -m engine.models.train --model {name} --seed {given.seed} --threads {given.threads}"
+        command = (
+            f"python -m engine.models.train --model {name} --seed {given.seed} --threads {given.threads}"
+        )
         with (FOLDER / f"{name}.log.jsonl").open("wb") as log:
             train(name, given.seed, Log(log, command))
 
@@ -86,9 +88,7 @@ def train(name: str, seed: int, log: Log) -> None:
     log.write(saved=f"{name}.safetensors", parameters=zoo.parameters(model), top1=top1)
 
 
-def fit(
-    model: nn.Module, recipe: zoo.Recipe, pool: str, epochs: int, rate: float, log: Log
-) -> float:
+def fit(model: nn.Module, recipe: zoo.Recipe, pool: str, epochs: int, rate: float, log: Log) -> float:
     """Train for `epochs` epochs with AdamW and a one-cycle rate; return the validation top-1."""
     images, labels = split(pool, IMAGES_PER_CLASS[pool], TRAIN_SEED)
     held_out = split(pool, 20 if pool == "id" else 4, VALIDATION_SEED)
@@ -132,9 +132,7 @@ class Augment:
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of one augmented batch of uint8 images (n, 3, 32, 32)."""
-        flipped = torch.where(
-            (torch.rand(len(images)) < 0.5)[:, None, None, None], images.flip(3), images
-        )
+        flipped = torch.where((torch.rand(len(images)) < 0.5)[:, None, None, None], images.flip(3), images)
         if self.recipe.three_augment:
             flipped = three_augment(flipped)
         pixels = normalise(flipped)
@@ -188,7 +186,7 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
         (model(normalise(images[i : i + 500])).argmax(1) == labels[i : i + 500]).sum().item()
         for i in range(0, len(images), 500)
     ]
-    return round(sum(right) / len(images), 4)
+    return round(float(sum(right)) / len(images), 4)
 
 
 if __name__ == "__main__":

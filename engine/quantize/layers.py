@@ -23,7 +23,9 @@ class QuantizedLayer(nn.Module):
     Weights are per output channel. Once `freeze` is called the quantized weight is kept, not redone.
     """
 
-    def __init__(self, layer: nn.Linear | nn.Conv2d, weight_bits: int, input_bits: int, search: Search) -> None:
+    def __init__(
+        self, layer: nn.Linear | nn.Conv2d, weight_bits: int, input_bits: int, search: Search
+    ) -> None:
         super().__init__()
         self.weight = layer.weight
         self.bias = layer.bias
@@ -75,7 +77,8 @@ class QuantizedAttention(nn.Module):
         attention = (query @ key * self.scale).softmax(-1)
         attention = self.softmax_quantizer(attention)
         mixed = attention @ self.value_quantizer(value)
-        return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, -1))
+        out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, tokens, -1))
+        return out
 
 
 def quantized_copy(

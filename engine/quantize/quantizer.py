@@ -14,7 +14,7 @@ Search = Callable[[Tensor, int, int | None], tuple[Tensor, Tensor]]
 
 
 class Uniform(nn.Module):
-    """Quantize uniformly and asymmetrically: x^ = (clamp(round(x / scale) + zero point, 0, 2^b - 1) - zero point) scale.
+    """Quantize uniformly: x^ = (clamp(round(x / scale) + zero point, 0, 2^b - 1) - zero point) scale.
 
     Sets its scale and zero point from the first tensor it sees. `axis` is the channel axis, None for
     one scale per tensor. The zero point may be fractional, as RepQ-ViT's reparameterization leaves it.
@@ -47,7 +47,7 @@ class Uniform(nn.Module):
 
 
 class LogSqrt2(nn.Module):
-    """Quantize softmax outputs to powers of sqrt 2: x^ = scale 2^(-q / 2), q = clamp(round(-2 log2(x / scale))).
+    """Quantize softmax outputs: x^ = scale 2^(-q / 2), q = clamp(round(-2 log2(x / scale))).
 
     RepQ-ViT (Li et al., ICCV 2023, section 3.4) as its official code does it: values whose code would
     not fit are exactly 0, and the scale is the best of three upper percentiles by squared error.

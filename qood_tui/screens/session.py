@@ -1,4 +1,4 @@
-"""The session screen: curves, deltas and engine of one session, live or replayed."""
+"""The session screen: curves, deltas and engine of one session, whatever its source."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from engine import catalog, client
+from engine import catalog
 from qood_tui import actions
-from qood_tui.sources import LiveSource, ReplaySource, Source
+from qood_tui.sources import Source
 from qood_tui.widgets.curves import Curves
 from qood_tui.widgets.deltas import MEASURES, Deltas
 from qood_tui.widgets.engine import Engine
@@ -19,7 +19,6 @@ from qood_tui.widgets.status import Status
 
 TICK = 0.25  # seconds between two looks at the journal
 CURVE_TICKS = 4  # curves are drawn again at most every so many ticks
-SEEK_SECONDS = 5.0
 PANES = ("curves", "deltas", "engine")
 
 
@@ -28,7 +27,7 @@ class SessionScreen(Screen[None]):
 
     CSS_PATH = "../styles/session.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]
-    BINDINGS = [*actions.bindings(actions.SESSION)]
+    BINDINGS = actions.bindings(actions.SESSION)
 
     def __init__(self, source: Source) -> None:
         super().__init__()
@@ -39,8 +38,6 @@ class SessionScreen(Screen[None]):
         self.relative = self.logarithmic = False
         self._ticks = 0
         self._stale = True
-        for binding in actions.bindings(actions.LIVE if source.is_live else actions.REPLAY):
-            self._bindings._add_binding(binding)
 
     def compose(self) -> ComposeResult:
         """Lay out the panes; the style sheet says what is visible at which width."""
@@ -67,7 +64,7 @@ class SessionScreen(Screen[None]):
         changed = self.source.tick(TICK)
         self._ticks += 1
         self._stale = self._stale or changed
-        if changed or (isinstance(self.source, ReplaySource) and self.source.playing):
+        if changed or self.source.is_moving:
             self.draw(curves=False)
         if self._stale and self._ticks % CURVE_TICKS == 0:
             self.draw()
@@ -84,7 +81,12 @@ class SessionScreen(Screen[None]):
             if curves:
                 self._stale = False
                 self.query_one(Curves).draw(
-                    state, self.source.rows(), self.model, self.ood_set, self.score, logarithmic=self.logarithmic
+                    state,
+                    self.source.rows(),
+                    self.model,
+                    self.ood_set,
+                    self.score,
+                    logarithmic=self.logarithmic,
                 )
 
     def show_pane(self, pane: str) -> None:
@@ -159,59 +161,3 @@ class SessionScreen(Screen[None]):
         if event.variant.model != self.model:
             self.model = event.variant.model
             self.draw()
-
-    def action_cancel(self) -> None:
-        """Stop the sweep."""
-        if isinstance(self.source, LiveSource) and not self.source.state.closed:
-            session = self.source.session
-            self.notify("Stopping; what is finished is kept.")
-            self.run_worker(lambda: client.cancel(session), thread=True)
-
-    def _replay(self) -> ReplaySource:
-        assert isinstance(self.source, ReplaySource)
-        return self.source
-
-    def action_toggle_play(self) -> None:
-        """Play or pause."""
-        self._replay().toggle()
-        self.draw()
-
-    def action_back(self) -> None:
-        """Go back some seconds."""
-        self._seek(self._replay().position - SEEK_SECONDS)
-
-    def action_forward(self) -> None:
-        """Go on some seconds."""
-        self._seek(self._replay().position + SEEK_SECONDS)
-
-    def action_to_start(self) -> None:
-        """Go to the start."""
-        self._seek(0.0)
-
-    def action_to_end(self) -> None:
-        """Go to the end."""
-        self._seek(self._replay().length)
-
-    def action_step_back(self) -> None:
-        """Go one event back."""
-        self._replay().step(-1)
-        self.draw()
-
-    def action_step_forward(self) -> None:
-        """Go one event on."""
-        self._replay().step(1)
-        self.draw()
-
-    def action_slower(self) -> None:
-        """Play more slowly."""
-        self._replay().faster(-1)
-        self.draw(curves=False)
-
-    def action_faster(self) -> None:
-        """Play faster."""
-        self._replay().faster(1)
-        self.draw(curves=False)
-
-    def _seek(self, position: float) -> None:
-        self._replay().seek(position)
-        self.draw()

@@ -27,7 +27,9 @@ class SessionsScreen(Screen[Path | None]):
 
     def compose(self) -> ComposeResult:
         """Show a table, filled in the background."""
-        yield Static("[bold]Recorded sessions[/]  enter opens one: a running one live, a finished one as a replay")
+        yield Static(
+            "[bold]Recorded sessions[/]  enter opens one: a running one live, a finished one as a replay"
+        )
         yield DataTable(cursor_type="row", zebra_stripes=True)
         yield Footer(show_command_palette=False)
 

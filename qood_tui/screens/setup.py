@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -154,11 +155,11 @@ class SetupScreen(Screen[None]):
         try:
             cost = estimate(self.chosen_plan(), self.folders, self.pace)
         except InputError as error:
-            line.update(f"[bold red]✗[/] {clean(str(error)).replace('[', chr(92) + '[')}")
+            line.update(Text.assemble(("✗ ", "bold red"), clean(str(error))))
             return
         line.update(
-            f"[bold]{cost.variants} variants × {cost.images:,} images[/] = {cost.variants * cost.images:,} forward "
-            f"passes, about {duration(cost.seconds)}"
+            f"[bold]{cost.variants} variants × {cost.images:,} images[/] = "
+            f"{cost.variants * cost.images:,} forward passes, about {duration(cost.seconds)}"
         )
 
     def action_start(self) -> None:

@@ -12,7 +12,9 @@ class Tick(Checkbox):
 
     BUTTON_LEFT, BUTTON_RIGHT = "[", "]"
 
-    def __init__(self, label: str, value: bool = False, *, name: str | None = None, disabled: bool = False) -> None:
+    def __init__(
+        self, label: str, value: bool = False, *, name: str | None = None, disabled: bool = False
+    ) -> None:
         self.BUTTON_INNER = "x" if value else " "
         super().__init__(label, value, name=name, disabled=disabled, compact=True)
 

@@ -70,8 +70,8 @@ class Deltas(Lines, can_focus=True):
             super().__init__()
             self.variant = variant
 
-    def __init__(self, **options: str) -> None:
-        super().__init__(**options)
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
         self.cursor = 0
         self._top = 0
         self._variants: list[Variant] = []

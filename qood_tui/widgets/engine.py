@@ -28,7 +28,8 @@ def _device(state: State) -> Text:
     if state.worker is None:
         return Text("no worker yet", style="dim")
     worker = state.worker
-    return Text(f"{clean(worker.device)} · {worker.threads} threads · torch {clean(worker.versions.get('torch', '?'))}")
+    torch = clean(worker.versions.get("torch", "?"))
+    return Text(f"{clean(worker.device)} · {worker.threads} threads · torch {torch}")
 
 
 def _load(state: State, width: int) -> Text:
@@ -36,7 +37,9 @@ def _load(state: State, width: int) -> Text:
         return Text("load not measured yet", style="dim")
     now = state.telemetry[-1]
     line = Text(f"processor {now.processor:3.0f} % ")
-    line.append(sparkline([t.processor for t in state.telemetry], max(min(width - 60, 40), 8)), "rgb(86,180,233)")
+    line.append(
+        sparkline([t.processor for t in state.telemetry], max(min(width - 60, 40), 8)), "rgb(86,180,233)"
+    )
     line.append(f"  memory {size(now.memory)} of {size(now.memory_total)}, worker {size(now.worker_memory)}")
     if now.accelerator is not None:
         memory = size(now.accelerator_memory or 0)

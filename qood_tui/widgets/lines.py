@@ -18,8 +18,8 @@ class Lines(Widget):
     class Resized(Message):
         """The widget has another size, so its lines must be made anew."""
 
-    def __init__(self, **options: str) -> None:
-        super().__init__(**options)
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
         self._lines: list[Text] = []
 
     def on_resize(self) -> None:
@@ -41,5 +41,8 @@ class Lines(Widget):
         style = self.rich_style
         if y >= len(self._lines):
             return Strip.blank(width, style)
-        segments = [Segment(s.text, style + s.style if s.style else style) for s in self._lines[y].render(self.app.console)]
+        segments = [
+            Segment(s.text, style + s.style if s.style else style)
+            for s in self._lines[y].render(self.app.console)
+        ]
         return Strip(segments).adjust_cell_length(width, style)
