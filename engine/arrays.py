@@ -85,7 +85,7 @@ class Arrays:
             path = session / FOLDER / f"{name}.npy"
             try:
                 array = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:
                 raise JournalError(f"{path}: the array cannot be read ({error})") from None
             if array.dtype != dtype or array.ndim != 2 or array.shape[1] != columns:
                 raise JournalError(

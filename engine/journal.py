@@ -8,7 +8,6 @@ import os
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
@@ -91,7 +90,7 @@ def parse_header(line: bytes, where: Path) -> Header:
     try:
         plain = msgspec.json.decode(line)
         kind, version = plain["format"], plain["version"]
-    except (msgspec.DecodeError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise JournalError(f"{where}: this is not a session journal, its first line is damaged") from None
     if kind != FORMAT or not isinstance(version, int):
         raise JournalError(f"{where}: the format is {kind!r}; {FORMAT!r} is needed")
@@ -101,7 +100,7 @@ def parse_header(line: bytes, where: Path) -> Header:
         )
     try:
         return _header.decode(line)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise JournalError(f"{where}: the journal's first line is damaged ({error})") from None
 
 
@@ -120,7 +119,7 @@ class Writer:
         self.plan = header.plan
         self._started = datetime.fromisoformat(header.created).timestamp()
         self._monotonic = time.monotonic() - max(0.0, time.time() - self._started)
-        self._file: IO[bytes] = (session / NAME).open("r+b")
+        self._file = (session / NAME).open("r+b", buffering=0)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._keep_torn_tail(reader.torn)
         self._hash = hashlib.sha256((session / NAME).read_bytes())
@@ -139,8 +138,9 @@ class Writer:
         line = msgspec.json.encode(entry) + b"\n"
         start = self._file.seek(0, os.SEEK_END)
         try:
-            self._file.write(line)
-            self._file.flush()
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError:
             self._file.truncate(start)
             raise
@@ -213,7 +213,7 @@ def finished_rows(entries: list[Entry]) -> int:
 def _decode(line: bytes) -> Entry | None:
     try:
         return _entry.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # DecodeError and UnicodeDecodeError are ValueErrors
         return None
 
 

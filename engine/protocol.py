@@ -100,9 +100,9 @@ class ChunkFinished(Event, frozen=True, tag="chunk.finished"):
 
 
 class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One OOD set under one score."""
+    """One OOD set, by its name, under one score."""
 
-    set: str
+    name: str
     score: str
     n_id: int
     n_ood: int

@@ -150,14 +150,14 @@ def comma_separated(found: Document) -> str:
     """Return one line for every variant, score and OOD set."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    measures = [f for f in Cell.__struct_fields__ if f not in ("set", "score")]
+    measures = [f for f in Cell.__struct_fields__ if f not in ("name", "score")]
     writer.writerow(
         ["model", "pretraining", "bits", "quantizer", "top1", "top5", "nll", "set", "score", *measures]
     )
     for row in found.variants:
         for cell in row.sets:
             head = [row.model, row.pretraining, row.bits, row.quantizer, row.top1, row.top5, row.nll]
-            writer.writerow([*head, cell.set, cell.score, *[getattr(cell, field) for field in measures]])
+            writer.writerow([*head, cell.name, cell.score, *[getattr(cell, field) for field in measures]])
     return text.getvalue()
 
 
@@ -201,7 +201,7 @@ def _measure_lines(found: Document) -> list[str]:
             chance = cell.n_ood / max(1, cell.n_id + cell.n_ood)
             values = (chance, cell.ap_out, cell.ap_in, cell.auroc, cell.fpr95_ood_positive, row.top1, row.nll)
             lines.append(
-                f"| {row.model} {row.bits} | {cell.score} | {cell.set} | {cell.n_id} | {cell.n_ood} | "
+                f"| {row.model} {row.bits} | {cell.score} | {cell.name} | {cell.n_id} | {cell.n_ood} | "
                 + " | ".join(_fraction(value) for value in values)
                 + " |"
             )

@@ -113,7 +113,7 @@ def moment(session: Path, at: float | None) -> str:
     ]
     for key, measured in state.measured.items():
         cells = "  ".join(
-            f"{c.set} {'no value' if c.ap_out is None else f'{c.ap_out:.3f}'}"
+            f"{c.name} {'no value' if c.ap_out is None else f'{c.ap_out:.3f}'}"
             for c in measured.cells
             if c.score == state.header.plan.headline
         )

@@ -73,7 +73,7 @@ def _from_journal(state: State, variant: Variant, ood_set: str, score: str) -> F
         return None
     for curve in drawn.curves:
         for cell in measured.cells:
-            if curve.set == ood_set == cell.set and cell.score == score and cell.auroc is not None:
+            if curve.set == ood_set == cell.name and cell.score == score and cell.auroc is not None:
                 return np.array(curve.fpr), np.array(curve.tpr), cell.auroc
     return None
 

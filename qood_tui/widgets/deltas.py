@@ -198,7 +198,7 @@ def _cells(measured: Measured | None, measure: Measure) -> dict[str, float | Non
     if measured is None:
         return {}
     headline = measured.cells[0].score if measured.cells else ""
-    return {c.set: getattr(c, measure.field) for c in measured.cells if c.score == headline}
+    return {c.name: getattr(c, measure.field) for c in measured.cells if c.score == headline}
 
 
 def _delta_of(state: State, variant: Variant) -> VariantDelta | None:

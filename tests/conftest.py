@@ -1,0 +1,70 @@
+"""Fixtures: a home of its own for every run, and one real session that many tests read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home() -> Iterator[Path]:
+    """Move sessions, logs, sockets and the cache away from the user's own, and stop the engine after."""
+    home = Path(tempfile.mkdtemp(prefix="qood-"))
+    before = dict(os.environ)
+    os.environ.update(
+        QOOD_SESSIONS=str(home / "sessions"),
+        QOOD_LOGS=str(home / "logs"),
+        QOOD_RUNTIME=str(home / "run"),
+        XDG_CACHE_HOME=os.environ.get("QOOD_TEST_CACHE", str(home / "cache")),
+        COLORTERM="truecolor",
+        TERM="xterm-256color",
+    )
+    os.environ.pop("NO_COLOR", None)
+    yield home
+    from engine import client
+
+    client.stop()
+    os.environ.clear()
+    os.environ.update(before)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def recorded(home: Path) -> Path:
+    """Return a finished session of two models at three bit settings, swept by the real engine."""
+    from tests.running import small_plan, sweep
+
+    return sweep(small_plan())
+
+
+@pytest.fixture
+def copied(recorded: Path, tmp_path: Path) -> Path:
+    """Return a copy of the recorded session that a test may damage."""
+    copy = tmp_path / recorded.name
+    shutil.copytree(recorded, copy)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Return the folder of reference values; skip where it is absent."""
+    folder = SHARED / "reference"
+    if not folder.is_dir():
+        pytest.skip(f"the reference values are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path:
+    """Return the folder of sample photographs; skip where it is absent."""
+    folder = SHARED / "data" / "imagenet-sample"
+    if not folder.is_dir():
+        pytest.skip(f"the sample photographs are not at {folder}")
+    return folder

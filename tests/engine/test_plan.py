@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import InputError
+from engine.plan import Bits, Plan, from_mapping, preset, read_toml, validated
+
+
+def test_demo_preset_is_the_whole_grid() -> None:
+    plan = preset("demo")
+    variants = plan.variants()
+    assert len(variants) == 30
+    assert [v.quantizer for v in variants[:2]] == ["none", "repq"]
+    assert {v.key for v in variants} >= {"vit-wide W4A4", "deit3-narrow FP32"}
+
+
+def test_fp32_comes_first_whatever_the_order_given() -> None:
+    variants = Plan(models=("vit-wide",), bits=("W4A4", "FP32", "W4A4")).variants()
+    assert [str(v.bits) for v in variants] == ["FP32", "W4A4"]
+
+
+@given(st.integers(2, 8), st.integers(2, 8))
+def test_bits_read_what_they_write(weight: int, activation: int) -> None:
+    bits = Bits(weight, activation)
+    assert Bits.parse(str(bits)) == bits
+
+
+@pytest.mark.parametrize("text", ["W9A8", "W1A4", "4", "", "W4", "FP16", "W4A4 ", "W16A16"])
+def test_wrong_bits_are_refused_by_name(text: str) -> None:
+    with pytest.raises(InputError, match="bits"):
+        Bits.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("field", "given_value", "right"),
+    [
+        ("models", ("vit-wid",), "vit-wide"),
+        ("quantizer", "repk", "repq"),
+        ("ood_sets", ("digit",), "digits"),
+        ("scores", ("mps",), "msp"),
+        ("headline", "knn", "msp"),
+        ("id_set", "fractal", "fractals"),
+        ("id_images", 3, "20 or more"),
+        ("seed", -1, "whole number"),
+        ("calibration_images", 5000, "500"),
+        ("models", (), "at least one"),
+        ("models", ("vit-wide", "vit-wide"), "only once"),
+    ],
+)
+def test_wrong_fields_are_named_with_what_would_be_right(field: str, given_value: object, right: str) -> None:
+    plan = msgspec.structs.replace(preset("demo"), **{field: given_value})
+    with pytest.raises(InputError) as caught:
+        validated(plan)
+    assert caught.value.field == field
+    assert right in str(caught.value)
+
+
+def test_identity_follows_everything_that_moves_a_number() -> None:
+    plan = preset("demo")
+    for change in ({"seed": 1}, {"chunk_images": 64}, {"headline": "energy"}, {"bits": ("FP32", "W4A4")}):
+        assert msgspec.structs.replace(plan, **change).identity() != plan.identity()
+    assert preset("demo").identity() == plan.identity()
+
+
+def test_toml_with_a_folder(tmp_path: Path) -> None:
+    file = tmp_path / "plan.toml"
+    file.write_text('models = ["vit-wide"]\nseed = 3\n[folders]\nmine = "/pictures"\n')
+    plan, folders = read_toml(file)
+    assert plan.ood_sets[-1] == "mine" and folders == {"mine": "/pictures"} and plan.seed == 3
+
+
+def test_sets_of_a_plan_may_be_folders_below_the_data_root(tmp_path: Path) -> None:
+    (tmp_path / "birds").mkdir()
+    file = tmp_path / "plan.toml"
+    file.write_text('models = ["vit-wide"]\nood_sets = ["noise", "birds"]\n')
+    assert read_toml(file, tmp_path)[1] == {"birds": str(tmp_path / "birds")}
+    with pytest.raises(InputError, match="birds"):
+        read_toml(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("models = [", "TOML"),
+        ('modles = ["vit-wide"]', "models"),
+        ('models = ["vit-wide"]\nid_images = "many"', "id_images"),
+        ('models = "vit-wide"', "models"),
+        ('models = ["vit-wide"]\nfolders = 3', "folders"),
+    ],
+)
+def test_wrong_toml_is_refused_in_words(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "plan.toml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_toml(file)
+
+
+def test_missing_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_toml(tmp_path / "nothing.toml")
+
+
+def test_unknown_field_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="quantizer"):
+        from_mapping({"models": ["vit-wide"], "quantiser": "repq"})

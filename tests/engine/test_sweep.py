@@ -1,0 +1,203 @@
+"""The engine as a whole: real daemon, real worker, real models."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from engine import client, journal, report, sessions
+from engine.arrays import Arrays
+from engine.protocol import (
+    ChunkFinished,
+    DeltasMeasured,
+    ImageUnreadable,
+    Measured,
+    SessionClosed,
+    SessionResumed,
+    SetsPrepared,
+    Status,
+    VariantReady,
+    WorkerDied,
+)
+from tests.running import follow, small_plan, sweep
+
+
+def arrays_of(session: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted((session / "arrays").glob("*.npy"))}
+
+
+def worker_process() -> psutil.Process:
+    status = client.call(Status())
+    assert status is not None
+    (worker,) = psutil.Process(status.process).children()
+    return worker
+
+
+def wait_for_chunk(session: Path) -> None:
+    reader = journal.Reader(session)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if any(isinstance(e.event, ChunkFinished) for e in reader.poll()):
+            return
+        time.sleep(0.01)
+    pytest.fail("no chunk was finished within a minute")
+
+
+def test_a_sweep_finishes_and_its_journal_says_everything(recorded: Path) -> None:
+    header, entries, reader = journal.read(recorded)
+    events = [entry.event for entry in entries]
+    assert isinstance(events[-1], SessionClosed) and events[-1].outcome == "finished"
+    assert reader.skipped == reader.torn == 0
+    prepared = next(e for e in events if isinstance(e, SetsPrepared))
+    assert prepared.rows == 150 + 4 * 60 == journal.finished_rows(entries)
+    assert len({s.digest for s in (*prepared.sets, prepared.calibration)}) == 6
+    assert {e.variant for e in events if isinstance(e, VariantReady)} == {
+        v.key for v in header.plan.variants()
+    }
+    assert [e.rows for e in events if isinstance(e, DeltasMeasured)][-1] == prepared.rows
+    assert not (recorded / journal.RESERVE).exists()
+
+
+def test_every_variant_saw_every_image_once_and_all_sets_advanced_together(recorded: Path) -> None:
+    plan = journal.read(recorded)[0].plan
+    samples = np.load(recorded / "arrays" / "samples.npy")
+    assert len(np.unique(samples[:, :2], axis=0)) == len(samples)
+    half = samples[: len(samples) // 2]
+    share = np.bincount(half[:, 0]) / np.bincount(samples[:, 0])
+    assert np.ptp(share) < 0.03
+    for name in ("nll", *plan.scores):
+        values = np.load(recorded / "arrays" / f"{name}.npy")
+        expected = samples[:, 0] == 0 if name == "nll" else np.ones(len(samples), bool)
+        assert (np.isfinite(values) == expected[:, None]).all()
+
+
+def test_numbers_in_the_journal_can_be_measured_again_from_the_arrays(recorded: Path) -> None:
+    plan = journal.read(recorded)[0].plan
+    entries = journal.read(recorded)[1]
+    found = report.document(recorded)
+    last = {e.event.variant: e.event for e in entries if isinstance(e.event, Measured)}
+    for row in found.variants:
+        told = last[f"{row.model} {row.bits}"]
+        assert (row.top1, row.nll, row.sets) == (told.top1, told.nll, told.cells)
+    rows = Arrays(recorded, plan).first(found.rows)
+    assert report.table.measure_deltas(rows, 1000, plan.seed).by_bits == found.by_bits
+
+
+def test_the_same_plan_twice_gives_the_same_bits(recorded: Path) -> None:
+    again = sweep(small_plan())
+    assert arrays_of(again) == arrays_of(recorded)
+
+
+def test_another_seed_shows_other_images() -> None:
+    plan = small_plan(models=("vit-narrow",), bits=("FP32",), seed=1)
+    first, second = sweep(plan), sweep(msgspec.structs.replace(plan, seed=2))
+    assert arrays_of(first)["samples.npy"] != arrays_of(second)["samples.npy"]
+
+
+def test_a_killed_worker_is_replaced_and_nothing_finished_is_lost() -> None:
+    plan = small_plan(chunk_images=10)
+    whole = sweep(plan)
+    session = sessions.create(plan, {}, title="killed")
+    client.start(session, {}, "cpu")
+    wait_for_chunk(session)
+    worker_process().kill()
+    events = [entry.event for entry in follow(session)]
+    died = [e for e in events if isinstance(e, WorkerDied)]
+    assert len(died) == 1 and died[0].will_restart and "killed" in died[0].reason
+    assert isinstance(events[-1], SessionClosed) and events[-1].outcome == "finished"
+    assert arrays_of(session) == arrays_of(whole)
+
+
+def test_a_killed_daemon_leaves_a_session_that_can_be_resumed_to_the_same_bits() -> None:
+    plan = small_plan(chunk_images=10)
+    whole = sweep(plan)
+    session = sessions.create(plan, {}, title="interrupted")
+    client.start(session, {}, "cpu")
+    wait_for_chunk(session)
+    status = client.call(Status())
+    assert status is not None
+    worker = worker_process()
+    os.kill(status.process, signal.SIGKILL)
+    worker.wait(20)
+    _, entries, _ = journal.read(session)
+    assert sessions.state_of(session, entries) == "interrupted"
+    finished = journal.finished_rows(entries)
+    assert 0 < finished < 390
+    client.start(session, {}, "cpu")
+    events = [entry.event for entry in follow(session)]
+    assert SessionResumed(finished) in events
+    assert arrays_of(session) == arrays_of(whole)
+
+
+def test_a_cancelled_sweep_keeps_what_is_finished_and_reports_it() -> None:
+    session = sessions.create(small_plan(chunk_images=10), {}, title="cancelled")
+    client.start(session, {}, "cpu")
+    wait_for_chunk(session)
+    client.cancel(session)
+    closed = follow(session)[-1].event
+    assert isinstance(closed, SessionClosed) and closed.outcome == "cancelled"
+    found = report.document(session)
+    assert 0 < found.rows < 390 and found.variants[0].top1 is not None
+
+
+def test_a_folder_with_a_broken_image_is_swept_without_it(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for i in range(30):
+        Image.fromarray(random.integers(0, 255, (50, 60, 3), np.uint8)).save(tmp_path / f"{i:02d}.png")
+    (tmp_path / "07.png").write_bytes(b"no picture")
+    folders = {"mine": str(tmp_path)}
+    plan = small_plan(models=("vit-narrow",), bits=("FP32", "W4A4"), ood_sets=("noise", "mine"))
+    session = sweep(plan, folders)
+    _, entries, _ = journal.read(session)
+    (broken,) = [e.event for e in entries if isinstance(e.event, ImageUnreadable)]
+    assert (broken.set, broken.name) == ("mine", "07.png")
+    found = report.document(session)
+    assert {cell.n_ood for cell in found.variants[0].sets if cell.name == "mine"} == {29}
+    assert any("07.png" in line for line in found.failures)
+    assert str(tmp_path) not in (session / journal.NAME).read_text()
+
+
+def test_a_full_disk_is_said_in_words() -> None:
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as mount:
+        options = ["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", mount]
+        if subprocess.run(options, capture_output=True).returncode:
+            pytest.skip("a small file system cannot be mounted here")
+        try:
+            session = sessions.create(small_plan(), {}, Path(mount), "full")
+            client.start(session, {}, "cpu")
+            closed = follow(session)[-1].event
+            assert isinstance(closed, SessionClosed) and closed.outcome == "failed"
+            assert "No space left" in closed.reason or "disk is full" in closed.reason
+        finally:
+            subprocess.run(["umount", mount], check=True)
+
+
+def test_the_json_document_has_the_promised_fields(recorded: Path) -> None:
+    found = json.loads(report.render(report.document(recorded), "json"))
+    assert {"session", "seconds", "variants"} <= set(found)
+    fields = {"model", "pretraining", "bits", "quantizer", "top1", "nll", "sets"}
+    assert all(fields <= set(variant) for variant in found["variants"])
+    measures = {"name", "score", "n_id", "n_ood", "auroc", "ap_out", "ap_in", "fpr95_ood_positive"}
+    assert all(measures <= set(cell) for variant in found["variants"] for cell in variant["sets"])
+    quantizers = {variant["bits"]: variant["quantizer"] for variant in found["variants"]}
+    assert quantizers == {"FP32": "none", "W8A8": "repq", "W4A4": "repq"}
+    assert all(0 <= cell["ap_out"] <= 1 for variant in found["variants"] for cell in variant["sets"])
+
+
+def test_reports_say_that_it_is_a_miniature(recorded: Path) -> None:
+    text = report.render(report.document(recorded), "md")
+    assert "miniature" in text and "not ImageNet" in text
+    lines = report.render(report.document(recorded), "csv").splitlines()
+    assert len(lines) == 1 + 6 * 3 * 4

@@ -1,0 +1,185 @@
+"""The screens, driven by keys, on a session that a real engine recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from engine import journal, sessions
+from engine.protocol import SessionClosed
+from qood_tui.app import QoodApp
+from qood_tui.screens.help import HelpScreen
+from qood_tui.screens.live import LiveScreen
+from qood_tui.screens.replay import ReplayScreen
+from qood_tui.screens.setup import SetupScreen
+from qood_tui.widgets.choices import Tick
+from qood_tui.widgets.lines import Lines
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+def text_of(app: QoodApp, widget: str) -> str:
+    lines = app.screen.query_one(f"#{widget}", Lines)
+    return "\n".join(line.plain for line in lines._lines)
+
+
+async def at_end(pilot: Pilot[None]) -> None:
+    await pilot.press("end")
+    await pilot.pause(0.1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_replay_shows_finding_curves_and_deltas(recorded: Path, size: tuple[int, int]) -> None:
+    app = QoodApp(recorded)
+    async with app.run_test(size=size) as pilot:
+        await at_end(pilot)
+        assert isinstance(app.screen, ReplayScreen)
+        assert "W4A4 costs" in text_of(app, "status") and "ImageNet" in text_of(app, "status")
+        assert "FP32" in text_of(app, "curves") and "W4A4" in text_of(app, "curves")
+        await pilot.press("2")
+        await pilot.pause(0.1)
+        deltas = text_of(app, "deltas")
+        assert "vit-narrow W4A4" in deltas and "noise"[:4] in deltas and " to " in deltas
+        await pilot.press("3")
+        await pilot.pause(0.1)
+        assert "finished" in text_of(app, "engine")
+        for pane in app.screen.query(Lines):
+            assert all(line.cell_len <= size[0] for line in pane._lines)
+
+
+async def test_keys_change_model_set_score_and_measure(recorded: Path) -> None:
+    app = QoodApp(recorded)
+    async with app.run_test(size=(160, 50)) as pilot:
+        await at_end(pilot)
+        first = text_of(app, "curves")
+        seen = {first}
+        for key in ("m", "o", "c", "x"):
+            await pilot.press(key)
+            await pilot.pause(0.05)
+            seen.add(text_of(app, "curves"))
+        assert len(seen) == 5
+        title = app.screen.query_one("#curves").border_title
+        assert title is not None and "deit3-wide" in title and "digits" in title
+        points = text_of(app, "deltas")
+        await pilot.press("r")
+        assert text_of(app, "deltas") != points
+        await pilot.press("r", "a")
+        assert text_of(app, "deltas") != points
+        await pilot.press("down", "down", "down", "up", "up", "up")
+        assert app.screen.query_one("#curves").border_title != title
+
+
+async def test_a_replay_pauses_seeks_and_steps(recorded: Path) -> None:
+    app = QoodApp(recorded)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, ReplayScreen)
+        await pilot.press("space", "home")
+        assert not screen.player.playing and screen.player.state.seq <= 1
+        await pilot.press("full_stop", "full_stop")
+        assert screen.player.state.seq >= 2
+        await pilot.press("end", "comma")
+        assert screen.player.state.closed is None
+        await pilot.press("plus")
+        assert screen.player.speed == 8
+
+
+async def test_a_session_without_arrays_draws_the_curves_of_its_journal(copied: Path) -> None:
+    for file in (copied / "arrays").iterdir():
+        file.unlink()
+    app = QoodApp(copied)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_end(pilot)
+        assert "W4A4" in text_of(app, "curves")
+
+
+async def test_help_lists_every_key_and_closes(recorded: Path) -> None:
+    app = QoodApp(recorded)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        await pilot.press("escape")
+        assert isinstance(app.screen, ReplayScreen)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (40, 10), (20, 5)])
+async def test_no_size_breaks_a_screen(recorded: Path, size: tuple[int, int]) -> None:
+    app = QoodApp(recorded)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_end(pilot)
+        await pilot.resize_terminal(*size)
+        await pilot.pause(0.1)
+        await pilot.press("2", "3", "1", "z")
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause(0.1)
+        assert "FP32" in text_of(app, "curves")
+
+
+async def test_picking_and_starting_runs_a_real_sweep(tmp_path: Path, recorded: Path) -> None:
+    app = QoodApp(root=tmp_path, device="cpu")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, SetupScreen)
+        for box in screen.query(Tick):
+            box.value = box.name in ("vit-narrow", "FP32", "W4A4", "noise", "digits")
+        screen.query_one("#id_images").value = "60"  # type: ignore[attr-defined]
+        screen.query_one("#ood_images").value = "30"  # type: ignore[attr-defined]
+        await pilot.pause(0.1)
+        cost = str(screen.query_one("#cost", Static).render())
+        assert "2 variants × 120 images" in cost
+        await pilot.press("ctrl+s")
+        for _ in range(400):
+            await pilot.pause(0.1)
+            if isinstance(app.screen, LiveScreen) and app.screen.source.state.closed:
+                break
+        assert isinstance(app.screen, LiveScreen)
+        await pilot.pause(1.5)
+        assert "W4A4" in text_of(app, "curves") and "DONE" in text_of(app, "status")
+    (session,) = tmp_path.iterdir()
+    closed = journal.read(session)[1][-1].event
+    assert isinstance(closed, SessionClosed) and closed.outcome == "finished"
+
+
+async def test_a_choice_that_cannot_be_says_why_and_starts_nothing(tmp_path: Path) -> None:
+    app = QoodApp(root=tmp_path, device="cpu")
+    async with app.run_test(size=(80, 24)) as pilot:
+        for box in app.screen.query("#models Tick").results(Tick):
+            box.value = False
+        await pilot.pause(0.1)
+        assert "models" in str(app.screen.query_one("#cost", Static).render())
+        await pilot.press("ctrl+s")
+        await pilot.pause(0.2)
+        assert isinstance(app.screen, SetupScreen)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_the_list_of_sessions_opens_one(recorded: Path) -> None:
+    app = QoodApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+o")
+        await pilot.pause(0.5)
+        await app.workers.wait_for_complete()
+        await pilot.press("enter")
+        await pilot.pause(0.3)
+        assert isinstance(app.screen, ReplayScreen | LiveScreen)
+        await pilot.press("escape")
+        assert isinstance(app.screen, SetupScreen)
+
+
+async def test_markup_and_escapes_in_names_are_shown_as_text(copied: Path) -> None:
+    hostile = copied.with_name("x[bold red]y")
+    copied.rename(hostile)
+    app = QoodApp(hostile)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_end(pilot)
+        assert "x[bold red]y" in text_of(app, "status")
+
+
+def test_interrupted_sessions_are_listed_as_such(copied: Path) -> None:
+    path = copied / journal.NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]))
+    assert sessions.summary(copied).state == "interrupted"
