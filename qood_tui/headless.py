@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine import client, journal, report, sessions
+from engine import catalog, client, journal, report, sessions
 from engine.errors import InputError, QoodError
 from engine.folders import parse_folders
 from engine.plan import Plan, preset, read_toml, validated
@@ -79,7 +79,8 @@ def run(session: Path, folders: dict[str, str], device: str, *, plain: bool, as_
 def print_table(found: Document, console: Console) -> None:
     """Print the delta table and where the session lies."""
     names = [s.name for s in found.images if s.role == "ood"]
-    title = f"AUPR-out lost against FP32, in percentage points ({found.headline}; {found.note})"
+    label = catalog.SCORES[found.headline].label
+    title = f"AUPR-out lost against FP32, in percentage points ({label})"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("variant", no_wrap=True)
     for name in [*names, "mean", "95 % interval", "top-1 lost"]:
@@ -95,7 +96,9 @@ def print_table(found: Document, console: Console) -> None:
     if not console.is_terminal:
         console.width = max(console.width, 80 + 14 * len(names))
     console.print(table)
-    console.print("* the paired 95 % interval excludes zero", style="dim", markup=False)
+    console.print(
+        f"* the paired 95 % interval excludes zero. This is {found.note}.", markup=False, highlight=False
+    )
     for failure in found.failures:
         console.print(f"! {clean(failure)}", style="red", markup=False)
     told = f"{found.rows} images, {found.seconds:.1f} s, seed {found.seed}. Session: {found.session}"

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Label, RadioSet, Static
+from textual.widgets import Button, Footer, Input, Label, RadioSet, Static
 
 from engine import catalog, client, sessions
 from engine.errors import InputError, QoodError
@@ -75,7 +75,9 @@ class SetupScreen(Screen[None]):
                             yield Label(label)
                             value = str(getattr(self.plan, field))
                             yield Input(value, id=field, type="integer", compact=True, max_length=10)
-        yield Static(id="cost")
+        with Horizontal(id="bottom"):
+            yield Static(id="cost")
+            yield Button("Start the sweep", id="start", variant="primary", compact=True)
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -161,6 +163,11 @@ class SetupScreen(Screen[None]):
             f"[bold]{cost.variants} variants × {cost.images:,} images[/] = "
             f"{cost.variants * cost.images:,} forward passes, about {duration(cost.seconds)}"
         )
+
+    @on(Button.Pressed, "#start")
+    def start_pressed(self) -> None:
+        """Start from the button as from the key."""
+        self.action_start()
 
     def action_start(self) -> None:
         """Start the sweep and show it."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -113,9 +112,30 @@ def test_sessions_lists_them(recorded: Path) -> None:
     assert recorded.name in ran.stdout and "finished" in ran.stdout
 
 
-def test_a_defect_is_kept_in_a_log_and_not_thrown_at_the_user(recorded: Path, tmp_path: Path) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    environment = {**os.environ, "QOOD_SESSIONS": str(blocked / "below")}
-    ran = call("sessions", env=environment)
-    assert ran.returncode == 0 and "Traceback" not in ran.stderr
+def test_a_defect_is_kept_in_a_log_and_not_thrown_at_the_user(home: Path) -> None:
+    script = (
+        "import sys, qood_tui.cli as cli\n"
+        "@cli.main.command()\n"
+        "def broken(): raise ZeroDivisionError('secret detail')\n"
+        "cli.main(['broken'])"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr and "secret detail" not in ran.stderr
+    log = home / "logs" / "terminal.log"
+    assert str(log) in ran.stderr and "secret detail" in log.read_text()
+
+
+def test_an_interrupted_session_is_resumed_from_the_command_line(plan: Path, tmp_path: Path) -> None:
+    import shutil
+
+    whole = json.loads(call("run", str(plan), "--json").stdout)
+    cut = tmp_path / "cut"
+    shutil.copytree(whole["session"], cut)
+    lines = (cut / journal.NAME).read_bytes().splitlines(keepends=True)
+    second = [i for i, line in enumerate(lines) if b"chunk.finished" in line][1]
+    (cut / journal.NAME).write_bytes(b"".join(lines[: second + 1]))
+    ran = call("run", "--resume", str(cut), "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["variants"] == whole["variants"]
+    assert "resumed after 50 images" in ran.stderr
