@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 
 from engine import catalog, journal, sessions
@@ -27,10 +29,15 @@ def estimate(plan: Plan, folders: dict[str, str], pace: float | None) -> Cost:
     """Count variants and images and estimate the time from the pace of earlier sessions."""
     images = min(plan.id_images, catalog.SETS[plan.id_set].available)
     for name in plan.ood_sets:
-        there = len(find_images(folders[name], name)) if name in folders else catalog.SETS[name].available
+        there = _count(folders[name], name) if name in folders else catalog.SETS[name].available
         images += min(plan.ood_images, there)
     variants = len(plan.variants())
     return Cost(variants, images, START_SECONDS + variants * images * (pace or DEFAULT_PACE))
+
+
+@cache
+def _count(folder: str, name: str) -> int:
+    return len(find_images(folder, name))
 
 
 def measured_pace() -> float | None:

@@ -27,6 +27,13 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
+def roughly(seconds: float) -> str:
+    """Return an estimate no more exact than it is."""
+    if seconds < 90:
+        return f"{max(round(seconds / 10), 1) * 10} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def size(count: float) -> str:
     """Return bytes as MB or GB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

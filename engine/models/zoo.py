@@ -46,7 +46,7 @@ DEIT3: dict[str, Any] = {
 
 RECIPES: dict[str, Recipe] = {
     "vit-narrow": Recipe(epochs=28, **PLAIN),
-    "vit-wide": Recipe(epochs=4, pretrain_epochs=16, **PLAIN),
+    "vit-wide": Recipe(epochs=6, pretrain_epochs=16, **PLAIN),
     "deit-narrow": Recipe(epochs=32, **DEIT),
     "deit3-narrow": Recipe(epochs=48, **DEIT3),
     "deit3-wide": Recipe(epochs=12, pretrain_epochs=18, **{**DEIT3, "layer_scale": 0.5}),

@@ -22,7 +22,7 @@ from qood_tui.cost import estimate, measured_pace
 from qood_tui.screens.folder import FolderScreen
 from qood_tui.screens.sessions import SessionsScreen
 from qood_tui.widgets.choices import Choice, Group, Tick
-from qood_tui.words import clean, duration
+from qood_tui.words import clean, roughly
 
 SIZES = (("id_images", "ID images"), ("ood_images", "OOD images a set"), ("seed", "seed"))
 
@@ -160,8 +160,7 @@ class SetupScreen(Screen[None]):
             line.update(Text.assemble(("✗ ", "bold red"), clean(str(error))))
             return
         line.update(
-            f"[bold]{cost.variants} variants × {cost.images:,} images[/] = "
-            f"{cost.variants * cost.images:,} forward passes, about {duration(cost.seconds)}"
+            f"[bold]{cost.variants} variants × {cost.images:,} images[/], about {roughly(cost.seconds)}"
         )
 
     @on(Button.Pressed, "#start")
