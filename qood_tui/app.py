@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.text import Text
 from textual import on
 from textual.app import App
 
@@ -11,6 +12,7 @@ from engine.errors import QoodError
 from engine.journal import is_being_written
 from engine.plan import Plan
 from qood_tui import actions
+from qood_tui.defects import keep_traceback
 from qood_tui.screens.help import HelpScreen
 from qood_tui.screens.live import LiveScreen
 from qood_tui.screens.replay import ReplayScreen
@@ -76,6 +78,11 @@ class QoodApp(App[None]):
     def show_opened(self, event: SetupScreen.Opened) -> None:
         """Show a session that was started or chosen."""
         self.open_session(event.session, live=event.live)
+
+    def _fatal_error(self) -> None:
+        """Keep the traceback of a defect in a log instead of writing it over the user's screen."""
+        running = "; a running sweep goes on, 'qood-tui sessions' lists it"
+        self.panic(Text(f"qood-tui: {keep_traceback()}{running}"))
 
     def action_help(self) -> None:
         """Show all keys."""

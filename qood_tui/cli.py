@@ -38,7 +38,9 @@ class Guarded(click.Group):
         except BrokenPipeError:
             raise SystemExit(1) from None
         except Exception:
-            _say(f"qood-tui: this is a defect; what happened is in {_keep_traceback()}")
+            from qood_tui.defects import keep_traceback
+
+            _say(f"qood-tui: {keep_traceback()}")
             raise SystemExit(1) from None
 
 
@@ -237,18 +239,6 @@ def _device(given: str) -> str:
     if not _DEVICE.fullmatch(given):
         raise InputError("devices", given, "give auto, cpu, or one GPU such as cuda:0")
     return given
-
-
-def _keep_traceback() -> Path:
-    import time
-    import traceback
-
-    from engine.places import log_file
-
-    path = log_file("terminal")
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{traceback.format_exc()}\n")
-    return path
 
 
 def _say(text: str) -> None:

@@ -6,6 +6,14 @@ import unicodedata
 
 from engine.protocol import Delta
 
+_ASCII = {ord(fancy): plain for fancy, plain in zip("▼▲━╌…·×▬╍╺┅┉✗●", "v^=-~.x==-==x*", strict=True)}
+_ASCII |= {ord(block): " .:-=+*#"[level] for level, block in enumerate("▁▂▃▄▅▆▇█")}
+
+
+def to_ascii(text: str) -> str:
+    """Return `text` for terminals that show ASCII alone."""
+    return text.translate(_ASCII).encode("ascii", "replace").decode()
+
 
 def clip(text: str, width: int) -> str:
     """Cut `text` to `width` cells with a sign that something is missing."""
@@ -39,23 +47,21 @@ def size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def verdict(delta: Delta, ascii_only: bool = False) -> str:
+def verdict(delta: Delta) -> str:
     """Return the mark of a delta whose interval excludes zero: lost, gained, or nothing."""
     if delta.low > 0:
-        return "v" if ascii_only else "▼"
+        return "▼"
     if delta.high < 0:
-        return "^" if ascii_only else "▲"
+        return "▲"
     return " "
 
 
-def bar(share: float, width: int, ascii_only: bool = False) -> str:
+def bar(share: float, width: int) -> str:
     """Return a progress bar."""
     full = round(min(max(share, 0.0), 1.0) * width)
-    on, off = ("#", ".") if ascii_only else ("━", "╌")
-    return on * full + off * (width - full)
+    return "━" * full + "╌" * (width - full)
 
 
-def sparkline(values: list[float], width: int, ascii_only: bool = False) -> str:
+def sparkline(values: list[float], width: int) -> str:
     """Return the last `width` values from 0 to 100 as a line of blocks."""
-    levels = " .:-=+*#" if ascii_only else "▁▂▃▄▅▆▇█"
-    return "".join(levels[min(int(max(v, 0) / 100 * 8), 7)] for v in values[-width:])
+    return "".join("▁▂▃▄▅▆▇█"[min(int(max(v, 0) / 100 * 8), 7)] for v in values[-width:])

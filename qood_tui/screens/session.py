@@ -50,6 +50,7 @@ class SessionScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Begin to look at the source."""
+        self.set_class(bool(getattr(self.app, "ascii_only", False)), "ascii")
         self.show_pane("curves")
         self.query_one(Deltas).focus()
         self.source.tick(0.0)
@@ -141,6 +142,7 @@ class SessionScreen(Screen[None]):
 
     def action_show_curves(self) -> None:
         """Show the curves."""
+        self.set_class(bool(getattr(self.app, "ascii_only", False)), "ascii")
         self.show_pane("curves")
 
     def action_show_deltas(self) -> None:

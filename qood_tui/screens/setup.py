@@ -24,7 +24,7 @@ from qood_tui.screens.sessions import SessionsScreen
 from qood_tui.widgets.choices import Choice, Group, Tick
 from qood_tui.words import clean, roughly
 
-SIZES = (("id_images", "ID images"), ("ood_images", "OOD images a set"), ("seed", "seed"))
+SIZES = (("id_images", "ID images"), ("ood_images", "OOD images"), ("seed", "seed"))
 
 
 class SetupScreen(Screen[None]):
@@ -82,6 +82,7 @@ class SetupScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Show the cost and let the engine warm up while the user picks."""
+        self.set_class(bool(getattr(self.app, "ascii_only", False)), "ascii")
         self.query(Tick).first(Tick).focus()
         self.refresh_cost()
         self.prepare()

@@ -25,17 +25,17 @@ class Tick(Checkbox):
 
 
 class Choice(RadioButton):
-    """One of several, with a dot in the chosen one."""
+    """One of several, with a mark in the chosen one."""
 
     BUTTON_LEFT, BUTTON_RIGHT = "(", ")"
 
     def __init__(self, label: str, value: bool = False) -> None:
-        self.BUTTON_INNER = "●" if value else " "
+        self.BUTTON_INNER = "o" if value else " "
         super().__init__(label, value, compact=True)
 
     def watch_value(self) -> None:
         """Show the new state."""
-        self.BUTTON_INNER = "●" if self.value else " "
+        self.BUTTON_INNER = "o" if self.value else " "
         super().watch_value()
 
 

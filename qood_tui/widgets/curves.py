@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from rich.text import Text
 
+from engine import catalog
 from engine.arrays import Rows
 from engine.errors import MeasureError
 from engine.measure import detection
@@ -13,6 +14,7 @@ from qood_tui.plot import roc
 from qood_tui.plot.palette import style_of
 from qood_tui.store import State
 from qood_tui.widgets.lines import Lines
+from qood_tui.words import clean
 
 
 class Curves(Lines):
@@ -24,9 +26,9 @@ class Curves(Lines):
         """Draw what is known at this moment; from the arrays where they are, else from the journal."""
         width, height = self.size
         plan = state.header.plan
-        self.border_title = f"ROC · {model} · {ood_set}"
         counted = state.rows if rows is None else rows.count
-        self.border_subtitle = f"{score} · {counted:,} images · OOD positive"
+        label = catalog.SCORES[score].label
+        self.caption(f"ROC · {model} · {clean(ood_set)}", f"{label} · {counted:,} images · OOD positive")
         if width < 20 or height < 5:
             return
         series = self._series(state, rows, plan, model, ood_set, score)

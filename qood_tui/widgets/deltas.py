@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding
@@ -87,9 +86,11 @@ class Deltas(Lines, can_focus=True):
         look = Look(names[:fits], measure, relative, cell)
         hidden = f" · {len(names) - fits} more sets hidden" if len(names) > fits else ""
         unit = "% of FP32" if relative else "points"
-        self.border_title = f"Lost against FP32 · {measure.label} · {unit}"
         rows = state.deltas.rows if state.deltas else 0
-        self.border_subtitle = f"▼ ▲ 95 % interval excludes zero, {rows:,} images{hidden}"
+        self.caption(
+            f"Lost against FP32 · {measure.label} · {unit}",
+            f"▼ ▲ 95 % interval excludes zero, {rows:,} images{hidden}",
+        )
         visible = max(self.size.height - 1, 1)
         self._top = min(max(self._top, self.cursor - visible + 1), self.cursor)
         part = range(self._top, min(self._top + visible, len(self._variants)))
@@ -115,7 +116,7 @@ class Deltas(Lines, can_focus=True):
     def _row(self, state: State, row: int, look: Look) -> Text:
         variant = self._variants[row]
         is_cursor = row == self.cursor
-        line = Text(style=Style(reverse=True) if is_cursor and self.has_focus else "")
+        line = Text(style="bold" if is_cursor else "")
         red, green, blue = style_of(str(variant.bits)).colour
         line.append(">" if is_cursor else " ")
         line.append(f"{clip(variant.key, NAME - 1):<{NAME - 1}}", f"rgb({red},{green},{blue})")

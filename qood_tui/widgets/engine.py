@@ -16,7 +16,7 @@ class Engine(Lines):
 
     def draw(self, state: State) -> None:
         """Show the pane at this moment."""
-        self.border_title = "Engine"
+        self.caption("Engine")
         width = self.size.width
         lines = [_device(state), _load(state, width), _pace(state)]
         space = max(self.size.height - len(lines), 0)

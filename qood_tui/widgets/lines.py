@@ -9,6 +9,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from qood_tui.words import to_ascii
+
 
 class Lines(Widget):
     """Show lines of Text, cut or padded to the width; only lines that differ are painted again."""
@@ -26,6 +28,11 @@ class Lines(Widget):
         """Ask for lines that fit."""
         self.post_message(self.Resized())
 
+    def caption(self, title: str, subtitle: str = "") -> None:
+        """Write into the frame."""
+        plain = to_ascii if getattr(self.app, "ascii_only", False) else str
+        self.border_title, self.border_subtitle = plain(title), plain(subtitle)
+
     def show(self, lines: list[Text]) -> None:
         """Replace the lines."""
         before, self._lines = self._lines, lines
@@ -41,8 +48,9 @@ class Lines(Widget):
         style = self.rich_style
         if y >= len(self._lines):
             return Strip.blank(width, style)
+        plain = to_ascii if getattr(self.app, "ascii_only", False) else str
         segments = [
-            Segment(s.text, style + s.style if s.style else style)
+            Segment(plain(s.text), style + s.style if s.style else style)
             for s in self._lines[y].render(self.app.console)
         ]
         return Strip(segments).adjust_cell_length(width, style)

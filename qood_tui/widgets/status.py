@@ -17,11 +17,8 @@ class Status(Lines):
     def draw(self, source: Source) -> None:
         """Show the moment that `source` shows."""
         width = self.size.width
-        ascii_only = bool(getattr(self.app, "ascii_only", False))
         state = source.state
-        second = _timeline(source, width, ascii_only) if isinstance(source, ReplaySource) else Text()
-        if source.is_live:
-            second = _progress(state, width, ascii_only)
+        second = _timeline(source, width) if isinstance(source, ReplaySource) else _progress(state, width)
         self.show([_title(source, width), second, finding(state, width)])
 
 
@@ -30,24 +27,24 @@ def _title(source: Source, width: int) -> Text:
     kind = "LIVE" if source.is_live and not state.closed else "REPLAY" if not source.is_live else "DONE"
     if source.is_live and state.closed and state.closed.outcome != "finished":
         kind = state.closed.outcome.upper()
-    line = Text(f" {kind} ", style="bold reverse")
+    line = Text.assemble((f" {kind} ", "bold reverse"))
     note = catalog.MINIATURE if width >= 100 else "miniature, not ImageNet"
     name = clip(clean(source.session.name), max(width - len(kind) - len(note) - 7, 8))
     return line.append(f" {name} ", "bold").append(f" {note}", "dim")
 
 
-def _progress(state: State, width: int, ascii_only: bool) -> Text:
+def _progress(state: State, width: int) -> Text:
     share = state.rows / state.total if state.total else 0.0
     told = f" {share:4.0%}  {state.rows:,}/{state.total:,} images · {state.phase}"
     if state.seconds_left is not None:
         told += f" · {duration(state.seconds_left)} left"
     if state.failed or state.unreadable:
         told += f" · {len(state.failed)} variants, {state.unreadable} images left out"
-    line = Text(bar(share, max(width - len(told) - 1, 5), ascii_only), style="rgb(0,158,115)")
-    return line.append(clip(told, width), "none")
+    done = bar(share, max(width - len(told) - 1, 5))
+    return Text.assemble((done, "rgb(0,158,115)"), clip(told, width))
 
 
-def _timeline(source: ReplaySource, width: int, ascii_only: bool) -> Text:
+def _timeline(source: ReplaySource, width: int) -> Text:
     share = source.position / source.length if source.length else 1.0
     state = "playing" if source.playing else "paused"
     told = (
@@ -56,8 +53,8 @@ def _timeline(source: ReplaySource, width: int, ascii_only: bool) -> Text:
     )
     if source.reader.skipped or source.reader.torn:
         told += f" · {source.reader.skipped} damaged events"
-    line = Text(bar(share, max(width - len(told) - 1, 5), ascii_only), style="rgb(86,180,233)")
-    return line.append(clip(told, width), "none")
+    played = bar(share, max(width - len(told) - 1, 5))
+    return Text.assemble((played, "rgb(86,180,233)"), clip(told, width))
 
 
 def finding(state: State, width: int) -> Text:

@@ -5,7 +5,7 @@ import pytest
 
 from qood_tui.plot import roc
 from qood_tui.plot.palette import STYLES
-from qood_tui.words import bar, clean, clip, duration
+from qood_tui.words import bar, clean, clip, duration, roughly, to_ascii
 
 
 def series(n: int = 50) -> list[roc.Series]:
@@ -50,4 +50,5 @@ def test_words() -> None:
     assert clip("photo-patches", 6) == "photo…" and clip("noise", 6) == "noise"
     assert clean("a\x1b[31mb\nc") == "a�[31mb�c"
     assert duration(None) == "-:--" and duration(61.2) == "1:01" and duration(7260) == "2 h 01"
-    assert bar(0.5, 4, True) == "##.."
+    assert to_ascii(f"{bar(0.5, 4)} +1.0▼ photo…") == "==-- +1.0v photo~"
+    assert roughly(74) == "70 s" and roughly(200) == "3 min" and roughly(9000) == "2.5 h"

@@ -183,3 +183,18 @@ def test_interrupted_sessions_are_listed_as_such(copied: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-1]))
     assert sessions.summary(copied).state == "interrupted"
+
+
+async def test_a_defect_in_the_terminal_goes_to_a_log(recorded: Path, home: Path) -> None:
+    class Broken(QoodApp):
+        def action_help(self) -> None:
+            raise ZeroDivisionError("secret detail of the screen")
+
+    app = Broken(recorded)
+    with pytest.raises(ZeroDivisionError):
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.press("question_mark")
+            await pilot.pause(0.2)
+    told = "".join(segment.text for s in app._exit_renderables for segment in s.segments)  # type: ignore[attr-defined]
+    assert "secret detail" not in told and "Traceback" not in told
+    assert "secret detail" in (home / "logs" / "terminal.log").read_text()

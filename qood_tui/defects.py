@@ -1,0 +1,18 @@
+"""What happens with a defect: the traceback goes to a log, the user reads where."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+
+from engine.places import log_file
+
+
+def keep_traceback() -> str:
+    """Append the exception being handled to the terminal's log and return what to tell the user."""
+    path = log_file("terminal")
+    command = " ".join(sys.argv)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {command}\n{traceback.format_exc()}\n")
+    return f"this is a defect; what happened is in {path}"
