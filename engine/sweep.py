@@ -42,9 +42,9 @@ Emit = Callable[[AnyEvent], None]
 Indices = NDArray[np.int64]
 
 FINAL_RESAMPLES, INTERIM_RESAMPLES = 1000, 100
-FINAL_POINTS, INTERIM_POINTS = 128, 48
+FINAL_POINTS, INTERIM_POINTS = 128, 32
 FIRST_CURVE_ROWS = 250
-MEASURE_STEP = 1.3  # interim measures each time this many times as many rows are finished
+MEASURE_STEP = 1.4  # interim measures each time this many times as many rows are finished
 
 
 class Cancelled(Exception):

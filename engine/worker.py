@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 import threading
 import traceback
@@ -74,8 +75,11 @@ def main() -> None:
     orders = Orders(sys.stdin.buffer)
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    from engine import sweep as loaded  # seconds: torch and timm
+    # Making the demo images and importing torch take seconds each: do both at once.
+    maker = subprocess.Popen([sys.executable, "-m", "engine.images.demo"], stdin=subprocess.DEVNULL)
+    from engine import sweep as loaded
 
+    maker.wait()
     channel.send(Idle())
     while True:
         job = orders.next_job()

@@ -34,6 +34,14 @@ def load_calibration(count: int) -> ArrayImages:
     return ArrayImages("calibration", label, "calibration", images[:count], labels[:count])
 
 
+def make_all() -> None:
+    """Fill the cache, so that nobody waits for it later."""
+    for name in MAKERS:
+        if name in catalog.SETS:
+            load_set(name)
+    load_calibration(1)
+
+
 def _cached(name: str, count: int) -> tuple[Pixels, NDArray[np.int64]]:
     path = user_cache_path("qood-tui") / "demo" / f"{name}-{count}-v{VERSION}.npz"
     try:
@@ -137,3 +145,7 @@ MAKERS = {
     "photo-patches": _patches,
     "noise": _noise,
 }
+
+
+if __name__ == "__main__":
+    make_all()

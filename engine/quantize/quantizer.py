@@ -112,7 +112,7 @@ def search_min_max(x: Tensor, bits: int, axis: int | None) -> tuple[Tensor, Tens
 
 def quantiles(rows: Tensor, at: list[float] | tuple[float, ...]) -> Tensor:
     """Return linearly interpolated quantiles of every row: (len(at), rows)."""
-    return torch.stack([torch.quantile(rows, p, dim=1) for p in at])
+    return torch.quantile(rows, torch.tensor(at, device=rows.device), dim=1)
 
 
 def check_finite(x: Tensor) -> None:

@@ -22,7 +22,6 @@ class Terminal:
     def __init__(self, *arguments: str, columns: int = 120, lines: int = 40) -> None:
         self.started = time.monotonic()
         self.written = 0
-        self._text = b""
         self.process, self._line = pty.fork()
         if self.process == 0:
             os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
@@ -33,31 +32,28 @@ class Terminal:
         """Type."""
         os.write(self._line, keys.encode())
 
-    def read(self, seconds: float) -> bytes:
-        """Read what comes within some seconds, escape sequences removed."""
+    def read(self, seconds: float) -> None:
+        """Read and forget what comes within some seconds."""
         deadline = time.monotonic() + seconds
-        got = b""
         while (left := deadline - time.monotonic()) > 0:
-            if not select.select([self._line], [], [], left)[0]:
-                break
-            try:
-                part = os.read(self._line, 65536)
-            except OSError:
-                break
-            if not part:
-                break
-            self.written += len(part)
-            got += part
-        return ESCAPES.sub(b"", got)
+            self.read_some(left)
+
+    def read_some(self, seconds: float) -> bytes:
+        """Return what comes next, escape sequences removed; nothing after some seconds of silence."""
+        if not select.select([self._line], [], [], seconds)[0]:
+            return b""
+        part = os.read(self._line, 65536)
+        self.written += len(part)
+        return ESCAPES.sub(b"", part)
 
     def wait_for(self, pattern: str, seconds: float) -> float:
         """Return the seconds until `pattern` stood in newly written text; raise TimeoutError."""
         began = time.monotonic()
         wanted = re.compile(pattern.encode())
-        self._text = b""
+        text = b""
         while time.monotonic() - began < seconds:
-            self._text = (self._text + self.read(0.002))[-200_000:]
-            if wanted.search(self._text):
+            text = text[-2000:] + self.read_some(seconds)
+            if wanted.search(text):
                 return time.monotonic() - began
         raise TimeoutError(f"{pattern!r} was not written within {seconds} s")
 
