@@ -149,8 +149,8 @@ def validated(plan: Plan, folders: dict[str, str] | None = None) -> Plan:
     _check_names("ood_sets", plan.ood_sets, [*known, *(folders or {})])
     _check_names("scores", plan.scores, catalog.SCORES)
     _check_names("headline", (plan.headline,), plan.scores)
-    if not plan.bits:
-        raise InputError("bits", [], f"choose at least one of {', '.join(catalog.BITS)}")
+    if Bits() not in map(Bits.parse, plan.bits):
+        raise InputError("bits", list(plan.bits), "FP32 is needed too, every delta refers to it")
     if plan.calibration_images > catalog.CALIBRATION_IMAGES:
         most = f"the calibration pool holds {catalog.CALIBRATION_IMAGES} images"
         raise InputError("calibration_images", plan.calibration_images, most)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from engine.plan import Plan
 
 FINISHED, BAD_INPUT, WITH_FAILURES, CANCELLED = 0, 2, 3, 130
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 class Guarded(click.Group):
@@ -66,11 +64,13 @@ def main(
     if context.invoked_subcommand is not None:
         return
     from engine.folders import parse_folders
+    from engine.request import check_device
 
     folders = parse_folders(ood)
+    check_device(devices)
     _open(
         folders=folders,
-        device=_device(devices),
+        device=devices,
         root=session_dir,
         ascii_only=ascii_only,
         plan=_joined(folders),
@@ -108,26 +108,23 @@ def run(
 
     Exit status: 0 finished, 2 bad input, 3 finished with failures, 130 cancelled.
     """
-    from engine import sessions
+    from engine import request
     from engine.errors import InputError
-    from engine.folders import parse_folders
     from qood_tui import headless
 
-    device = _device(devices)
-    if sum([plan_file is not None, demo, preset_name is not None, resume is not None]) != 1:
-        raise InputError(
-            "plan", plan_file or "", "give one of PLAN.toml, --demo, --preset NAME or --resume SESSION"
-        )
-    folders = parse_folders(ood)
-    if resume is not None:
-        session = sessions.find(resume).resolve()
-        headless.check_resumable(session, folders)
-    else:
-        name = "demo" if demo else preset_name
-        plan, folders = headless.resolve(plan_file, name, data, folders, seed)
-        title = re.sub(r"[^a-z0-9]+", "-", (name or Path(plan_file or "sweep").stem).lower()).strip("-")
-        session = sessions.create(plan, folders, session_dir, title or "sweep").resolve()
-    raise SystemExit(headless.run(session, folders, device, plain=plain, as_json=as_json))
+    if demo and preset_name:
+        raise InputError("preset", preset_name, "give --demo or --preset, not both")
+    asked = request.prepare(
+        plan_file,
+        "demo" if demo else preset_name,
+        resume,
+        data=data,
+        ood=ood,
+        device=devices,
+        root=session_dir,
+        seed=seed,
+    )
+    raise SystemExit(headless.run(asked, plain=plain, as_json=as_json))
 
 
 @main.command()
@@ -231,14 +228,6 @@ def _joined(folders: dict[str, str]) -> Plan:
 
     plan = preset("demo")
     return msgspec.structs.replace(plan, ood_sets=(*plan.ood_sets, *folders))
-
-
-def _device(given: str) -> str:
-    from engine.errors import InputError
-
-    if not _DEVICE.fullmatch(given):
-        raise InputError("devices", given, "give auto, cpu, or one GPU such as cuda:0")
-    return given
 
 
 def _say(text: str) -> None:

@@ -9,16 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine import catalog, client, journal, report, sessions
-from engine.errors import InputError, QoodError
-from engine.folders import parse_folders
-from engine.plan import Plan, preset, read_toml, validated
+from engine import catalog, client, journal, report
+from engine.errors import QoodError
 from engine.report import Document
+from engine.request import Request
 from qood_tui.sources import ReplaySource
 from qood_tui.store import State, describe, reduce
 from qood_tui.words import clean, duration
@@ -27,40 +25,13 @@ FINISHED, WITH_FAILURES, CANCELLED = 0, 3, 130
 NOTHING_FINISHED = "Nothing was finished, so there is no table."
 
 
-def resolve(
-    plan_file: str | None, name: str | None, data: Path | None, folders: dict[str, str], seed: int | None
-) -> tuple[Plan, dict[str, str]]:
-    """Return the plan that was asked for and the folders behind its sets; raise InputError."""
-    if plan_file is not None:
-        plan, own = read_toml(Path(plan_file), data)
-        folders = {**parse_folders(tuple(f"{n}={f}" for n, f in own.items())), **folders}
-    else:
-        plan = preset(name or "demo")
-    joined = tuple(dict.fromkeys((*plan.ood_sets, *folders)))
-    plan = msgspec.structs.replace(plan, ood_sets=joined)
-    if seed is not None:
-        plan = msgspec.structs.replace(plan, seed=seed)
-    if "FP32" not in plan.bits:
-        raise InputError("bits", list(plan.bits), "FP32 is needed too, every delta refers to it")
-    return validated(plan, folders), folders
-
-
-def check_resumable(session: Path, folders: dict[str, str]) -> None:
-    """Raise InputError if a session is finished, being written, or misses folders."""
-    header, entries, _ = journal.read(session)
-    state = sessions.state_of(session, entries)
-    if state in ("finished", "running"):
-        raise InputError("session", str(session), f"it is {state}, there is nothing to resume")
-    if missing := [name for name in header.folders if name not in folders]:
-        raise InputError("session", str(session), f"give its folders again: --ood {missing[0]}=FOLDER")
-
-
-def run(session: Path, folders: dict[str, str], device: str, *, plain: bool, as_json: bool) -> int:
+def run(asked: Request, *, plain: bool, as_json: bool) -> int:
     """Sweep a session whose journal has been made, print the result and return the exit status."""
+    session = asked.session
     told = Console(stderr=True)
     attended = told.is_terminal and not plain
     with _cancelling(session):
-        client.start(session, folders, device)
+        client.start(session, asked.folders, asked.device)
         state = _attended(session, told) if attended else _plain(session)
     if state.rows == 0:
         sys.stderr.write(f"{NOTHING_FINISHED} {clean(state.note)}\n")

@@ -175,8 +175,6 @@ class SetupScreen(Screen[None]):
             return
         try:
             plan = self.chosen_plan()
-            if "FP32" not in plan.bits:
-                raise InputError("bits", list(plan.bits), "FP32 is needed too, every delta refers to it")
             folders = {name: path for name, path in self.folders.items() if name in plan.ood_sets}
             session = sessions.create(plan, folders, self.root)
         except InputError as error:

@@ -19,7 +19,7 @@ from qood_tui.words import clip, verdict
 
 NAME, INTERVAL = 18, 15
 WIDE, NARROW = 9, 7  # cells of a number
-ROOM = 92  # columns from which the wide numbers fit
+ROOM = 87  # columns from which the wide numbers fit
 LOST, GAINED = "rgb(213,94,0)", "rgb(86,180,233)"
 
 

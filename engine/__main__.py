@@ -1,0 +1,67 @@
+"""`python -m engine`: sweep and report on a machine without a terminal, JSON out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from engine import client, report, request, sessions
+from engine.errors import InputError, QoodError
+
+BAD_INPUT, WITH_FAILURES = 2, 3
+
+
+def main() -> int:
+    """Run one command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m engine", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="sweep a plan and print its JSON document")
+    run.add_argument("plan", nargs="?")
+    run.add_argument("--preset")
+    run.add_argument("--resume")
+    run.add_argument("--ood", action="append", default=[], metavar="NAME=FOLDER")
+    run.add_argument("--data", type=Path)
+    run.add_argument("--devices", default="auto")
+    run.add_argument("--session-dir", type=Path)
+    run.add_argument("--seed", type=int)
+    again = commands.add_parser("report", help="print what a session found")
+    again.add_argument("session")
+    again.add_argument("--format", default="json", choices=report.FORMATS)
+    given = parser.parse_args()
+    try:
+        return _run(given) if given.command == "run" else _report(given)
+    except InputError as error:
+        sys.stderr.write(f"engine: {error}\n")
+        return BAD_INPUT
+    except QoodError as error:
+        sys.stderr.write(f"engine: {error}\n")
+        return WITH_FAILURES
+
+
+def _run(given: argparse.Namespace) -> int:
+    asked = request.prepare(
+        given.plan,
+        given.preset,
+        given.resume,
+        data=given.data,
+        ood=tuple(given.ood),
+        device=given.devices,
+        root=given.session_dir,
+        seed=given.seed,
+    )
+    client.start(asked.session, asked.folders, asked.device)
+    for _ in client.watch(asked.session):
+        pass
+    found = report.document(asked.session)
+    sys.stdout.write(report.render(found, "json"))
+    return WITH_FAILURES if found.failures else 0
+
+
+def _report(given: argparse.Namespace) -> int:
+    sys.stdout.write(report.render(report.document(sessions.find(given.session)), given.format))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
