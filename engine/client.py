@@ -40,10 +40,10 @@ def call(command: Command) -> Reply | None:
 def ensure() -> Reply:
     """Return the status of the daemon, started if need be; raise EngineError with the log's place."""
     reply = call(Status())
-    if reply is not None and reply.version != version("qood-tui"):
+    if reply is not None and not _is_own(reply):
         if reply.running:
             raise EngineError(
-                f"an engine of version {reply.version} is at work on {reply.running}; "
+                f"the engine of {reply.place} (version {reply.version}) is at work on {reply.running}; "
                 "wait for it, or stop it with 'qood-tui stop'"
             )
         call(Stop())
@@ -54,7 +54,7 @@ def ensure() -> Reply:
     _launch(log)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if (reply := call(Status())) is not None:
+        if (reply := call(Status())) is not None and _is_own(reply):
             return reply
         time.sleep(0.05)
     raise EngineError(f"the engine did not start within {START_SECONDS:.0f} s; its log is {log}")
@@ -101,6 +101,10 @@ def watch(session: Path, every: float = 0.1) -> Iterator[list[Entry]]:
                     f"go on with 'qood-tui run --resume {session}'; its log is {places.log_file('engine')}"
                 )
         time.sleep(every)
+
+
+def _is_own(reply: Reply) -> bool:
+    return (reply.version, reply.place) == (version("qood-tui"), places.program())
 
 
 def _launch(log: Path) -> None:

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -45,6 +46,7 @@ IDLE_SECONDS = 180  # without work or a question the daemon ends
 TELEMETRY_SECONDS = 5
 GRACE_SECONDS = 5  # between asking a worker to stop, SIGTERM and SIGKILL
 MOST_RESTARTS = 2
+LOCK_SECONDS = 12.0
 
 _command = msgspec.json.Decoder(Command)
 _message = msgspec.json.Decoder(Message)
@@ -182,7 +184,7 @@ class Daemon:
         running = self.running.session if self.running else ""
         queued = tuple(start.session for start in self.queue)
         warm = self.worker is not None and self.worker.alive
-        return Reply(ok, reason, running, queued, warm, os.getpid(), version("qood-tui"))
+        return Reply(ok, reason, running, queued, warm, os.getpid(), version("qood-tui"), places.program())
 
     async def _warm_worker(self) -> Worker:
         if self.worker is None or not self.worker.alive:
@@ -285,12 +287,22 @@ class Daemon:
 def main() -> None:
     """Run the daemon of this user; a second one ends at once."""
     lock = (places.runtime_folder() / "engine.lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _locked(lock):
         return
     _log(f"engine {version('qood-tui')} started, process {os.getpid()}")
     asyncio.run(Daemon().serve())
+
+
+def _locked(lock: IO[str]) -> bool:
+    """Take the lock; wait a while for an engine that is just ending."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.1)
+    return False
 
 
 def _close_on_full_disk(writer: journal.Writer, error: OSError) -> None:

@@ -11,6 +11,11 @@ from platformdirs import user_data_path, user_log_path
 LONGEST_SOCKET_PATH = 100  # the system's limit is 108 bytes
 
 
+def program() -> str:
+    """Return the folder that this program runs from."""
+    return str(Path(__file__).resolve().parent)
+
+
 def sessions_folder() -> Path:
     """Return the folder that new sessions are put into (`QOOD_SESSIONS`)."""
     given = os.environ.get("QOOD_SESSIONS")

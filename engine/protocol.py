@@ -303,3 +303,4 @@ class Reply(msgspec.Struct, frozen=True):
     worker: bool = False
     process: int = 0
     version: str = ""
+    place: str = ""  # the folder of the running program: another checkout is another engine

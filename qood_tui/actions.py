@@ -19,9 +19,9 @@ class Action(NamedTuple):
 
 
 SETUP = (
-    Action("start", "ctrl+s", "Start", "Start the sweep as chosen", True),
-    Action("sessions", "ctrl+o", "Sessions", "List recorded sessions and open one", True),
-    Action("add_folder", "ctrl+f", "Add folder", "Add a folder of images as one more OOD set", True),
+    Action("start", "s,ctrl+g", "Start", "Start the sweep as chosen", True, "s"),
+    Action("sessions", "l,ctrl+l", "Sessions", "List recorded sessions and open one", True, "l"),
+    Action("add_folder", "f,ctrl+f", "Add folder", "Add a folder of images as one more OOD set", True, "f"),
 )
 
 SESSION = (

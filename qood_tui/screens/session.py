@@ -67,7 +67,8 @@ class SessionScreen(Screen[None]):
         self._stale = self._stale or changed
         if changed or self.source.is_moving:
             self.draw(curves=False)
-        if self._stale and self._ticks % CURVE_TICKS == 0:
+        due = self._ticks % CURVE_TICKS == 0 or not self.query_one(Curves).has_curves
+        if self._stale and due:
             self.draw()
 
     def draw(self, *, curves: bool = True) -> None:

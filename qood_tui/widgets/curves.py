@@ -20,6 +20,8 @@ from qood_tui.words import clean
 class Curves(Lines):
     """Draw the ROC curves of `model` on one OOD set under one score."""
 
+    has_curves = False
+
     def draw(
         self, state: State, rows: Rows | None, model: str, ood_set: str, score: str, *, logarithmic: bool
     ) -> None:
@@ -32,6 +34,7 @@ class Curves(Lines):
         if width < 20 or height < 5:
             return
         series = self._series(state, rows, plan, model, ood_set, score)
+        self.has_curves = bool(series)
         if not series:
             self.show(_waiting(state, width, height))
             return

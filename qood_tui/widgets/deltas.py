@@ -83,7 +83,8 @@ class Deltas(Lines, can_focus=True):
         names = state.header.plan.ood_sets
         cell = WIDE if self.size.width >= ROOM else NARROW
         fits = max(1, (self.size.width - NAME - cell * 2 - INTERVAL) // cell)
-        look = Look(names[:fits], measure, relative, cell)
+        first = max(0, min(names.index(ood_set) - fits + 1, len(names) - fits))
+        look = Look(names[first : first + fits], measure, relative, cell)
         hidden = f" · {len(names) - fits} more sets hidden" if len(names) > fits else ""
         unit = "% of FP32" if relative else "points"
         rows = state.deltas.rows if state.deltas else 0

@@ -94,7 +94,7 @@ def demo_sweep() -> tuple[Path, float, float, float, float]:
     keys = []
     with opened() as terminal:
         terminal.wait_for("Models", 20)
-        terminal.press("\x13")
+        terminal.press("s")
         began = time.monotonic()
         first_curve = terminal.wait_for(r"FP32 +0\.\d\d\d", 120)
         session = next(iter(set(sessions.folders()) - before))

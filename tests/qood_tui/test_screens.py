@@ -130,7 +130,7 @@ async def test_picking_and_starting_runs_a_real_sweep(tmp_path: Path, recorded: 
         await pilot.pause(0.1)
         cost = str(screen.query_one("#cost", Static).render())
         assert "2 variants × 120 images" in cost
-        await pilot.press("ctrl+s")
+        await pilot.press("s")
         for _ in range(400):
             await pilot.pause(0.1)
             if isinstance(app.screen, LiveScreen) and app.screen.source.state.closed:
@@ -150,7 +150,7 @@ async def test_a_choice_that_cannot_be_says_why_and_starts_nothing(tmp_path: Pat
             box.value = False
         await pilot.pause(0.1)
         assert "models" in str(app.screen.query_one("#cost", Static).render())
-        await pilot.press("ctrl+s")
+        await pilot.press("s")
         await pilot.pause(0.2)
         assert isinstance(app.screen, SetupScreen)
     assert not list(tmp_path.iterdir())
@@ -159,7 +159,7 @@ async def test_a_choice_that_cannot_be_says_why_and_starts_nothing(tmp_path: Pat
 async def test_the_list_of_sessions_opens_one(recorded: Path) -> None:
     app = QoodApp()
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("ctrl+o")
+        await pilot.press("l")
         await pilot.pause(0.5)
         await app.workers.wait_for_complete()
         await pilot.press("enter")
