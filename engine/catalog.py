@@ -36,11 +36,12 @@ class Set(msgspec.Struct, frozen=True):
 
 
 class Quantizer(msgspec.Struct, frozen=True):
-    """A post-training quantization method."""
+    """A post-training quantization method, with the options that its function is called with."""
 
     name: str
     label: str
     target: str
+    options: Mapping[str, Any] = {}
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -79,11 +80,15 @@ SETS: Mapping[str, Set] = _by_name(
     Set("noise", "ood", "smooth and rough noise (far)", 600),
 )
 
+_REPQ = "engine.quantize.repq:quantize"
 QUANTIZERS: Mapping[str, Quantizer] = _by_name(
-    Quantizer("minmax", "round to nearest between minimum and maximum", "engine.quantize.minmax:quantize"),
-    Quantizer(
-        "repq", "RepQ-ViT: reparameterized LayerNorm, log-sqrt2 softmax", "engine.quantize.repq:quantize"
-    ),
+    Quantizer("minmax", "round to nearest between minimum and maximum", "engine.quantize.plain:minmax"),
+    Quantizer("percentile", "both ends clipped at percentile 0.9999", "engine.quantize.plain:percentile"),
+    Quantizer("omse", "clipped where the squared error is least", "engine.quantize.plain:omse"),
+    Quantizer("repq", "RepQ-ViT as its official code does it", _REPQ),
+    Quantizer("repq-rounded", "RepQ-ViT with rounded zero points", _REPQ, {"rounded_zero_point": True}),
+    Quantizer("repq-uniform", "RepQ-ViT with a uniform softmax", _REPQ, {"uniform_softmax": True}),
+    Quantizer("repq-again", "RepQ-ViT, all scales searched again", _REPQ, {"search_again": True}),
 )
 
 SCORES: Mapping[str, Score] = _by_name(

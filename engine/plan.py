@@ -71,6 +71,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     models: tuple[str, ...]
     bits: tuple[str, ...] = catalog.BITS
     quantizer: str = "repq"
+    overrides: dict[str, int] = {}  # bits of single tensors or layers, such as {"head": 8}
     id_set: str = "fractals"
     ood_sets: tuple[str, ...] = catalog.DEMO_OOD
     scores: tuple[str, ...] = ("msp", "maxlogit", "energy")
@@ -154,6 +155,11 @@ def validated(plan: Plan, folders: dict[str, str] | None = None) -> Plan:
     if plan.calibration_images > catalog.CALIBRATION_IMAGES:
         most = f"the calibration pool holds {catalog.CALIBRATION_IMAGES} images"
         raise InputError("calibration_images", plan.calibration_images, most)
+    for pattern, width in plan.overrides.items():
+        if not 2 <= width <= 8 and width != FLOAT:
+            raise InputError(
+                "overrides", f"{pattern} = {width}", "give 2 to 8 bits, or 32 for floating point"
+            )
     limits = {"id_images": 20, "ood_images": 20, "calibration_images": 1, "chunk_images": 1}
     for field, least in limits.items():
         if getattr(plan, field) < least:

@@ -36,6 +36,7 @@ from engine.protocol import (
     VariantFailed,
     VariantReady,
 )
+from engine.quantize.sites import Widths
 from engine.scores.logits import negative_log_likelihood, rank_of_label
 
 Emit = Callable[[AnyEvent], None]
@@ -148,7 +149,7 @@ def calibrate_all(
         started = time.monotonic()
         source = models[variant.model]
         try:
-            model = quantize(variant, source, pixels[source.geometry])
+            model = quantize(variant, source, pixels[source.geometry], plan.overrides)
         except QuantizeError as error:
             emit(VariantFailed(variant.key, str(error)))
             return None
@@ -164,13 +165,15 @@ def calibrate_all(
     return list(pool.map(calibrate, plan.variants()))
 
 
-def quantize(variant: Variant, source: Loaded, pixels: Tensor) -> nn.Module:
+def quantize(variant: Variant, source: Loaded, pixels: Tensor, overrides: dict[str, int]) -> nn.Module:
     """Return the model of a variant, calibrated on uint8 images if it is quantized at all."""
     if variant.bits.is_float:
         unchanged: nn.Module = source.model
         return unchanged
-    method = catalog.resolve(catalog.QUANTIZERS[variant.quantizer].target)
-    model: nn.Module = method(source.model, variant.bits, normalise(pixels, source))
+    entry = catalog.QUANTIZERS[variant.quantizer]
+    widths = Widths(variant.bits, overrides)
+    method = catalog.resolve(entry.target)
+    model: nn.Module = method(source.model, widths, normalise(pixels, source), **entry.options)
     return model
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,29 +12,29 @@ from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor, nn
 
 from engine.errors import QuantizeError
-from engine.plan import FLOAT, Bits
-from engine.quantize.quantizer import LogSqrt2, Search, Uniform
+from engine.plan import FLOAT
+from engine.quantize.sites import Role, Site, Widths
 
-PATCH_INPUT_BITS = 8  # the image itself is never cut to fewer bits
+Choose = Callable[[Site], nn.Module]
 
 
 class QuantizedLayer(nn.Module):
     """A linear or patch convolution whose input and weight pass through quantizers.
 
-    Weights are per output channel. Once `freeze` is called the quantized weight is kept, not redone.
+    Once `freeze` is called the quantized weight is kept, not made anew at every forward pass.
     """
 
     def __init__(
-        self, layer: nn.Linear | nn.Conv2d, weight_bits: int, input_bits: int, search: Search
+        self, layer: nn.Linear | nn.Conv2d, input_quantizer: nn.Module, weight_quantizer: nn.Module
     ) -> None:
         super().__init__()
         self.weight = layer.weight
         self.bias = layer.bias
         self.stride = layer.stride if isinstance(layer, nn.Conv2d) else None
-        self.input_quantizer = uniform(input_bits, search)
-        self.weight_quantizer = uniform(weight_bits, search, axis=0)
+        self.input_quantizer = input_quantizer
+        self.weight_quantizer = weight_quantizer
         self.frozen: Tensor | None
-        self.register_buffer("frozen", None)
+        self.register_buffer("frozen", None, persistent=False)
 
     def freeze(self) -> None:
         """Keep the quantized weight from now on."""
@@ -54,16 +55,14 @@ class QuantizedAttention(nn.Module):
     Queries and keys are quantized before the 1 / sqrt(d) scaling, all heads with one scale.
     """
 
-    def __init__(self, attention: Attention, bits: Bits, search: Search, log_softmax: bool) -> None:
+    def __init__(self, attention: Attention, qkv: QuantizedLayer, proj: QuantizedLayer) -> None:
         super().__init__()
         self.heads, self.head_width, self.scale = attention.num_heads, attention.head_dim, attention.scale
-        self.qkv = QuantizedLayer(attention.qkv, bits.weight, bits.activation, search)
-        self.proj = QuantizedLayer(attention.proj, bits.weight, bits.activation, search)
-        self.query_quantizer = uniform(bits.activation, search)
-        self.key_quantizer = uniform(bits.activation, search)
-        self.value_quantizer = uniform(bits.activation, search)
-        is_log = log_softmax and bits.activation != FLOAT
-        self.softmax_quantizer = LogSqrt2(bits.activation) if is_log else uniform(bits.activation, search)
+        self.qkv, self.proj = qkv, proj
+        self.query_quantizer: nn.Module = nn.Identity()
+        self.key_quantizer: nn.Module = nn.Identity()
+        self.value_quantizer: nn.Module = nn.Identity()
+        self.softmax_quantizer: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """Return the attended tokens (batch, tokens, width); a mask is refused."""
@@ -81,36 +80,67 @@ class QuantizedAttention(nn.Module):
         return out
 
 
-def quantized_copy(
-    model: VisionTransformer, bits: Bits, search: Search, *, log_softmax: bool
-) -> VisionTransformer:
-    """Return a copy of `model` with quantized layers in place; raise QuantizeError if it cannot be faithful.
+def quantized_copy(model: VisionTransformer, widths: Widths, choose: Choose) -> VisionTransformer:
+    """Return a copy of `model` with the quantizers that `choose` gives for each tensor.
 
     Left in floating point: biases, LayerNorm, softmax and GELU arithmetic, residual sums, LayerScale,
-    class and position embeddings.
+    class and position embeddings. Raises QuantizeError if the copy could not be faithful.
     """
     check_architecture(model)
     model = copy.deepcopy(model).eval().requires_grad_(False)
-    projection = model.patch_embed.proj
-    patch_bits = FLOAT if bits.activation == FLOAT else PATCH_INPUT_BITS
-    model.patch_embed.proj = QuantizedLayer(projection, bits.weight, patch_bits, search)
-    for block in model.blocks:
-        block.attn = QuantizedAttention(block.attn, bits, search, log_softmax)
-        block.mlp.fc1 = QuantizedLayer(block.mlp.fc1, bits.weight, bits.activation, search)
-        block.mlp.fc2 = QuantizedLayer(block.mlp.fc2, bits.weight, bits.activation, search)
-    model.head = QuantizedLayer(model.head, bits.weight, bits.activation, search)
+    names: list[str] = []
+
+    def quantizer(name: str, role: Role) -> nn.Module:
+        site = widths.site(name, role)
+        names.append(name)
+        return nn.Identity() if site.bits == FLOAT else choose(site)
+
+    def layer(name: str, given: nn.Module, role: Role) -> QuantizedLayer:
+        if not isinstance(given, nn.Linear | nn.Conv2d):
+            raise QuantizeError(f"{name} is a {type(given).__name__}, not a linear layer")
+        return QuantizedLayer(
+            given, quantizer(f"{name}.input", role), quantizer(f"{name}.weight", Role.WEIGHT)
+        )
+
+    projection = layer("patch_embed.proj", model.patch_embed.proj, Role.PATCH_INPUT)
+    model.patch_embed.proj = projection
+    for i, block in enumerate(model.blocks):
+        at = f"blocks.{i}"
+        attention = QuantizedAttention(
+            block.attn,
+            layer(f"{at}.attn.qkv", block.attn.qkv, Role.LAYER_NORM),
+            layer(f"{at}.attn.proj", block.attn.proj, Role.INPUT),
+        )
+        attention.query_quantizer = quantizer(f"{at}.attn.query", Role.QUERY)
+        attention.key_quantizer = quantizer(f"{at}.attn.key", Role.KEY)
+        attention.value_quantizer = quantizer(f"{at}.attn.value", Role.VALUE)
+        attention.softmax_quantizer = quantizer(f"{at}.attn.softmax", Role.SOFTMAX)
+        block.attn = attention
+        block.mlp.fc1 = layer(f"{at}.mlp.fc1", block.mlp.fc1, Role.LAYER_NORM)
+        block.mlp.fc2 = layer(f"{at}.mlp.fc2", block.mlp.fc2, Role.GELU)
+    model.head = layer("head", model.head, Role.INPUT)
+    if getattr(model, "head_dist", None) is not None:
+        model.head_dist = layer("head_dist", model.head_dist, Role.INPUT)
+    widths.check_used(names)
     return model
 
 
-def quantized_layers(model: nn.Module) -> Iterator[QuantizedLayer]:
-    """Yield every quantized layer of a model."""
-    return (module for module in model.modules() if isinstance(module, QuantizedLayer))
+def quantized_layers(model: nn.Module) -> Iterator[tuple[str, QuantizedLayer]]:
+    """Yield every quantized layer of a model with its name."""
+    return ((n, m) for n, m in model.named_modules() if isinstance(m, QuantizedLayer))
+
+
+def quantizers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yield every quantizer of a model with the name of its tensor."""
+    for name, module in model.named_modules():
+        if name.endswith("_quantizer") and not isinstance(module, nn.Identity):
+            yield name.removesuffix("_quantizer"), module
 
 
 @torch.inference_mode()
 def freeze(model: VisionTransformer) -> VisionTransformer:
     """Keep all quantized weights of a calibrated model and return it."""
-    for layer in quantized_layers(model):
+    for _, layer in quantized_layers(model):
         layer.freeze()
     return model
 
@@ -131,11 +161,8 @@ def check_architecture(model: nn.Module) -> None:
             raise QuantizeError(f"block {i} has normalised or gated attention, which no method here covers")
         if not isinstance(block.norm1, nn.LayerNorm) or not isinstance(block.norm2, nn.LayerNorm):
             raise QuantizeError(f"block {i} has {type(block.norm1).__name__} where a LayerNorm is needed")
-
-
-def uniform(bits: int, search: Search, axis: int | None = None) -> nn.Module:
-    """Return a uniform quantizer, or the identity for floating point."""
-    return nn.Identity() if bits == FLOAT else Uniform(bits, search, axis)
+        if not hasattr(block.mlp, "fc1") or not hasattr(block.mlp, "fc2"):
+            raise QuantizeError(f"block {i} has a {type(block.mlp).__name__}, not two linear layers")
 
 
 def _is_identity(module: nn.Module, name: str) -> bool:

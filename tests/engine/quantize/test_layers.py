@@ -6,8 +6,9 @@ import torch
 
 from engine.errors import QuantizeError
 from engine.plan import Bits
-from engine.quantize import minmax, repq
+from engine.quantize import plain, repq
 from engine.quantize.layers import check_architecture, quantized_layers
+from engine.quantize.sites import Widths
 from tests.engine.quantize.test_repq import tiny_model
 
 
@@ -32,14 +33,14 @@ def test_another_family_is_refused() -> None:
         check_architecture(timm.create_model("resnet10t"))
 
 
-@pytest.mark.parametrize("method", [minmax.quantize, repq.quantize])
+@pytest.mark.parametrize("method", [plain.minmax, repq.quantize])
 def test_first_and_last_layer_are_quantized_and_the_image_at_8_bits(method: object) -> None:
-    model = method(tiny_model(), Bits(4, 4), torch.randn(8, 3, 32, 32))  # type: ignore[operator]
+    model = method(tiny_model(), Widths(Bits(4, 4)), torch.randn(8, 3, 32, 32))  # type: ignore[operator]
     assert model.patch_embed.proj.input_quantizer.bits == 8
     assert model.patch_embed.proj.weight_quantizer.bits == model.head.weight_quantizer.bits == 4
     assert model.head.input_quantizer.bits == 4
     assert len(list(quantized_layers(model))) == 2 * 4 + 2
-    for layer in quantized_layers(model):
+    for _, layer in quantized_layers(model):
         assert len(torch.unique(layer.frozen[0])) <= 16
 
 
@@ -47,5 +48,5 @@ def test_more_bits_come_nearer_to_floating_point() -> None:
     model, images = tiny_model(), torch.randn(64, 3, 32, 32)
     with torch.inference_mode():
         exact = model(images)
-        errors = [(minmax.quantize(model, Bits(b, b), images)(images) - exact).norm() for b in (3, 5, 8)]
+        errors = [(plain.minmax(model, Widths(Bits(b, b)), images)(images) - exact).norm() for b in (3, 5, 8)]
     assert errors[0] > errors[1] > errors[2]

@@ -6,14 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import QuantizeError
-from engine.quantize.quantizer import (
-    PERCENTILES,
-    LogSqrt2,
-    Uniform,
-    fake_quantize,
-    search_min_max,
-    search_percentiles,
-)
+from engine.quantize import search
+from engine.quantize.logarithmic import LogSqrt2
+from engine.quantize.search import PERCENTILES
+from engine.quantize.uniform import Uniform, fake_quantize
 
 
 @settings(deadline=None)
@@ -21,7 +17,7 @@ from engine.quantize.quantizer import (
 def test_min_max_errs_by_at_most_half_a_step(bits: int, seed: int) -> None:
     torch.manual_seed(seed)
     x = torch.randn(4, 200)
-    quantizer = Uniform(bits, search_min_max, axis=0)
+    quantizer = Uniform(bits, search.min_max, axis=0)
     error = (quantizer(x) - x).abs().amax(1)
     # The zero point is rounded, so one end of the range may lie half a step outside the grid.
     assert (error <= quantizer.scale * 1.001).all()
@@ -31,7 +27,7 @@ def test_min_max_errs_by_at_most_half_a_step(bits: int, seed: int) -> None:
 def test_percentile_search_is_the_one_by_one_search_of_the_paper() -> None:
     torch.manual_seed(0)
     x = torch.randn(6, 3000) ** 3
-    scale, zero_point = search_percentiles(x, 4, 0)
+    scale, zero_point = search.best_percentile(x, 4, 0)
     for channel in range(6):
         best = (torch.inf, None)
         for p in PERCENTILES:
@@ -46,10 +42,12 @@ def test_percentile_search_is_the_one_by_one_search_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -2.5])
-@pytest.mark.parametrize("search", [search_min_max, search_percentiles])
-def test_a_constant_channel_is_kept_exactly(value: float, search: object) -> None:
+@pytest.mark.parametrize(
+    "find", [search.min_max, search.best_percentile, search.least_error, search.percentile(0.9999)]
+)
+def test_a_constant_channel_is_kept_exactly(value: float, find: object) -> None:
     x = torch.full((2, 50), value)
-    assert torch.equal(Uniform(4, search, axis=0)(x), x)  # type: ignore[arg-type]
+    assert torch.equal(Uniform(4, find, axis=0)(x), x)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 6, 8])
@@ -73,7 +71,7 @@ def test_log_sqrt2_step_does_not_depend_on_bits() -> None:
 
 def test_nan_cannot_set_a_scale() -> None:
     with pytest.raises(QuantizeError, match="NaN"):
-        Uniform(4, search_min_max)(torch.tensor([1.0, torch.nan]))
+        Uniform(4, search.min_max)(torch.tensor([1.0, torch.nan]))
 
 
 def test_a_fractional_zero_point_shifts_the_grid() -> None:

@@ -1,0 +1,63 @@
+"""The tensors of a vision transformer that quantizers stand at, and the width each of them gets."""
+
+from __future__ import annotations
+
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from engine.errors import InputError
+from engine.plan import FLOAT, Bits
+
+PATCH_INPUT_BITS = 8  # the image itself is never cut to fewer bits
+
+
+class Role(Enum):
+    """What a tensor is in the network; methods treat roles differently."""
+
+    WEIGHT = "weight"
+    PATCH_INPUT = "image"
+    LAYER_NORM = "LayerNorm output"
+    INPUT = "layer input"
+    GELU = "GELU output"
+    QUERY = "queries"
+    KEY = "keys"
+    VALUE = "values"
+    SOFTMAX = "softmax output"
+
+
+class Site(NamedTuple):
+    """One tensor: its name (`blocks.0.attn.qkv.weight`), role and width in bits; 32 is floating point."""
+
+    name: str
+    role: Role
+    bits: int
+
+
+class Widths:
+    """The width of every tensor: a bit setting with overrides by name.
+
+    A pattern names a tensor, a layer (`head` stands for its input and weight) or several (`blocks.*.mlp`).
+    """
+
+    def __init__(self, bits: Bits, overrides: dict[str, int] | None = None) -> None:
+        self.bits = bits
+        self.overrides = dict(sorted((overrides or {}).items(), key=lambda item: (len(item[0]), item[0])))
+        self._unused = set(self.overrides)
+
+    def site(self, name: str, role: Role) -> Site:
+        """Return the tensor `name` with its width; of several patterns that fit the longest wins."""
+        bits = self.bits.weight if role is Role.WEIGHT else self.bits.activation
+        if role is Role.PATCH_INPUT and bits != FLOAT:
+            bits = PATCH_INPUT_BITS
+        for pattern, width in self.overrides.items():
+            if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*"):
+                bits = width
+                self._unused.discard(pattern)
+        return Site(name, role, bits)
+
+    def check_used(self, known: list[str]) -> None:
+        """Raise InputError for a pattern that fitted no tensor."""
+        for pattern in sorted(self._unused):
+            examples = ", ".join(known[:3])
+            raise InputError("overrides", pattern, f"it fits no tensor; names are such as {examples}")

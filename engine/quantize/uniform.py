@@ -1,0 +1,117 @@
+"""The uniform quantizer and the searches that set its scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from engine.errors import QuantizeError
+
+Search = Callable[[Tensor, int, int | None], tuple[Tensor, Tensor]]
+
+
+class Uniform(nn.Module):
+    """Quantize uniformly: x^ = (clamp(round(x / scale) + zero point, 0, 2^b - 1) - zero point) scale.
+
+    Sets its scale and zero point from the first tensor it sees. `axis` is the channel axis, None for
+    one scale per tensor. The zero point may be fractional, as RepQ-ViT's reparameterization leaves it;
+    the grid is then shifted at its clamped ends and quantizing twice is not quantizing once.
+    """
+
+    label = "uniform"
+
+    def __init__(self, bits: int, search: Search, axis: int | None = None) -> None:
+        super().__init__()
+        self.bits, self.search, self.axis = bits, search, axis
+        self.scale: Tensor | None
+        self.zero_point: Tensor | None
+        self.register_buffer("scale", None)
+        self.register_buffer("zero_point", None)
+
+    def reset(self) -> None:
+        """Forget the scale, so that the next tensor sets it anew."""
+        self.scale = self.zero_point = None
+
+    def fix(self, scale: Tensor, zero_point: Tensor) -> None:
+        """Use the given scale and zero point for the whole tensor."""
+        self.scale, self.zero_point, self.axis = scale, zero_point, None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` quantized and dequantized."""
+        scale, zero_point = self._parameters_for(x)
+        return fake_quantize(x, scale, zero_point, self.bits)
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Return the integer codes of `x`, from 0 to 2^b - 1; the zero point must be whole."""
+        scale, zero_point = self._parameters_for(x)
+        return x.div(scale).round_().add_(zero_point).clamp_(0, 2**self.bits - 1)
+
+    def clipped(self, x: Tensor) -> Tensor:
+        """Tell for every element whether it lies outside the range."""
+        scale, zero_point = self._parameters_for(x)
+        code = x.div(scale).round_().add_(zero_point)
+        return torch.logical_or(code < 0, code > 2**self.bits - 1)
+
+    def range(self) -> tuple[float, float]:
+        """Return the smallest and the largest value that can be represented, over all channels."""
+        assert self.scale is not None and self.zero_point is not None
+        low = -self.zero_point * self.scale
+        high = (2**self.bits - 1 - self.zero_point) * self.scale
+        return float(low.min()), float(high.max())
+
+    def _parameters_for(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.scale is None or self.zero_point is None:
+            check_finite(x)
+            self.scale, self.zero_point = self.search(x, self.bits, self.axis)
+        return along(self.scale, x, self.axis), along(self.zero_point, x, self.axis)
+
+
+def fake_quantize(x: Tensor, scale: Tensor, zero_point: Tensor, bits: int) -> Tensor:
+    """Quantize and dequantize; the zero point is added after rounding (ties to even)."""
+    code = x.div(scale).round_().add_(zero_point).clamp_(0, 2**bits - 1)
+    return code.sub_(zero_point).mul_(scale)
+
+
+def affine(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Return scale and whole zero point that cover [low, high].
+
+    A constant tensor or channel has no range: a scale of its own magnitude represents it exactly.
+    """
+    constant = high == low
+    scale = (high - low) / (2**bits - 1)
+    # A range below the smallest normal number would divide by zero.
+    tiny = torch.finfo(scale.dtype).tiny
+    degenerate = constant | (scale < tiny)
+    magnitude = torch.where(low.abs() >= tiny, low.abs(), torch.ones_like(low))
+    scale = torch.where(degenerate, magnitude, scale)
+    zero_point = torch.where(degenerate, (low < 0).to(low.dtype), torch.round(-low / scale))
+    return scale, zero_point
+
+
+def quantiles(rows: Tensor, at: list[float] | tuple[float, ...]) -> Tensor:
+    """Return linearly interpolated quantiles of every row: (len(at), rows)."""
+    return torch.quantile(rows, torch.tensor(at, device=rows.device), dim=1)
+
+
+def check_finite(x: Tensor) -> None:
+    """Raise QuantizeError if a tensor that sets a scale holds NaN or infinity."""
+    if not torch.isfinite(x).all():
+        raise QuantizeError("a tensor holds NaN or infinite values, so no scale can be set from it")
+
+
+def channels_first(x: Tensor, axis: int | None) -> Tensor:
+    """Return one row a channel: (channels, n), or (1, n) for one scale per tensor."""
+    if axis is None:
+        return x.reshape(1, -1)
+    return x.movedim(axis, 0).reshape(x.shape[axis], -1)
+
+
+def along(value: Tensor, x: Tensor, axis: int | None) -> Tensor:
+    """Shape one value a channel so that it broadcasts against `x`."""
+    if axis is None:
+        return value
+    shape = [1] * x.dim()
+    shape[axis] = -1
+    return value.view(shape)
