@@ -28,8 +28,16 @@ def main() -> int:
     again = commands.add_parser("report", help="print what a session found")
     again.add_argument("session")
     again.add_argument("--format", default="json", choices=report.FORMATS)
+    if "quantize" in sys.argv[1:2]:  # torch takes seconds, the other commands need none of it
+        from engine.quantize import command
+
+        command.arguments(commands.add_parser("quantize", help="quantize a model of your own"))
+    else:
+        commands.add_parser("quantize", help="quantize a model of your own, save it, run a saved one")
     given = parser.parse_args()
     try:
+        if given.command == "quantize":
+            return command.run(given)
         return _run(given) if given.command == "run" else _report(given)
     except InputError as error:
         sys.stderr.write(f"engine: {error}\n")

@@ -75,6 +75,32 @@ class VariantReady(Event, frozen=True, tag="variant.ready"):
     classes: int
 
 
+class TensorRow(msgspec.Struct, frozen=True, array_like=True):
+    """One tensor in the bit table, written as a list in this order."""
+
+    tensor: str
+    method: str
+    bits: int
+    scales: int  # 1 is per tensor, more is per channel
+    low: float
+    high: float
+    clipped: float  # share of elements outside the range
+    sqnr: float | None  # dB; None where nothing was lost
+    elements: int  # in a weight, or seen in an activation
+    bytes: int  # when packed, scales and zero points included
+
+
+class BitsTabled(Event, frozen=True, tag="bits.tabled"):
+    """The bit table of a variant; sizes in bytes."""
+
+    variant: str
+    rows: tuple[TensorRow, ...]
+    floats: tuple[str, ...]  # tensors left in floating point
+    float_bytes: int
+    packed_bytes: int  # everything, as saved
+    float32_bytes: int  # everything, were it not quantized
+
+
 class VariantFailed(Event, frozen=True, tag="variant.failed"):
     """A variant cannot be measured; the others go on."""
 
@@ -218,6 +244,7 @@ AnyEvent = (
     | WorkerStarted
     | SetsPrepared
     | VariantReady
+    | BitsTabled
     | VariantFailed
     | ImageUnreadable
     | ChunkFinished

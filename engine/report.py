@@ -13,6 +13,7 @@ from engine.arrays import Arrays
 from engine.errors import InputError, unknown_name
 from engine.measure import table
 from engine.protocol import (
+    BitsTabled,
     Cell,
     Delta,
     DeltasMeasured,
@@ -59,6 +60,7 @@ class Document(msgspec.Struct, frozen=True):
     variants: tuple[VariantRow, ...]
     deltas: tuple[VariantDelta, ...]
     by_bits: dict[str, Delta]
+    bit_tables: tuple[BitsTabled, ...]
     failures: tuple[str, ...]
 
 
@@ -92,6 +94,7 @@ def document(session: Path) -> Document:
         tuple(variants),
         deltas.variants,
         deltas.by_bits,
+        tuple({e.event.variant: e.event for e in entries if isinstance(e.event, BitsTabled)}.values()),
         tuple(failures(entries, variants)),
     )
 
@@ -140,6 +143,10 @@ def markdown(found: Document) -> str:
         "## Measures",
         "",
         *_measure_lines(found),
+        "",
+        "## Bits",
+        "",
+        *_bit_lines(found),
     ]
     if found.failures:
         lines += ["", "## What went wrong", "", *[f"- {line}" for line in found.failures]]
@@ -206,6 +213,39 @@ def _measure_lines(found: Document) -> list[str]:
                 + " |"
             )
     return lines
+
+
+def _bit_lines(found: Document) -> list[str]:
+    """Return a summary of all bit tables, then each of them whole."""
+    lines = [
+        "| variant | packed bytes | of float32 | left in float | least weight SQNR (dB) |",
+        "|---" * 5 + "|",
+    ]
+    for bits in found.bit_tables:
+        weights = [r.sqnr for r in bits.rows if r.tensor.endswith(".weight") and r.sqnr is not None]
+        least = f"{min(weights):.1f}" if weights else "exact"
+        share = bits.packed_bytes / max(bits.float32_bytes, 1)
+        lines.append(
+            f"| {bits.variant} | {bits.packed_bytes} | {share:.1%} | {bits.float_bytes} bytes | {least} |"
+        )
+    for bits in found.bit_tables:
+        lines += ["", f"### {bits.variant}", "", *table_lines(bits)]
+    return lines
+
+
+def table_lines(table: BitsTabled) -> list[str]:
+    """Return one bit table as markdown."""
+    lines = [
+        "| tensor | method | bits | scales | low | high | clipped | SQNR (dB) | bytes |",
+        "|---" * 9 + "|",
+    ]
+    for r in table.rows:
+        scales = "per tensor" if r.scales == 1 else f"{r.scales} channels"
+        error = "exact" if r.sqnr is None else f"{r.sqnr:.1f}"
+        cells = (r.tensor, r.method, r.bits, scales, r.low, r.high, f"{r.clipped:.2%}", error, r.bytes)
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    floats = f"Left in floating point ({table.float_bytes} bytes): {', '.join(table.floats)}."
+    return [*lines, "", f"Packed {table.packed_bytes} bytes; {table.float32_bytes} in float32. {floats}"]
 
 
 def _fraction(value: float | None) -> str:

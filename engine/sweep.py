@@ -36,6 +36,7 @@ from engine.protocol import (
     VariantFailed,
     VariantReady,
 )
+from engine.quantize.bit_table import tabulate
 from engine.quantize.sites import Widths
 from engine.scores.logits import negative_log_likelihood, rank_of_label
 
@@ -43,7 +44,7 @@ Emit = Callable[[AnyEvent], None]
 Indices = NDArray[np.int64]
 
 FINAL_RESAMPLES, INTERIM_RESAMPLES = 1000, 100
-FINAL_POINTS, INTERIM_POINTS = 128, 32
+FINAL_POINTS, INTERIM_POINTS = 128, 24
 FIRST_CURVE_ROWS = 250
 MEASURE_STEP = 1.4  # interim measures each time this many times as many rows are finished
 
@@ -159,6 +160,8 @@ def calibrate_all(
                 f"{variant.key}: quantizing it again gave other weights than before the interruption; "
                 "the finished rows cannot be continued here, start a new session"
             )
+        if not variant.bits.is_float:
+            emit(tabulate(variant.key, model, normalise(pixels[source.geometry], source)))
         emit(VariantReady(variant.key, digest, round(time.monotonic() - started, 3), source.classes))
         return Ready(variant, model, source)
 

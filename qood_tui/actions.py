@@ -33,6 +33,7 @@ SESSION = (
     Action("toggle_log_axis", "x", "Log axis", "Draw false positive rates linearly or logarithmically"),
     Action("next_measure", "a", "Measure", "Show the next measure in the delta table"),
     Action("toggle_relative", "r", "Relative", "Show deltas in points or relative to FP32"),
+    Action("show_bits", "b", "Bits", "Show the bit table of the variant under the table's cursor", True),
     Action("show_curves", "1", "Pane", "Show the curves, alone in a small terminal", True, "1-3"),
     Action("show_deltas", "2", "Deltas", "Show the delta table"),
     Action("show_engine", "3", "Engine", "Show engine, load and log"),

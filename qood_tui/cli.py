@@ -164,6 +164,16 @@ def replay(session: str, at: float | None, speed: float | None, plain: bool, asc
     _open(session=folder, speed=speed, at=at, ascii_only=ascii_only)
 
 
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def quantize(arguments: tuple[str, ...]) -> None:
+    """Quantize a model of your own, save it packed, or run a saved one (--help tells more)."""
+    import subprocess
+
+    ran = subprocess.run([sys.executable, "-m", "engine", "quantize", *arguments], check=False)
+    raise SystemExit(ran.returncode)
+
+
 @main.command(name="sessions")
 @click.option("--session-dir", type=Path, help="Folder that sessions are put into.")
 def list_sessions(session_dir: Path | None) -> None:

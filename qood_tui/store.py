@@ -8,6 +8,7 @@ import msgspec
 
 from engine.protocol import (
     AnyEvent,
+    BitsTabled,
     ChunkFinished,
     CurvesDrawn,
     DeltasMeasured,
@@ -53,6 +54,7 @@ class State(msgspec.Struct, frozen=True):
     rows: int = 0
     pace: tuple[tuple[float, int], ...] = ()
     ready: dict[str, VariantReady] = {}
+    bits: dict[str, BitsTabled] = {}
     failed: dict[str, str] = {}
     unreadable: int = 0
     measured: dict[str, Measured] = {}
@@ -98,6 +100,8 @@ def _changes(state: State, event: AnyEvent, t: float) -> dict[str, Any]:
             return {"prepared": event}
         case VariantReady(variant):
             return {"ready": {**state.ready, variant: event}}
+        case BitsTabled(variant):
+            return {"bits": {**state.bits, variant: event}}
         case VariantFailed(variant, reason):
             return {"failed": {**state.failed, variant: reason}}
         case ImageUnreadable():

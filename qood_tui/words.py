@@ -43,8 +43,10 @@ def roughly(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Return bytes as MB or GB."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    """Return bytes as kB, MB or GB."""
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e3:.0f} kB"
 
 
 def verdict(delta: Delta) -> str:

@@ -10,6 +10,7 @@ from textual.widgets import Footer
 
 from engine import catalog
 from qood_tui import actions
+from qood_tui.screens.bits import BitsScreen
 from qood_tui.sources import Source
 from qood_tui.widgets.curves import Curves
 from qood_tui.widgets.deltas import MEASURES, Deltas
@@ -140,6 +141,17 @@ class SessionScreen(Screen[None]):
         """Draw false positive rates linearly or logarithmically."""
         self.logarithmic = not self.logarithmic
         self.draw()
+
+    def action_show_bits(self) -> None:
+        """Show the bit table of the variant under the cursor, or of the next quantized one."""
+        state = self.source.state
+        keys = [variant.key for variant in state.header.plan.variants()]
+        cursor = self.query_one(Deltas).cursor
+        key = next((key for key in keys[cursor:] if key in state.bits), None)
+        if key is None:
+            self.notify("No variant from here on has a bit table at this moment.")
+        else:
+            self.app.push_screen(BitsScreen(state.bits[key]))
 
     def action_show_curves(self) -> None:
         """Show the curves."""

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import DataTable, Static
 
 from engine import journal, sessions
 from engine.protocol import SessionClosed
 from qood_tui.app import QoodApp
+from qood_tui.screens.bits import BitsScreen
 from qood_tui.screens.help import HelpScreen
 from qood_tui.screens.live import LiveScreen
 from qood_tui.screens.replay import ReplayScreen
@@ -198,3 +199,17 @@ async def test_a_defect_in_the_terminal_goes_to_a_log(recorded: Path, home: Path
     told = "".join(segment.text for s in app._exit_renderables for segment in s.segments)  # type: ignore[attr-defined]
     assert "secret detail" not in told and "Traceback" not in told
     assert "secret detail" in (home / "logs" / "terminal.log").read_text()
+
+
+async def test_the_bit_table_is_one_key_away(recorded: Path) -> None:
+    app = QoodApp(recorded)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_end(pilot)
+        await pilot.press("b")
+        await pilot.pause(0.1)
+        assert isinstance(app.screen, BitsScreen)
+        assert app.screen.table.variant == "vit-narrow W8A8"
+        table = app.screen.query_one(DataTable)
+        assert table.row_count == 6 * (4 * 2 + 4) + 4
+        await pilot.press("escape")
+        assert isinstance(app.screen, ReplayScreen)

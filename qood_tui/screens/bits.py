@@ -1,0 +1,72 @@
+"""The bit table of one variant: every tensor with its width, range and error, and the true size."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.screen import ModalScreen
+from textual.widgets import DataTable, Static
+
+from engine.protocol import BitsTabled
+from qood_tui.words import clean, size
+
+COLUMNS = (
+    ("tensor", 26),
+    ("method", 10),
+    ("bits", 4),
+    ("scales", 6),
+    ("range", 22),
+    ("clipped", 8),
+    ("SQNR dB", 8),
+    ("bytes", 9),
+)
+
+
+class BitsScreen(ModalScreen[None]):
+    """Show one bit table; escape closes it."""
+
+    BINDINGS = [("escape,q,b", "dismiss", "Close")]
+    DEFAULT_CSS = """
+    BitsScreen { align: center middle; }
+    BitsScreen > DataTable { width: 98%; height: 1fr; border: round $primary; background: $surface; }
+    BitsScreen > Static { width: 98%; height: auto; padding: 0 1; background: $surface; }
+    """
+
+    def __init__(self, table: BitsTabled) -> None:
+        super().__init__()
+        self.table = table
+
+    def compose(self) -> ComposeResult:
+        """Show the table and, below it, what stays in floating point."""
+        yield DataTable(cursor_type="row", zebra_stripes=True)
+        yield Static(Text(self._summary()))
+
+    def on_mount(self) -> None:
+        """Fill the table."""
+        widget = self.query_one(DataTable)
+        widget.border_title = f"Bit table · {clean(self.table.variant)}"
+        widget.border_subtitle = "escape closes"
+        for label, width in COLUMNS:
+            widget.add_column(label, width=width)
+        for row in self.table.rows:
+            cells = (
+                clean(row.tensor),
+                clean(row.method),
+                str(row.bits),
+                "tensor" if row.scales == 1 else f"{row.scales}",
+                f"{row.low:.4g} to {row.high:.4g}",
+                f"{row.clipped:.2%}",
+                "exact" if row.sqnr is None else f"{row.sqnr:.1f}",
+                f"{row.bytes:,}",
+            )
+            widget.add_row(*[Text(cell) for cell in cells])
+
+    def _summary(self) -> str:
+        table = self.table
+        share = table.packed_bytes / max(table.float32_bytes, 1)
+        floats = ", ".join(clean(name) for name in table.floats[:4])
+        return (
+            f"Packed {size(table.packed_bytes)}, {share:.0%} of {size(table.float32_bytes)} in float32. "
+            f"Left in floating point: {len(table.floats)} tensors, {size(table.float_bytes)} ({floats}, …), "
+            "and LayerNorm, softmax, GELU and residual arithmetic."
+        )

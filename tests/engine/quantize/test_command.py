@@ -1,0 +1,190 @@
+"""Bring your own model: quantize, save, load, run; through the command line as its user does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine import catalog
+from engine.errors import InputError
+from engine.plan import Bits
+from engine.quantize import command, saved
+from engine.quantize.bit_table import tabulate
+from engine.quantize.sites import Widths
+from tests.engine.quantize.test_repq import tiny_model
+
+KWARGS = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 10}
+IMAGES = np.random.default_rng(0).normal(size=(24, 3, 32, 32)).astype(np.float32)
+ABOUT = {
+    "model": "vision_transformer",
+    "model_kwargs": KWARGS,
+    "bits": "W4A4",
+    "method": "repq",
+    "overrides": {},
+    "calibration": "",
+    "calibration_images": 24,
+}
+
+
+@pytest.fixture
+def arrays(tmp_path: Path) -> Path:
+    np.save(tmp_path / "x.npy", IMAGES)
+    save_file(tiny_model().state_dict(), tmp_path / "w.safetensors")
+    torch.save({"state_dict": tiny_model().state_dict()}, tmp_path / "w.pth")
+    return tmp_path
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "qood_tui", "quantize", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_quantize_save_load_and_run_give_the_same_bits(arrays: Path) -> None:
+    own = ["--model", "vision_transformer", "--model-kwargs", json.dumps(KWARGS)]
+    x, q = str(arrays / "x.npy"), str(arrays / "q.safetensors")
+    first = call(
+        *own, "--checkpoint", str(arrays / "w.safetensors"), "--bits", "W4A4", "--calibration", x,
+        "--inputs", x, "--logits", str(arrays / "a.npy"), "--output", q, "--table",
+    )  # fmt: skip
+    assert first.returncode == 0, first.stderr
+    assert "blocks.1.mlp.fc2.weight" in first.stdout and "Packed" in first.stdout
+    second = call("--quantized", q, "--inputs", x, "--logits", str(arrays / "b.npy"))
+    assert second.returncode == 0, second.stderr
+    first_logits, second_logits = np.load(arrays / "a.npy"), np.load(arrays / "b.npy")
+    assert first_logits.shape == (24, 10) and first_logits.dtype == np.float32
+    np.testing.assert_array_equal(first_logits, second_logits)
+
+
+@pytest.mark.parametrize("method", sorted(catalog.QUANTIZERS))
+@pytest.mark.parametrize("bits", ["W4A4", "W3A7", "W32A4", "W5A32", "W8A8"])
+def test_every_method_and_width_comes_back_bit_by_bit(tmp_path: Path, method: str, bits: str) -> None:
+    x = torch.from_numpy(IMAGES)
+    entry = catalog.QUANTIZERS[method]
+    model = catalog.resolve(entry.target)(
+        tiny_model(qkv_bias=False), Widths(Bits.parse(bits), {"head": 6}), x, **entry.options
+    )
+    saved.save(tmp_path / "q.safetensors", model, ABOUT)
+    about, tensors = saved.read(tmp_path / "q.safetensors")
+    restored = saved.restore(tiny_model(qkv_bias=False), about, tensors)
+    with torch.inference_mode():
+        assert torch.equal(restored(x), model(x))
+
+
+def test_the_tables_bytes_are_the_files_bytes(tmp_path: Path) -> None:
+    x = torch.from_numpy(IMAGES)
+    model = catalog.resolve(catalog.QUANTIZERS["repq"].target)(tiny_model(), Widths(Bits(4, 4)), x)
+    saved.save(tmp_path / "q.safetensors", model, ABOUT)
+    stored = load_file(tmp_path / "q.safetensors")
+    table = tabulate("", model, x)
+    assert sum(value.nbytes for value in stored.values()) == table.packed_bytes
+    for row in table.rows:
+        own = [v.nbytes for n, v in stored.items() if n.rpartition(".")[0] == row.tensor]
+        assert sum(own) == row.bytes, row.tensor
+    assert stored["blocks.0.attn.qkv.weight.codes"].nbytes == 144 * 48 // 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "newer", "foreign", "text"])
+def test_what_is_damaged_or_newer_is_refused_with_the_reason(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "q.safetensors"
+    x = torch.from_numpy(IMAGES)
+    model = catalog.resolve(catalog.QUANTIZERS["minmax"].target)(tiny_model(), Widths(Bits(4, 4)), x)
+    saved.save(path, model, ABOUT)
+    data = bytearray(path.read_bytes())
+    match damage:
+        case "cut":
+            path.write_bytes(data[:-100])
+        case "flip":
+            data[-1000] ^= 1
+            path.write_bytes(data)
+        case "newer":
+            path.write_bytes(bytes(data).replace(b'\\"version\\":1', b'\\"version\\":2'))
+        case "foreign":
+            save_file({"a": torch.zeros(2)}, path)
+        case _:
+            path.write_text("no tensors")
+    with pytest.raises(InputError) as caught:
+        saved.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
+    x = torch.from_numpy(IMAGES)
+    model = catalog.resolve(catalog.QUANTIZERS["repq"].target)(tiny_model(), Widths(Bits(4, 4)), x)
+    saved.save(tmp_path / "q.safetensors", model, ABOUT)
+    about, tensors = saved.read(tmp_path / "q.safetensors")
+    for other in (
+        {"depth": 3},
+        {"embed_dim": 24},
+        {"num_classes": 7},
+        {"class_token": False, "global_pool": "avg"},
+    ):
+        with pytest.raises(InputError):
+            saved.restore(tiny_model(**other), about, tensors)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["--bits", "W9A4"], ["bits", "W9A4"]),
+        (["--method", "repk"], ["method", "repq"]),
+        (["--override", "head"], ["override", "TENSOR=BITS"]),
+        (["--override", "haed=8"], ["haed", "no tensor"]),
+        (["--model", "vit_smal_patch16_224"], ["vit_small_patch16_224"]),
+        (["--model-kwargs", "{"], ["model-kwargs", "JSON"]),
+        (["--model-kwargs", '{"depht": 2}'], ["model-kwargs", "depht"]),
+        (["--checkpoint", "nothing.safetensors"], ["checkpoint", "no such file"]),
+        (["--calibration", "nothing.npy"], ["calibration", "no such file"]),
+        (["--inputs", "x.npy"], ["inputs", "--logits"]),
+        (["--model-kwargs", json.dumps({**KWARGS, "qk_norm": True})], ["normalised"]),
+    ],
+)
+def test_bad_input_is_named(arrays: Path, arguments: list[str], names: list[str]) -> None:
+    import argparse
+
+    from engine.errors import QoodError
+
+    parser = argparse.ArgumentParser()
+    command.arguments(parser)
+    own = ["--model", "vision_transformer", "--model-kwargs", json.dumps(KWARGS)]
+    given = parser.parse_args([*own, "--calibration", str(arrays / "x.npy"), *arguments])
+    with pytest.raises(QoodError) as caught:
+        command.run(given)
+    assert all(name in str(caught.value) for name in names), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "array", [IMAGES.astype(np.float64), IMAGES[:, :1], IMAGES[0], IMAGES[:0], IMAGES * np.nan]
+)
+def test_arrays_of_another_kind_are_refused(tmp_path: Path, array: np.ndarray) -> None:
+    np.save(tmp_path / "bad.npy", array)
+    with pytest.raises(InputError, match="inputs"):
+        command.images(tmp_path / "bad.npy", "inputs")
+
+
+def test_a_checkpoint_is_read_without_running_its_code(arrays: Path) -> None:
+    model = tiny_model()
+    command.load_checkpoint(model, arrays / "w.pth")
+    import pickle
+
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (arrays / "owned",))  # type: ignore[return-value]
+
+    (arrays / "evil.pth").write_bytes(pickle.dumps(Hostile()))
+    with pytest.raises(InputError, match="checkpoint"):
+        command.load_checkpoint(model, arrays / "evil.pth")
+    assert not (arrays / "owned").exists()
+
+
+def test_one_calibration_image_is_enough() -> None:
+    x = torch.from_numpy(IMAGES[:1])
+    for name in ("minmax", "percentile", "omse", "repq"):
+        model = catalog.resolve(catalog.QUANTIZERS[name].target)(tiny_model(), Widths(Bits(4, 4)), x)
+        assert torch.isfinite(model(x)).all()
