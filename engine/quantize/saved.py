@@ -27,6 +27,7 @@ from engine.quantize.bit_table import float_tensors
 from engine.quantize.bitstream import pack, unpack
 from engine.quantize.layers import quantized_copy, quantized_layers, quantizers
 from engine.quantize.logarithmic import LogSqrt2
+from engine.quantize.qwt import compensate
 from engine.quantize.sites import Site, Widths
 from engine.quantize.uniform import Uniform, along
 
@@ -127,6 +128,10 @@ def restore(model: VisionTransformer, saved: Saved, tensors: dict[str, Tensor]) 
                 if layer.frozen.shape != layer.weight.shape:
                     raise InputError("quantized", name, f"the model's weight is {tuple(layer.weight.shape)}")
                 layer.weight.copy_(layer.frozen)
+        for i, block in enumerate(restored.blocks):
+            at = f"blocks.{i}.compensation"
+            if f"{at}.weight" in tensors:
+                compensate(block, tensors[f"{at}.weight"], tensors[f"{at}.bias"])
         own = dict(restored.named_parameters())
         for name in float_tensors(restored):
             _put(restored, name, own[name], tensors[name])
