@@ -9,7 +9,7 @@ from pathlib import Path
 from engine import client, report, request, sessions
 from engine.errors import InputError, QoodError
 
-BAD_INPUT, WITH_FAILURES = 2, 3
+BAD_INPUT, WITH_FAILURES, CANCELLED = 2, 3, 130
 
 
 def main() -> int:
@@ -59,8 +59,13 @@ def _run(given: argparse.Namespace) -> int:
         seed=given.seed,
     )
     client.start(asked.session, asked.folders, asked.device)
-    for _ in client.watch(asked.session):
-        pass
+    try:
+        for _ in client.watch(asked.session, asked.beyond):
+            pass
+    except KeyboardInterrupt:
+        client.cancel(asked.session)
+        sys.stderr.write(f"engine: stopped; what is finished is kept in {asked.session}\n")
+        return CANCELLED
     found = report.document(asked.session)
     sys.stdout.write(report.render(found, "json"))
     return WITH_FAILURES if found.failures else 0

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import JournalError
+from engine.journal import sync
 from engine.plan import Plan
 
 FOLDER = "arrays"
@@ -49,7 +50,7 @@ class ArrayWriter:
                 partial = path.with_suffix(".partial")
                 np.lib.format.open_memmap(partial, "w+", dtype, (rows, columns)).flush()
                 with partial.open("r+b") as file:
-                    os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
+                    _take_space(file, partial.stat().st_size)
                 partial.replace(path)
 
     def write(self, first: int, chunk: dict[str, Array]) -> dict[str, str]:
@@ -63,7 +64,7 @@ class ArrayWriter:
                 file.seek(start)
                 file.write(data)
                 file.flush()
-                os.fdatasync(file.fileno())
+                sync(file.fileno())
             digests[name] = hashlib.sha256(data).hexdigest()
         return digests
 
@@ -92,10 +93,31 @@ class Arrays:
                     f"{path}: {dtype} with {columns} columns is needed, this is {array.dtype} {array.shape}"
                 )
             self._arrays[name] = array
+        if len({len(array) for array in self._arrays.values()}) != 1:
+            raise JournalError(f"{session / FOLDER}: the arrays have different numbers of rows")
+
+    def digests(self, first: int, rows: int) -> dict[str, str]:
+        """Return the SHA-256 of some rows of every array, as `ArrayWriter.write` does."""
+        return {
+            name: hashlib.sha256(np.ascontiguousarray(array[first : first + rows]).tobytes()).hexdigest()
+            for name, array in self._arrays.items()
+        }
 
     def first(self, rows: int) -> Rows:
         """Return the first `rows` rows."""
         return Rows(self.plan, {name: array[:rows] for name, array in self._arrays.items()})
+
+
+def _take_space(file: IO[bytes], size: int) -> None:
+    """Take the space of a file now, so that the disk cannot be full later."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    start = file.tell()
+    data = file.read()
+    file.seek(start)
+    file.write(data)
+    sync(file.fileno())
 
 
 class Rows:

@@ -115,6 +115,11 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 )
 
 
+def label_of(score: str) -> str:
+    """Return how a score is written; a session may name one that this catalog does not know."""
+    return str(SCORES[score].label) if score in SCORES else score
+
+
 def resolve(target: str) -> Any:
     """Load the object behind `module:name`."""
     module, _, name = target.partition(":")

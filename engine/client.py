@@ -63,7 +63,7 @@ def ensure() -> Reply:
 def start(session: Path, folders: dict[str, str], device: str) -> None:
     """Queue a session whose journal has been made; raise EngineError if the daemon refuses."""
     ensure()
-    reply = call(Start(str(session), folders, device))
+    reply = call(Start(str(session.resolve()), folders, device))
     if reply is None or not reply.ok:
         raise EngineError(reply.reason if reply else "the engine does not answer")
 
@@ -76,7 +76,7 @@ def warm() -> None:
 
 def cancel(session: Path) -> None:
     """Ask for a session to stop; what is finished is kept."""
-    call(Cancel(str(session)))
+    call(Cancel(str(session.resolve())))
 
 
 def stop() -> bool:
@@ -84,18 +84,24 @@ def stop() -> bool:
     return call(Stop()) is not None
 
 
-def watch(session: Path, every: float = 0.1) -> Iterator[list[Entry]]:
-    """Yield what is appended to a session until it is closed; raise EngineError if the engine is lost."""
+def watch(session: Path, beyond: int = 0, every: float = 0.1) -> Iterator[list[Entry]]:
+    """Yield what is in a session and what is appended until it is closed after entry `beyond`.
+
+    Raises EngineError if nobody writes the session any more.
+    """
     reader = journal.Reader(session)
     asked = time.monotonic()
     while True:
         entries = reader.poll()
         yield entries
-        if entries and isinstance(entries[-1].event, SessionClosed):
+        if any(isinstance(e.event, SessionClosed) and e.seq > beyond for e in entries):
             return
         if time.monotonic() - asked > LOST_SECONDS:
             asked = time.monotonic()
-            if not journal.is_being_written(session) and call(Status()) is None and not reader.poll():
+            if not journal.is_being_written(session):
+                yield (last := reader.poll())
+                if any(isinstance(e.event, SessionClosed) and e.seq > beyond for e in last):
+                    return
                 raise EngineError(
                     f"the engine ended before the session did; what is finished is kept, "
                     f"go on with 'qood-tui run --resume {session}'; its log is {places.log_file('engine')}"

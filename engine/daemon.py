@@ -7,7 +7,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import signal
 import socket
 import struct
 import sys
@@ -21,17 +20,14 @@ import msgspec
 
 from engine import journal, places
 from engine.errors import JournalError
-from engine.machine import Machine
 from engine.protocol import (
     LARGEST_LINE,
-    AnyEvent,
     Cancel,
     ChunkFinished,
     Command,
     Ended,
     Idle,
     Job,
-    Message,
     PhaseChanged,
     Reply,
     SessionResumed,
@@ -41,92 +37,56 @@ from engine.protocol import (
     Warm,
     WorkerDied,
 )
+from engine.worker_process import GRACE_SECONDS, WorkerProcess
 
 IDLE_SECONDS = 180  # without work or a question the daemon ends
 TELEMETRY_SECONDS = 5
-GRACE_SECONDS = 5  # between asking a worker to stop, SIGTERM and SIGKILL
 MOST_RESTARTS = 2
 LOCK_SECONDS = 12.0
+STOPPED = "stopped by the user"
 
 _command = msgspec.json.Decoder(Command)
-_message = msgspec.json.Decoder(Message)
 
 
-class Worker:
-    """The worker process as the daemon sees it."""
+class Run:
+    """One session in the queue or at work; it holds the journal from the moment it is accepted."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.machine = Machine(process.pid)
+    def __init__(self, start: Start) -> None:
+        self.start = start
+        self.writer = journal.Writer(Path(start.session))
+        self._cancelled = asyncio.Event()
+        if self.writer.has_events:
+            self.writer.append(SessionResumed(self.writer.finished_rows))
 
-    @classmethod
-    async def start(cls) -> Worker:
-        """Start a fresh interpreter; its standard error goes to the log."""
-        with places.log_file("worker").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "engine.worker",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                limit=LARGEST_LINE,
-            )
-        return cls(process)
+    def cancel(self) -> None:
+        """Remember that the user asked to stop."""
+        self._cancelled.set()
 
-    @property
-    def alive(self) -> bool:
-        """Tell whether the process has not ended."""
-        return self.process.returncode is None
+    def is_cancelled(self) -> bool:
+        """Tell whether the user asked to stop."""
+        return self._cancelled.is_set()
 
-    def send(self, order: Job | Cancel) -> None:
-        """Give the worker an order; a dead one does not hear it."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(OSError, RuntimeError):
-            self.process.stdin.write(msgspec.json.encode(order) + b"\n")
-
-    async def receive(self) -> Message | None:
-        """Return the next message, None once the process has ended."""
-        assert self.process.stdout is not None
-        while line := await self.process.stdout.readline():
-            if line.endswith(b"\n"):
-                message: Message = _message.decode(line)
-                return message
-        await self.process.wait()
-        return None
-
-    async def end(self) -> None:
-        """End the process, gently at first."""
-        for stop in (signal.SIGTERM, signal.SIGKILL):
-            if self.alive:
-                with contextlib.suppress(ProcessLookupError):
-                    self.process.send_signal(stop)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.process.wait(), GRACE_SECONDS)
-
-    def epitaph(self) -> str:
-        """Say in words how the process ended."""
-        code = self.process.returncode or 0
-        if code == -signal.SIGKILL:
-            return "the worker was killed (SIGKILL): by hand, or by the system for want of memory"
-        if code < 0:
-            return f"the worker was ended by {signal.Signals(-code).name}"
-        return f"the worker ended unexpectedly with status {code}; its log is {places.log_file('worker')}"
+    def close(self, outcome: str, reason: str) -> None:
+        """Append the closing event, even where the disk is full."""
+        try:
+            self.writer.close(outcome, reason)
+        except (OSError, ValueError) as error:
+            _log(f"{self.start.session}: the closing event cannot be written: {error}")
+            self.writer.abandon()
 
 
 class Daemon:
     """Run queued sessions one after the other; every event is on its way to the disk before the next."""
 
     def __init__(self) -> None:
-        self.queue: deque[Start] = deque()
-        self.running: Start | None = None
-        self.cancelled: set[str] = set()
-        self.worker: Worker | None = None
-        self.writer: journal.Writer | None = None
+        self.queue: deque[Run] = deque()
+        self.running: Run | None = None
+        self.worker: WorkerProcess | None = None
         self.contact = time.monotonic()
         self.wake = asyncio.Event()
         self.ended = asyncio.Event()
-        self._escalation: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         """Answer commands until stopped or idle for long."""
@@ -158,54 +118,77 @@ class Daemon:
         try:
             command = _command.decode(line)
         except msgspec.DecodeError as error:
-            return self._status(ok=False, reason=f"this command is not understood: {error}")
+            return self._status(f"this command is not understood: {error}")
         match command:
             case Start():
-                if self.running and self.running.session == command.session:
-                    return self._status(ok=False, reason="this session is running already")
-                self.cancelled.discard(command.session)
-                self.queue.append(command)
-                self.wake.set()
+                return self._accept(command)
             case Cancel(session):
                 self._cancel(session)
             case Warm():
                 await self._warm_worker()
             case Stop():
-                for session in [start.session for start in self.queue]:
-                    self._cancel(session)
-                if self.running:
-                    self._cancel(self.running.session)
-                asyncio.get_running_loop().create_task(self._end_when_idle())
+                for run in [*self.queue, *([self.running] if self.running else [])]:
+                    self._cancel(run.start.session)
+                self._background(self._end_when_idle())
             case Status():
                 pass
         return self._status()
 
-    def _status(self, *, ok: bool = True, reason: str = "") -> Reply:
-        running = self.running.session if self.running else ""
-        queued = tuple(start.session for start in self.queue)
-        warm = self.worker is not None and self.worker.alive
-        return Reply(ok, reason, running, queued, warm, os.getpid(), version("qood-tui"), places.program())
+    def _accept(self, start: Start) -> Reply:
+        """Queue a session if its journal can be written; say why not otherwise."""
+        try:
+            self.queue.append(Run(start))
+        except BlockingIOError:
+            return self._status("this session is being written already")
+        except OSError as error:
+            return self._status(f"{start.session}: {_words(error)}")
+        except JournalError as error:
+            return self._status(str(error))
+        self.wake.set()
+        return self._status()
 
-    async def _warm_worker(self) -> Worker:
-        if self.worker is None or not self.worker.alive:
-            self.worker = await Worker.start()
-        return self.worker
+    def _status(self, refused: str = "") -> Reply:
+        return Reply(
+            ok=not refused,
+            reason=refused,
+            running=self.running.start.session if self.running else "",
+            queued=tuple(run.start.session for run in self.queue),
+            worker=self.worker is not None and self.worker.alive,
+            process=os.getpid(),
+            version=version("qood-tui"),
+            place=places.program(),
+        )
+
+    async def _warm_worker(self) -> WorkerProcess:
+        async with self._starting:
+            if self.worker is None or not self.worker.alive:
+                self.worker = await WorkerProcess.start()
+            return self.worker
 
     def _cancel(self, session: str) -> None:
-        self.cancelled.add(session)
-        if self.running and self.running.session == session and self.worker:
-            self.worker.send(Cancel(session))
-            self._escalation = asyncio.create_task(self._escalate(self.worker))
+        for run in [run for run in self.queue if run.start.session == session]:
+            self.queue.remove(run)
+            run.close("cancelled", STOPPED)
+        if self.running and self.running.start.session == session and not self.running.is_cancelled():
+            self.running.cancel()
+            if self.worker:
+                self.worker.send(Cancel(session))
+                self._background(self._escalate(self.running, self.worker))
 
-    async def _escalate(self, worker: Worker) -> None:
+    async def _escalate(self, run: Run, worker: WorkerProcess) -> None:
         await asyncio.sleep(GRACE_SECONDS)
-        if self.running is not None:
+        if self.running is run:
             await worker.end()
 
     async def _end_when_idle(self) -> None:
         while self.running or self.queue:
             await asyncio.sleep(0.1)
         self.ended.set()
+
+    def _background(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _work(self) -> None:
         while True:
@@ -217,53 +200,43 @@ class Daemon:
                     await asyncio.wait_for(self.wake.wait(), 5)
                 continue
             self.running = self.queue.popleft()
-            try:
-                await self._run(self.running)
-            except Exception as error:
-                # A defect in one session must not take the daemon and the queue with it.
-                _log(f"{self.running.session}: {type(error).__name__}: {error}")
-            finally:
-                if self._escalation:
-                    self._escalation.cancel()
-                self.running = self.writer = None
-                self.contact = time.monotonic()
+            await self._run(self.running)
+            self.running = None
+            self.contact = time.monotonic()
 
-    async def _run(self, start: Start) -> None:
+    async def _run(self, run: Run) -> None:
+        """Run one session to its closing event, whatever happens on the way."""
+        telemetry = asyncio.create_task(self._watch_machine(run.writer))
         try:
-            self.writer = writer = journal.Writer(Path(start.session))
-        except (OSError, JournalError) as error:
-            _log(f"{start.session}: the journal cannot be written: {error}")
-            return
-        telemetry = asyncio.create_task(self._watch_machine(writer))
-        try:
-            outcome, reason = await self._attempts(start, writer)
-            telemetry.cancel()
-            writer.close(outcome, reason)
+            outcome, reason = await self._attempts(run)
         except OSError as error:
-            telemetry.cancel()
-            if self.worker:
-                await self.worker.end()
-            _close_on_full_disk(writer, error)
+            outcome, reason = "failed", f"{_words(error)}; everything finished until then is kept"
+        except Exception as error:
+            # A defect in one session must not take the daemon and the queue with it.
+            outcome, reason = "failed", f"a defect in the engine ({type(error).__name__}: {error})"
+        telemetry.cancel()
+        if outcome == "failed" and self.worker is not None:
+            # It may still be at the job that failed here.
+            await self.worker.end()
+        run.close(outcome, reason)
 
-    async def _attempts(self, start: Start, writer: journal.Writer) -> tuple[str, str]:
-        if writer.finished_rows:
-            writer.append(SessionResumed(writer.finished_rows))
+    async def _attempts(self, run: Run) -> tuple[str, str]:
+        start, writer = run.start, run.writer
         for restarts in range(MOST_RESTARTS + 1):
-            if start.session in self.cancelled:
-                return "cancelled", "stopped by the user"
             writer.append(PhaseChanged("starting"))
             worker = await self._warm_worker()
+            if run.is_cancelled():
+                return "cancelled", STOPPED
             worker.send(Job(start.session, writer.plan, start.folders, start.device, writer.finished_rows))
             ended = await self._follow(worker, writer)
             if ended is not None:
                 return ended.outcome, ended.reason
-            if start.session in self.cancelled:
-                return "cancelled", "stopped by the user"
-            again = restarts < MOST_RESTARTS
-            writer.append(WorkerDied(worker.epitaph(), again))
+            if run.is_cancelled():
+                return "cancelled", STOPPED
+            writer.append(WorkerDied(worker.epitaph(), restarts < MOST_RESTARTS))
         return "failed", f"{worker.epitaph()}; given up after {MOST_RESTARTS + 1} attempts"
 
-    async def _follow(self, worker: Worker, writer: journal.Writer) -> Ended | None:
+    async def _follow(self, worker: WorkerProcess, writer: journal.Writer) -> Ended | None:
         """Append what the worker says until the job ends; None if the worker died."""
         while (message := await worker.receive()) is not None:
             if isinstance(message, Ended):
@@ -278,9 +251,8 @@ class Daemon:
     async def _watch_machine(self, writer: journal.Writer) -> None:
         while True:
             if self.worker and self.worker.alive:
-                event: AnyEvent = self.worker.machine.measure()
                 with contextlib.suppress(OSError, ValueError):
-                    writer.append(event)
+                    writer.append(self.worker.machine.measure())
             await asyncio.sleep(TELEMETRY_SECONDS)
 
 
@@ -305,14 +277,9 @@ def _locked(lock: IO[str]) -> bool:
     return False
 
 
-def _close_on_full_disk(writer: journal.Writer, error: OSError) -> None:
+def _words(error: OSError) -> str:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    words = "the disk is full" if full else f"the journal cannot be written ({error.strerror})"
-    _log(f"{writer.session}: {words}")
-    try:
-        writer.close("failed", f"{words}; everything finished until then is kept")
-    except (OSError, ValueError):
-        writer.abandon()
+    return "the disk is full" if full else f"the journal cannot be written ({error.strerror or error})"
 
 
 def _peer_user(sender: asyncio.StreamWriter) -> int:

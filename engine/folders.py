@@ -15,14 +15,20 @@ EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 def find_images(folder: str, name: str) -> list[Path]:
     """List the image files below `folder` in a fixed order; raise InputError where there are none."""
-    root = Path(folder).expanduser()
-    if not root.is_dir():
-        raise InputError(f"ood {name}", folder, "a folder of images is needed, there is none of that name")
-    found = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
-    )
+    try:
+        folder.encode()
+        root = Path(folder).expanduser()
+        if not root.is_dir():
+            raise InputError(
+                f"ood {name}", folder, "a folder of images is needed, there is none of that name"
+            )
+        found = sorted(
+            path
+            for path in root.rglob("*")
+            if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"ood {name}", repr(folder), f"it cannot be read ({error})") from None
     if not found:
         raise InputError(f"ood {name}", folder, f"it holds no image ({', '.join(sorted(EXTENSIONS))})")
     return found

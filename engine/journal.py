@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import time
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import InputError, JournalError
+from engine.plan import check_shape
 from engine.protocol import (
     FORMAT,
     LARGEST_LINE,
@@ -27,7 +29,9 @@ from engine.protocol import (
 NAME = "journal.jsonl"
 RESERVE = "reserve"  # space set aside so that a full disk can still be reported
 RESERVE_BYTES = 64 * 1024
+LOCK_SECONDS = 1.0
 
+_ENDLESS_NUMBER = re.compile(rb"\d{100}")  # no field of ours needs one, and float() refuses it
 _entry = msgspec.json.Decoder(Entry)
 _header = msgspec.json.Decoder(Header)
 
@@ -99,9 +103,11 @@ def parse_header(line: bytes, where: Path) -> Header:
             f"{where}: written in format {version}; this program reads up to {VERSION}, update it"
         )
     try:
-        return _header.decode(line)
-    except (ValueError, RecursionError) as error:
+        header = _header.decode(line)
+        check_shape(header.plan)
+    except (ValueError, RecursionError, InputError) as error:
         raise JournalError(f"{where}: the journal's first line is damaged ({error})") from None
+    return header
 
 
 def read(session: Path) -> tuple[Header, list[Entry], Reader]:
@@ -117,18 +123,22 @@ class Writer:
         header, entries, reader = read(session)
         self.session = session
         self.plan = header.plan
-        self._started = datetime.fromisoformat(header.created).timestamp()
-        self._monotonic = time.monotonic() - max(0.0, time.time() - self._started)
+        self._monotonic = time.monotonic() - max(0.0, time.time() - _created(header, session))
         self._file = (session / NAME).open("r+b", buffering=0)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(self._file.fileno())
         self._keep_torn_tail(reader.torn)
         self._hash = hashlib.sha256((session / NAME).read_bytes())
         self._seq = entries[-1].seq if entries else 0
         self._count = len(entries)
         self._last_t = entries[-1].t if entries else 0.0
         self._synced = 0.0
-        with (session / RESERVE).open("wb") as reserve:
-            reserve.write(b"\0" * RESERVE_BYTES)
+        self.has_events = bool(entries)
+        try:
+            (session / RESERVE).write_bytes(b"\0" * RESERVE_BYTES)
+        except OSError:
+            self.release_reserve()
+            self._file.close()
+            raise
         self.finished_rows = finished_rows(entries)
 
     def append(self, event: AnyEvent) -> Entry:
@@ -148,7 +158,7 @@ class Writer:
         self._seq, self._count, self._last_t = entry.seq, self._count + 1, t
         now = time.monotonic()
         if isinstance(event, ChunkFinished | SessionClosed) or now - self._synced > 1:
-            os.fdatasync(self._file.fileno())
+            sync(self._file.fileno())
             self._synced = now
         return entry
 
@@ -210,7 +220,37 @@ def finished_rows(entries: list[Entry]) -> int:
     return rows
 
 
+def sync(file: int) -> None:
+    """Put the data of a file on the disk."""
+    getattr(os, "fdatasync", os.fsync)(file)  # macOS has fsync alone
+
+
+def _lock(file: int) -> None:
+    """Take the journal; wait a moment, since a reader that asks who writes holds it for an instant."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _created(header: Header, session: Path) -> float:
+    try:
+        return datetime.fromisoformat(header.created).timestamp()
+    except (ValueError, OverflowError):
+        given = header.created
+        raise JournalError(
+            f"{session}: the header's time {given!r} is not one; the journal is damaged"
+        ) from None
+
+
 def _decode(line: bytes) -> Entry | None:
+    if _ENDLESS_NUMBER.search(line):
+        return None
     try:
         return _entry.decode(line)
     except (ValueError, RecursionError):  # DecodeError and UnicodeDecodeError are ValueErrors

@@ -17,7 +17,9 @@ from engine import catalog
 from engine.errors import InputError, unknown_name
 
 FLOAT = 32
-_BITS = re.compile(r"W(\d+)A(\d+)", re.IGNORECASE)
+_BITS = re.compile(r"W(\d{1,2})A(\d{1,2})", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+MOST_NAMES = 200
 
 
 class Bits(msgspec.Struct, frozen=True):
@@ -113,7 +115,7 @@ def read_toml(path: Path, data_root: Path | None = None) -> tuple[Plan, dict[str
         data = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise InputError("plan", str(path), "there is no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError("plan", str(path), f"a readable TOML file is needed ({error})") from None
     folders = data.pop("folders", {})
     if not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
@@ -150,8 +152,7 @@ def validated(plan: Plan, folders: dict[str, str] | None = None) -> Plan:
     _check_names("ood_sets", plan.ood_sets, [*known, *(folders or {})])
     _check_names("scores", plan.scores, catalog.SCORES)
     _check_names("headline", (plan.headline,), plan.scores)
-    if Bits() not in map(Bits.parse, plan.bits):
-        raise InputError("bits", list(plan.bits), "FP32 is needed too, every delta refers to it")
+    check_shape(plan)
     if plan.calibration_images > catalog.CALIBRATION_IMAGES:
         most = f"the calibration pool holds {catalog.CALIBRATION_IMAGES} images"
         raise InputError("calibration_images", plan.calibration_images, most)
@@ -167,6 +168,21 @@ def validated(plan: Plan, folders: dict[str, str] | None = None) -> Plan:
     if not 0 <= plan.seed < 2**32:
         raise InputError("seed", plan.seed, "give a whole number from 0 to 4294967295")
     return plan
+
+
+def check_shape(plan: Plan) -> None:
+    """Raise InputError if a plan from a stranger could not be shown; its names need not be in the catalog."""
+    for field in ("models", "bits", "ood_sets", "scores"):
+        names = getattr(plan, field)
+        if not 1 <= len(names) <= MOST_NAMES or len(set(names)) < len(names):
+            raise InputError(field, f"{len(names)} names", f"1 to {MOST_NAMES} different names are needed")
+    for name in (*plan.models, *plan.ood_sets, *plan.scores, plan.id_set, plan.quantizer):
+        if not _NAME.fullmatch(name):
+            raise InputError("name", name[:40], "letters, digits and . _ + - are needed")
+    if Bits() not in map(Bits.parse, plan.bits):
+        raise InputError("bits", list(plan.bits), "FP32 is needed too, every delta refers to it")
+    if plan.headline not in plan.scores:
+        raise InputError("headline", plan.headline, "one of the scores is needed")
 
 
 def _check_names(field: str, given: tuple[str, ...], known: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import msgspec
@@ -28,8 +29,10 @@ from engine.protocol import (
     VariantReady,
 )
 from engine.sessions import state_of
+from engine.text import clean
 
 FORMATS = ("json", "md", "csv")
+_CONTROL = re.compile("[\x7f-\x9f]")  # JSON allows them, terminals obey them
 
 
 class VariantRow(msgspec.Struct, frozen=True):
@@ -108,12 +111,15 @@ def failures(entries: list[Entry], variants: list[VariantRow]) -> list[str]:
                 found.append(f"{variant}: {reason}")
             case ImageUnreadable(of_set, name, reason):
                 found.append(f"{of_set}: {name}: {reason}")
-            case SessionClosed(outcome, reason) if outcome != "finished":
-                found.append(f"the session {outcome}: {reason}")
+    closed = next((e.event for e in reversed(entries) if isinstance(e.event, SessionClosed)), None)
+    if closed is not None and closed.outcome != "finished":
+        found.append(f"the session {closed.outcome}: {closed.reason}")
+    small = {c.name: c.n_ood for row in variants for c in row.sets if c.n_ood < 2}
+    found += [f"{name}: only {n} image can be measured, so it is in no delta" for name, n in small.items()]
     for row in variants:
         problems = dict.fromkeys(cell.problem for cell in row.sets if cell.problem)
         found += [f"{row.model} {row.bits}: {problem}" for problem in problems]
-    return found
+    return list(dict.fromkeys(found))
 
 
 def render(found: Document, form: str) -> str:
@@ -121,13 +127,15 @@ def render(found: Document, form: str) -> str:
     if form not in FORMATS:
         raise unknown_name("format", form, FORMATS)
     if form == "json":
-        return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
-    return markdown(found) if form == "md" else comma_separated(found)
+        text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+        return _CONTROL.sub(lambda c: f"\\u{ord(c[0]):04x}", text) + "\n"
+    text = markdown(found) if form == "md" else comma_separated(found)
+    return "\n".join(map(clean, text.split("\n")))
 
 
 def markdown(found: Document) -> str:
     """Return the delta table and the measures behind it as markdown."""
-    label = catalog.SCORES[found.headline].label
+    label = catalog.label_of(found.headline)
     lines = [
         f"# {Path(found.session).name}",
         "",

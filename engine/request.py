@@ -21,6 +21,7 @@ class Request(msgspec.Struct, frozen=True):
     session: Path
     folders: dict[str, str]
     device: str
+    beyond: int = 0  # the last entry of the journal before the engine went on with it
 
 
 def prepare(
@@ -42,8 +43,7 @@ def prepare(
     folders = parse_folders(ood)
     if resume is not None:
         session = sessions.find(resume).resolve()
-        check_resumable(session, folders)
-        return Request(session, folders, device)
+        return Request(session, folders, device, check_resumable(session, folders))
     plan, folders = resolve(plan_file, preset_name, data, folders, seed)
     title = re.sub(r"[^a-z0-9]+", "-", (preset_name or Path(plan_file or "").stem).lower()).strip("-")
     session = sessions.create(plan, folders, root, title or "sweep").resolve()
@@ -66,14 +66,15 @@ def resolve(
     return validated(plan, folders), folders
 
 
-def check_resumable(session: Path, folders: dict[str, str]) -> None:
-    """Raise InputError if a session is finished, being written, or misses folders."""
+def check_resumable(session: Path, folders: dict[str, str]) -> int:
+    """Return the last entry's number; raise InputError if a session is done, at work, or misses folders."""
     header, entries, _ = journal.read(session)
     state = sessions.state_of(session, entries)
     if state in ("finished", "running"):
         raise InputError("session", str(session), f"it is {state}, there is nothing to resume")
     if missing := [name for name in header.folders if name not in folders]:
         raise InputError("session", str(session), f"give its folders again: --ood {missing[0]}=FOLDER")
+    return entries[-1].seq if entries else 0
 
 
 def check_device(given: str) -> None:

@@ -57,7 +57,11 @@ def recorded_folder() -> Path:
 
 def find(name: str) -> Path:
     """Return the folder of the session `name`: a path, a shipped session or one of the user's."""
-    given = Path(name).expanduser()
+    try:
+        given = Path(name).expanduser()
+        given.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError("session", name, f"it cannot be a session ({error})") from None
     if given.name == journal.NAME:
         given = given.parent
     candidates = [given, recorded_folder() / name, sessions_folder() / name]
@@ -72,8 +76,8 @@ def find(name: str) -> Path:
 def folders(root: Path | None = None) -> list[Path]:
     """List the session folders, newest first, shipped ones last."""
     own = root or sessions_folder()
-    found = []
-    for place in (own, recorded_folder()):
+    found: list[Path] = []
+    for place in dict.fromkeys((own.resolve(), recorded_folder().resolve())):
         with_journal = [path for path in _entries(place) if (path / journal.NAME).is_file()]
         found += sorted(with_journal, key=lambda path: path.name, reverse=True)
     return found

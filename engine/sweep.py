@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine import catalog, journal
+from engine import catalog, resume
 from engine.arrays import Arrays, ArrayWriter, layout
 from engine.errors import EngineError, QoodError, QuantizeError
 from engine.images import demo, order
@@ -76,10 +76,11 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], pool: ThreadPoolE
     emit(PhaseChanged("images"))
     images = prepare_images(plan, job.folders)
     calibration = demo.load_calibration(plan.calibration_images)
-    emit(describe(plan, images, calibration))
+    prepared = describe(plan, images, calibration)
+    known = resume.check(session, plan, prepared) if job.first_row else {}
+    emit(prepared)
     writer = ArrayWriter(session, plan, len(images.which))
     emit(PhaseChanged("calibrating", f"{len(plan.variants())} variants on {plan.calibration_images} images"))
-    known = known_digests(session) if job.first_row else {}
     variants = calibrate_all(plan, calibration, device, emit, cancelled, pool, known)
     emit(PhaseChanged("sweeping", f"{len(images.which)} images"))
     progress = Progress(plan, Arrays(session, plan), variants, emit)
@@ -90,6 +91,8 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], pool: ThreadPoolE
         digests = writer.write(first, chunk)
         emit(ChunkFinished(first, rows, round(time.monotonic() - started, 3), digests))
         progress.measure(first + rows, len(images.which), pool)
+    if job.first_row >= len(images.which):  # interrupted between the last chunk and the final measures
+        progress.measure(len(images.which), len(images.which), pool)
 
 
 def prepare_images(plan: Plan, folders: dict[str, str]) -> Images:
@@ -187,12 +190,6 @@ def state_digest(model: nn.Module) -> str:
         state.update(name.encode())
         state.update(value.detach().cpu().contiguous().numpy().tobytes())
     return state.hexdigest()
-
-
-def known_digests(session: Path) -> dict[str, str]:
-    """Return the digests that variants had before an interruption."""
-    _, entries, _ = journal.read(session)
-    return {e.event.variant: e.event.digest for e in entries if isinstance(e.event, VariantReady)}
 
 
 def score_chunk(

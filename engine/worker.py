@@ -97,6 +97,11 @@ def run(job: Job, channel: Channel, orders: Orders, cancelled: type[Exception]) 
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
         job = msgspec.structs.replace(job, device=device)
+    if device != "cpu" and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+        there = torch.cuda.device_count()
+        return Ended(
+            "failed", f"devices: there is no {device}, this machine has {there} GPUs that torch can use"
+        )
     threads = 1 if device != "cpu" else os.cpu_count() or 1
     channel.send(started(job, threads))
     try:

@@ -153,6 +153,8 @@ def replay(session: str, at: float | None, speed: float | None, plain: bool, asc
     from engine.errors import InputError
     from qood_tui.sources import SPEEDS
 
+    if at is not None and not 0 <= at < float("inf"):
+        raise InputError("at", at, "give seconds from the start")
     if speed is not None and speed not in SPEEDS:
         raise InputError("speed", speed, f"choose from {', '.join(f'{s:g}' for s in SPEEDS)}")
     folder = sessions.find(session)

@@ -10,7 +10,7 @@ from engine import catalog, journal, sessions
 from engine.errors import QoodError
 from engine.folders import find_images
 from engine.plan import Plan
-from engine.protocol import SessionClosed
+from engine.protocol import SessionClosed, SessionResumed
 
 DEFAULT_PACE = 0.0006  # seconds a variant and image, on two CPU cores
 START_SECONDS = 10.0
@@ -50,7 +50,9 @@ def measured_pace() -> float | None:
         except QoodError:
             continue
         rows = journal.finished_rows(entries)
-        if rows and entries and isinstance(entries[-1].event, SessionClosed):
+        events = [entry.event for entry in entries]
+        whole = not any(isinstance(event, SessionResumed) for event in events)
+        if rows and whole and isinstance(events[-1], SessionClosed) and events[-1].outcome == "finished":
             seconds = max(entries[-1].t - START_SECONDS, 0.0)
             return seconds / (rows * len(header.plan.variants()))
     return None

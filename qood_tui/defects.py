@@ -11,8 +11,13 @@ from engine.places import log_file
 
 def keep_traceback() -> str:
     """Append the exception being handled to the terminal's log and return what to tell the user."""
-    path = log_file("terminal")
     command = " ".join(sys.argv)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {command}\n{traceback.format_exc()}\n")
+    try:
+        path = log_file("terminal")
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {command}\n{traceback.format_exc()}\n")
+    except OSError as error:
+        return (
+            f"this is a defect, and its log cannot be written ({error.strerror}); set QOOD_LOGS to a folder"
+        )
     return f"this is a defect; what happened is in {path}"

@@ -32,25 +32,24 @@ def run(asked: Request, *, plain: bool, as_json: bool) -> int:
     attended = told.is_terminal and not plain
     with _cancelling(session):
         client.start(session, asked.folders, asked.device)
-        state = _attended(session, told) if attended else _plain(session)
+        state = _attended(asked, told) if attended else _plain(asked)
     if state.rows == 0:
         sys.stderr.write(f"{NOTHING_FINISHED} {clean(state.note)}\n")
+        return CANCELLED if state.phase == "cancelled" else WITH_FAILURES
+    found = report.document(session)
+    if as_json:
+        sys.stdout.write(report.render(found, "json"))
     else:
-        found = report.document(session)
-        if as_json:
-            sys.stdout.write(report.render(found, "json"))
-        else:
-            print_table(found, Console())
-    if state.closed is None or state.closed.outcome == "cancelled":
+        print_table(found, Console())
+    if state.phase == "cancelled":
         return CANCELLED
-    clean_run = state.closed.outcome == "finished" and not (state.failed or state.unreadable)
-    return FINISHED if clean_run and not (state.rows and report.document(session).failures) else WITH_FAILURES
+    return WITH_FAILURES if found.failures else FINISHED
 
 
 def print_table(found: Document, console: Console) -> None:
     """Print the delta table and where the session lies."""
     names = [s.name for s in found.images if s.role == "ood"]
-    label = catalog.SCORES[found.headline].label
+    label = catalog.label_of(found.headline)
     title = f"AUPR-out lost against FP32, in percentage points ({label})"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("variant", no_wrap=True)
@@ -95,17 +94,17 @@ def moment(session: Path, at: float | None) -> str:
     if state.deltas:
         for bits, mean in state.deltas.by_bits.items():
             lines.append(f"all models {bits}: AUPR-out {mean.value * 100:+.1f} points, {_interval(mean)}")
-    return clean("\n".join(lines).replace("\n", "\0")).replace("�", "\n") + "\n"
+    return "\n".join(map(clean, lines)) + "\n"
 
 
 def _interval(delta: Any) -> str:
     return f"{delta.low * 100:+.1f} to {delta.high * 100:+.1f}"
 
 
-def _plain(session: Path) -> State:
-    state = State(journal.Reader(session).header)
+def _plain(asked: Request) -> State:
+    state = State(journal.Reader(asked.session).header)
     said = -1
-    for entries in client.watch(session):
+    for entries in client.watch(asked.session, asked.beyond):
         for entry in entries:
             state = reduce(state, entry)
             if words := describe(entry.event):
@@ -119,8 +118,8 @@ def _plain(session: Path) -> State:
     return state
 
 
-def _attended(session: Path, console: Console) -> State:
-    state = State(journal.Reader(session).header)
+def _attended(asked: Request, console: Console) -> State:
+    state = State(journal.Reader(asked.session).header)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -129,7 +128,7 @@ def _attended(session: Path, console: Console) -> State:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting", total=None)
-        for entries in client.watch(session):
+        for entries in client.watch(asked.session, asked.beyond):
             for entry in entries:
                 state = reduce(state, entry)
                 words = describe(entry.event)
@@ -153,6 +152,7 @@ def _cancelling(session: Path) -> Iterator[None]:
 
     def stop(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         sys.stderr.write("Stopping; what is finished is kept.\n")
         try:
             client.cancel(session)

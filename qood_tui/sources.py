@@ -16,6 +16,7 @@ from qood_tui.store import State, reduce
 
 KEYFRAME_EVENTS = 200
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+LOST_SECONDS = 3.0
 LONGEST_PAUSE = 2.0  # seconds of nothing that a replay waits through
 
 
@@ -73,6 +74,8 @@ class LiveSource:
         self._reader = journal.Reader(session)
         self._arrays = _Recorded(session)
         self._state = State(self._reader.header)
+        self._unwatched = 0.0
+        self.lost = False
 
     @property
     def state(self) -> State:
@@ -89,7 +92,17 @@ class LiveSource:
         entries = self._reader.poll()
         for entry in entries:
             self._state = reduce(self._state, entry)
-        return bool(entries)
+        return self._look_for_writer(elapsed) or bool(entries)
+
+    def _look_for_writer(self, elapsed: float) -> bool:
+        """Find out now and then whether somebody still writes; tell whether that changed."""
+        self._unwatched += elapsed
+        if self._unwatched < LOST_SECONDS:
+            return False
+        self._unwatched = 0.0
+        before = self.lost
+        self.lost = self._state.closed is None and not journal.is_being_written(self.session)
+        return self.lost != before
 
     def rows(self) -> Rows | None:
         """Return the finished rows."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from engine.protocol import Delta
+from engine.text import clean
 
 _ASCII = {ord(fancy): plain for fancy, plain in zip("▼▲━╌…·×▬╍╺┅┉✗●", "v^=-~.x==-==x*", strict=True)}
 _ASCII |= {ord(block): " .:-=+*#"[level] for level, block in enumerate("▁▂▃▄▅▆▇█")}
@@ -15,14 +14,12 @@ def to_ascii(text: str) -> str:
     return text.translate(_ASCII).encode("ascii", "replace").decode()
 
 
+__all__ = ["bar", "clean", "clip", "duration", "roughly", "size", "sparkline", "to_ascii", "verdict"]
+
+
 def clip(text: str, width: int) -> str:
     """Cut `text` to `width` cells with a sign that something is missing."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
-
-
-def clean(text: str) -> str:
-    """Return `text` without control characters, so that it can neither move the cursor nor colour."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else "�" for c in text)
 
 
 def duration(seconds: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def _cached(name: str, count: int) -> tuple[Pixels, NDArray[np.int64]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return file["images"], file["labels"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         images, labels = MAKERS[name](count)
         _keep(path, images, labels)
         return images, labels

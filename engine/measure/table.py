@@ -86,7 +86,8 @@ class Resampled:
         columns = [rows.column(score, variant, i) for i in range(len(rows.of_set))]
         try:
             for column in columns[1:]:
-                check_scores(columns[0], column)
+                if len(column):
+                    check_scores(columns[0], column)
         except MeasureError:
             return None
         id_side = ResampledId(columns[0], weights[0])
@@ -96,7 +97,8 @@ class Resampled:
             "nll": bootstrap.mean_under_weights(nll, weights[0]),
         }
         for name, column, weight in zip(rows.plan.ood_sets, columns[1:], weights[1:], strict=True):
-            found[f"auroc {name}"], found[f"ap {name}"] = id_side.detection(column, weight)
+            if len(column) > 1:
+                found[f"auroc {name}"], found[f"ap {name}"] = id_side.detection(column, weight)
         return found
 
 
@@ -108,7 +110,8 @@ def measure_deltas(
     A delta is FP32 minus quantized. For NLL, where smaller is better, a loss is therefore negative.
     """
     plan = rows.plan
-    if any(mask.sum() < 2 for mask in rows.of_set):
+    sets = [name for name, mask in zip(plan.ood_sets, rows.of_set[1:], strict=True) if mask.sum() > 1]
+    if rows.of_set[0].sum() < 2 or not sets:
         return DeltasMeasured(rows.count, resamples, seed, (), {})
     samples = Resampled(rows, resamples, seed)
     reference: dict[str, dict[str, Floats] | None] = {}
@@ -123,7 +126,7 @@ def measure_deltas(
         base = reference.get(variant.model)
         if base is None or found is None:
             continue
-        delta, mean = _compare(variant.key, plan.ood_sets, base, found)
+        delta, mean = _compare(variant.key, sets, base, found)
         deltas.append(delta)
         means.setdefault(str(variant.bits), []).append(mean)
     complete = {bits: np.mean(values, axis=0) for bits, values in means.items()}
@@ -132,7 +135,7 @@ def measure_deltas(
 
 
 def _compare(
-    key: str, sets: tuple[str, ...], base: dict[str, Floats], found: dict[str, Floats]
+    key: str, sets: list[str], base: dict[str, Floats], found: dict[str, Floats]
 ) -> tuple[VariantDelta, Floats]:
     change = {name: base[name] - found[name] for name in base}
     mean = {kind: np.mean([change[f"{kind} {name}"] for name in sets], axis=0) for kind in ("ap", "auroc")}

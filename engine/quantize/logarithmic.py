@@ -53,8 +53,9 @@ class LogSqrt2(nn.Module):
         return candidates[int(errors.argmin())].reshape(1)
 
     def _quantize(self, x: Tensor, scale: Tensor) -> Tensor:
-        code = x.div(scale).log2_().mul_(-2).round_().clamp_(0, 2**self.bits)
-        levels = torch.arange(2**self.bits + 1, device=x.device, dtype=x.dtype)
+        vanished, diverged = 2**self.bits, 2**self.bits + 1
+        code = x.div(scale).log2_().mul_(-2).round_().clamp_(0, vanished).nan_to_num_(nan=diverged)
+        levels = torch.arange(diverged + 1, device=x.device, dtype=x.dtype)
         table = 2 ** (-(levels / 2).ceil()) * (1 + (levels % 2) * (2**0.5 - 1)) * scale
-        table[-1] = 0
+        table[vanished], table[diverged] = 0, torch.nan
         return table[code.long()]

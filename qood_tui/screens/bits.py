@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.markup import escape
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Static
 
@@ -44,7 +45,7 @@ class BitsScreen(ModalScreen[None]):
     def on_mount(self) -> None:
         """Fill the table."""
         widget = self.query_one(DataTable)
-        widget.border_title = f"Bit table · {clean(self.table.variant)}"
+        widget.border_title = escape(f"Bit table · {clean(self.table.variant)}")
         widget.border_subtitle = "escape closes"
         for label, width in COLUMNS:
             widget.add_column(label, width=width)

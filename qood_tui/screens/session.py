@@ -124,7 +124,7 @@ class SessionScreen(Screen[None]):
         """Draw the curves of another score; the table stays with the headline score."""
         self.score = self._turn(self.score, self.source.state.header.plan.scores, 1)
         if self.source.rows() is None and self.score != self.source.state.header.plan.headline:
-            label = catalog.SCORES[self.score].label
+            label = catalog.label_of(self.score)
             self.notify(f"The score arrays are not there, so {label} has no curves.", severity="warning")
 
     def action_next_measure(self) -> None:

@@ -29,7 +29,7 @@ class Curves(Lines):
         width, height = self.size
         plan = state.header.plan
         counted = state.rows if rows is None else rows.count
-        label = catalog.SCORES[score].label
+        label = catalog.label_of(score)
         self.caption(f"ROC · {model} · {clean(ood_set)}", f"{label} · {counted:,} images · OOD positive")
         if width < 20 or height < 5:
             return
@@ -78,7 +78,9 @@ def _from_journal(state: State, variant: Variant, ood_set: str, score: str) -> F
         return None
     for curve in drawn.curves:
         for cell in measured.cells:
-            if curve.set == ood_set == cell.name and cell.score == score and cell.auroc is not None:
+            if curve.set != ood_set or len(curve.fpr) != len(curve.tpr) or len(curve.fpr) < 2:
+                continue
+            if cell.name == ood_set and cell.score == score and cell.auroc is not None:
                 return np.array(curve.fpr), np.array(curve.tpr), cell.auroc
     return None
 

@@ -185,7 +185,7 @@ def _append_delta(line: Text, delta: Delta | None, look: Look, *, bold: bool = F
 
 
 def _lost(reference: float | None, value: float | None, relative: bool) -> float | None:
-    if value is None or not reference:
+    if value is None or reference is None or (relative and not reference):
         return None
     return (reference - value) / (reference if relative else 1.0) * 100
 

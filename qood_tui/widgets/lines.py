@@ -5,11 +5,12 @@ from __future__ import annotations
 from rich.segment import Segment
 from rich.text import Text
 from textual.geometry import Region
+from textual.markup import escape
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from qood_tui.words import to_ascii
+from qood_tui.words import clean, to_ascii
 
 
 class Lines(Widget):
@@ -31,7 +32,8 @@ class Lines(Widget):
     def caption(self, title: str, subtitle: str = "") -> None:
         """Write into the frame."""
         plain = to_ascii if getattr(self.app, "ascii_only", False) else str
-        self.border_title, self.border_subtitle = plain(title), plain(subtitle)
+        # Frames are markup to Textual: a name may hold brackets.
+        self.border_title, self.border_subtitle = escape(plain(clean(title))), escape(plain(clean(subtitle)))
 
     def show(self, lines: list[Text]) -> None:
         """Replace the lines."""
@@ -50,7 +52,7 @@ class Lines(Widget):
             return Strip.blank(width, style)
         plain = to_ascii if getattr(self.app, "ascii_only", False) else str
         segments = [
-            Segment(plain(s.text), style + s.style if s.style else style)
+            Segment(plain(clean(s.text)), style + s.style if s.style else style)
             for s in self._lines[y].render(self.app.console)
         ]
         return Strip(segments).adjust_cell_length(width, style)

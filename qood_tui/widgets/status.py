@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from engine import catalog
-from qood_tui.sources import ReplaySource, Source
+from qood_tui.sources import LiveSource, ReplaySource, Source
 from qood_tui.store import State
 from qood_tui.widgets.lines import Lines
 from qood_tui.words import bar, clean, clip, duration, verdict
@@ -19,7 +19,10 @@ class Status(Lines):
         width = self.size.width
         state = source.state
         second = _timeline(source, width) if isinstance(source, ReplaySource) else _progress(state, width)
-        self.show([_title(source, width), second, finding(state, width)])
+        lost = isinstance(source, LiveSource) and source.lost
+        resume = f"The engine ended before the sweep; go on with: qood-tui run --resume {source.session.name}"
+        third = Text(clip(resume, width), style="bold red") if lost else finding(state, width)
+        self.show([_title(source, width), second, third])
 
 
 def _title(source: Source, width: int) -> Text:
@@ -27,6 +30,8 @@ def _title(source: Source, width: int) -> Text:
     kind = "LIVE" if source.is_live and not state.closed else "REPLAY" if not source.is_live else "DONE"
     if source.is_live and state.closed and state.closed.outcome != "finished":
         kind = state.closed.outcome.upper()
+    if isinstance(source, LiveSource) and source.lost:
+        kind = "ENGINE LOST"
     line = Text.assemble((f" {kind} ", "bold reverse"))
     note = catalog.MINIATURE if width >= 100 else "miniature, not ImageNet"
     name = clip(clean(source.session.name), max(width - len(kind) - len(note) - 7, 8))
@@ -61,18 +66,22 @@ def finding(state: State, width: int) -> Text:
     """Return the study's headline at this moment as one sentence."""
     if state.closed and state.closed.outcome == "failed":
         return Text(clip(clean(f"Failed: {state.closed.reason}"), width), style="bold red")
-    if state.deltas is None or not state.deltas.by_bits:
-        return Text("Deltas appear once every set has some images.", style="dim")
     plan = state.header.plan
-    bits = min(state.deltas.by_bits, key=lambda text: (sum(map(int, text[1:].split("A"))), text))
+    known = {str(v.bits): v.bits for v in plan.variants()}
+    measured = [text for text in (state.deltas.by_bits if state.deltas else ()) if text in known]
+    if state.deltas is None or not measured:
+        return Text("Deltas appear once every set has some images.", style="dim")
+    bits = min(measured, key=lambda text: (known[text].weight + known[text].activation, text))
     mean = state.deltas.by_bits[bits]
     of_bits = [d for d in state.deltas.variants if d.variant.endswith(f" {bits}")]
+    if not of_bits:
+        return Text("No variant could be compared with its FP32 reference.", style="dim")
     top1 = sum(d.top1.value for d in of_bits) / len(of_bits)
     line = Text(f"{bits} costs ")
     line.append(f"{mean.value * 100:+.1f} points of AUPR-out", "bold")
     line.append(f" ({mean.low * 100:+.1f} to {mean.high * 100:+.1f}{verdict(mean)})")
     line.append(f" and {top1 * 100:+.1f} of top-1")
     if width >= 110:
-        label = catalog.SCORES[plan.headline].label
+        label = catalog.label_of(plan.headline)
         line.append(f", mean of {len(of_bits)} models and {len(plan.ood_sets)} OOD sets, {label}", "dim")
     return line

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -41,6 +42,9 @@ def plan(tmp_path: Path) -> Path:
         (("report", "demo", "--format", "jsn"), ("format", "jsn", "json")),
         (("replay", "demo", "--speed", "3"), ("speed", "3", "4")),
         (("replay", "demoo", "--plain"), ("session", "demoo", "demo")),
+        (("replay", "demo", "--plain", "--at", "nan"), ("at", "nan")),
+        (("replay", "~nobody-of-that-name/x", "--plain"), ("session",)),
+        (("run", "--demo", "--ood", "x=~nobody-of-that-name/x"), ("ood x",)),
         ((), ("terminal",)),
     ],
 )
@@ -124,6 +128,18 @@ def test_a_defect_is_kept_in_a_log_and_not_thrown_at_the_user(home: Path) -> Non
     assert "Traceback" not in ran.stderr and "secret detail" not in ran.stderr
     log = home / "logs" / "terminal.log"
     assert str(log) in ran.stderr and "secret detail" in log.read_text()
+
+
+def test_a_defect_whose_log_cannot_be_written_is_still_told_in_words() -> None:
+    script = (
+        "import qood_tui.cli as cli\n"
+        "@cli.main.command()\n"
+        "def broken(): raise ZeroDivisionError\n"
+        "cli.main(['broken'])"
+    )
+    environment = {**os.environ, "QOOD_LOGS": "/dev/null/x"}
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert ran.returncode == 1 and "Traceback" not in ran.stderr and "QOOD_LOGS" in ran.stderr
 
 
 def test_an_interrupted_session_is_resumed_from_the_command_line(plan: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +126,41 @@ def test_real_photographs_are_read(photographs: Path) -> None:
     assert len(images.labels) == 1000
     pixels, unreadable = images.read(np.arange(0, 1000, 100), Geometry(224, 0.9))
     assert pixels.shape == (10, 3, 224, 224) and not unreadable and pixels.std() > 40
+
+
+@pytest.mark.parametrize("shape", [(1, 200_000), (200_000, 1), (3, 5000)])
+def test_very_long_images_take_no_more_memory_than_others(tmp_path: Path, shape: tuple[int, int]) -> None:
+    Image.new("RGB", shape, (9, 200, 9)).save(tmp_path / "long.png")
+    pixels, unreadable = FolderImages("mine", str(tmp_path)).read(np.arange(1), Geometry(32))
+    assert not unreadable and abs(int(pixels[0, 1].mean()) - 200) < 3
+
+
+def test_sixteen_bit_grey_keeps_its_shades(tmp_path: Path) -> None:
+    shades = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (64, 1))
+    Image.fromarray(shades).save(tmp_path / "grey.png")
+    pixels, _ = FolderImages("mine", str(tmp_path)).read(np.arange(1), Geometry(64))
+    assert len(np.unique(pixels)) > 40
+
+
+def test_a_name_that_is_no_text_is_shown_as_text(tmp_path: Path) -> None:
+    try:
+        (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(b"broken")
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    images = FolderImages("mine", str(tmp_path))
+    assert images.name_of(0) == "caf\\xe9.png"
+
+
+@pytest.mark.parametrize("text", ["x=~nobody-of-that-name/p", f"x={'a' * 5000}", "x=/\0"])
+def test_folders_that_no_system_has_are_refused_in_words(text: str) -> None:
+    with pytest.raises(InputError):
+        parse_folders((text,))
+
+
+def test_a_cut_cache_file_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = demo.load_set("noise").images
+    (kept,) = tmp_path.rglob("*.npz")
+    for size in (0, 100, kept.stat().st_size - 50):
+        kept.write_bytes(kept.read_bytes()[:size])
+        np.testing.assert_array_equal(demo.load_set("noise").images, made)

@@ -78,3 +78,10 @@ def test_a_fractional_zero_point_shifts_the_grid() -> None:
     x = torch.tensor([-10.0, 0.0, 10.0])
     found = fake_quantize(x, torch.tensor([1.0]), torch.tensor([7.25]), 4)
     torch.testing.assert_close(found, torch.tensor([-7.25, 0.0, 7.75]))
+
+
+def test_log_sqrt2_lets_a_diverged_model_be_nan() -> None:
+    quantizer = LogSqrt2(4)
+    quantizer(torch.rand(50))
+    found = quantizer(torch.tensor([0.5, torch.nan, 0.0]))
+    assert torch.isnan(found).tolist() == [False, True, False] and found[2] == 0

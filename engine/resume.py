@@ -1,0 +1,35 @@
+"""Before a session goes on: is everything still what it was when it stopped?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine import journal
+from engine.arrays import Arrays
+from engine.errors import EngineError, JournalError
+from engine.plan import Plan
+from engine.protocol import ChunkFinished, SetsPrepared, VariantReady
+
+NEW = "start a new session instead"
+
+
+def check(session: Path, plan: Plan, prepared: SetsPrepared) -> dict[str, str]:
+    """Return the digests that variants had before; raise EngineError if images or finished rows changed."""
+    events = [entry.event for entry in journal.read(session)[1]]
+    before = next((e for e in events if isinstance(e, SetsPrepared)), prepared)
+    for old, new in zip(
+        (*before.sets, before.calibration), (*prepared.sets, prepared.calibration), strict=True
+    ):
+        if old.digest != new.digest:
+            raise EngineError(f"{new.name}: its images are not those the session began with; {NEW}")
+    try:
+        arrays = Arrays(session, plan)
+    except JournalError as error:
+        raise EngineError(f"the finished rows cannot be read ({error}); {NEW}") from None
+    rows = 0
+    for event in events:
+        if isinstance(event, ChunkFinished) and event.first == rows:
+            if arrays.digests(event.first, event.rows) != event.digests:
+                raise EngineError(f"the rows from {event.first} on are damaged; {NEW}")
+            rows += event.rows
+    return {e.variant: e.digest for e in events if isinstance(e, VariantReady)}

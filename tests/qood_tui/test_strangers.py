@@ -1,0 +1,113 @@
+"""A session from a stranger: refused in words or shown harmlessly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import journal, report
+from engine.errors import JournalError
+from qood_tui.app import QoodApp
+from qood_tui.screens.replay import ReplayScreen
+from qood_tui.sources import LOST_SECONDS, LiveSource
+from qood_tui.widgets.lines import Lines
+
+ESCAPE = "\x1b]0;owned\x07\x9b31m[bold][/x]"
+
+
+def rewrite(session: Path, change: Any) -> None:
+    """Pass every line of a journal through `change(position, plain data)`."""
+    path = session / journal.NAME
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for position, line in enumerate(lines):
+        change(position, line)
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("models", []),
+        ("models", ["a"] * 2),
+        ("models", [f"m{i}" for i in range(60_000)]),
+        ("models", ["[/x]"]),
+        ("ood_sets", []),
+        ("ood_sets", ["../../etc"]),
+        ("scores", ["../../../tmp/x"]),
+        ("scores", []),
+        ("bits", ["W9A9"]),
+        ("bits", ["W4A4"]),
+        ("headline", "nothing"),
+        ("id_set", ESCAPE),
+    ],
+)
+def test_a_plan_that_cannot_be_shown_is_refused(copied: Path, field: str, value: object) -> None:
+    rewrite(copied, lambda i, line: line["plan"].update({field: value}) if i == 0 else None)
+    with pytest.raises(JournalError, match="damaged"):
+        journal.read(copied)
+
+
+def _hostile(position: int, line: dict[str, Any]) -> None:
+    event = line.get("event", {})
+    match event.get("type"):
+        case "logged" | "phase.changed":
+            event["note" if event["type"] == "phase.changed" else "text"] = ESCAPE
+        case "worker.started":
+            event["device"] = ESCAPE
+            event["versions"] = {"torch": ESCAPE}
+        case "variant.ready":
+            event.update(type="variant.failed", reason=ESCAPE)
+        case "deltas.measured":
+            event["by_bits"] = {"foo": {"value": 1e308, "low": -1e308, "high": 1e308}}
+        case "curves.drawn":
+            for curve in event["curves"]:
+                curve["fpr"] = curve["fpr"][:1]
+        case "telemetry":
+            event["memory"] = 2**62
+        case "session.closed":
+            event.update(outcome="failed", reason=ESCAPE)
+
+
+@pytest.mark.parametrize("with_arrays", [True, False])
+async def test_hostile_strings_and_numbers_do_no_harm(copied: Path, with_arrays: bool) -> None:
+    rewrite(copied, _hostile)
+    if not with_arrays:
+        for file in (copied / "arrays").iterdir():
+            file.unlink()
+    app = QoodApp(copied)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("end", "b", "escape", "1", "2", "3", "c", "r", "a")
+        await pilot.pause(0.2)
+        assert isinstance(app.screen, ReplayScreen)
+        for pane in app.screen.query(Lines):
+            painted = "".join(s.text for y in range(pane.size.height) for s in pane.render_line(y))
+            assert not {"\x1b", "\x07", "\x9b"} & set(painted)
+    if with_arrays:
+        for form in report.FORMATS:
+            assert not {"\x1b", "\x07", "\x9b"} & set(report.render(report.document(copied), form))
+
+
+def test_an_endless_number_is_damage_and_not_a_crash(copied: Path) -> None:
+    path = copied / journal.NAME
+    path.write_bytes(path.read_bytes().replace(b'"worker_memory":', b'"worker_memory":1' + b"0" * 400))
+    _, _, reader = journal.read(copied)
+    assert reader.skipped > 0
+
+
+def test_a_model_of_another_version_is_shown_by_its_name(copied: Path) -> None:
+    path = copied / journal.NAME
+    path.write_bytes(path.read_bytes().replace(b"deit3-wide", b"vit_small_patch16_224.augreg_in1k"))
+    found = report.document(copied)
+    assert {row.model for row in found.variants} == {"vit-narrow", "vit_small_patch16_224.augreg_in1k"}
+
+
+def test_a_live_session_whose_engine_is_gone_is_called_lost(copied: Path) -> None:
+    path = copied / journal.NAME
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    source = LiveSource(copied)
+    assert not source.lost
+    source.tick(LOST_SECONDS + 1)
+    assert source.lost
