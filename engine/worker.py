@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import subprocess
@@ -77,8 +78,11 @@ def main() -> None:
         os.nice(NICENESS)
     # Making the demo images and importing torch take seconds each: do both at once.
     maker = subprocess.Popen([sys.executable, "-m", "engine.images.demo"], stdin=subprocess.DEVNULL)
+    gc.disable()  # an import makes a million objects and no garbage
     from engine import sweep as loaded
 
+    gc.freeze()
+    gc.enable()
     maker.wait()
     channel.send(Idle())
     while True:

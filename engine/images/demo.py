@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -88,10 +89,8 @@ def _unseen(count: int) -> tuple[Pixels, NDArray[np.int64]]:
 
 def _digits(count: int) -> tuple[Pixels, NDArray[np.int64]]:
     """Handwritten digits of scikit-learn, enlarged and painted as the fractals are."""
-    from sklearn.datasets import load_digits
-
     random = _generator(DIGITS_SEED)
-    drawn = load_digits().images
+    drawn = digits()
     pick = np.argsort(random.random(len(drawn)), kind="stable")[:count]
     shades = np.stack([_resized(image / 16 * 255, SIZE) for image in drawn[pick]]) / 255
     return fractals.colourise(shades, random), _no_class(count)
@@ -99,10 +98,8 @@ def _digits(count: int) -> tuple[Pixels, NDArray[np.int64]]:
 
 def _patches(count: int) -> tuple[Pixels, NDArray[np.int64]]:
     """Squares cut from the two photographs that scikit-learn ships."""
-    from sklearn.datasets import load_sample_images
-
     random = _generator(PATCHES_SEED)
-    photos = [Image.fromarray(photo) for photo in load_sample_images().images]
+    photos = [Image.open(shipped("images", name)).convert("RGB") for name in ("china.jpg", "flower.jpg")]
     patches = np.empty((count, SIZE, SIZE, 3), np.uint8)
     for i in range(count):
         photo = photos[i % len(photos)]
@@ -112,6 +109,19 @@ def _patches(count: int) -> tuple[Pixels, NDArray[np.int64]]:
         box = (left, top, left + side, top + side)
         patches[i] = np.asarray(photo.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box))
     return patches, _no_class(count)
+
+
+def digits() -> NDArray[np.float64]:
+    """Return the handwritten digits that scikit-learn ships: (1797, 8, 8) from 0 to 16."""
+    table = np.loadtxt(shipped("data", "digits.csv.gz"), delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8)
+
+
+def shipped(*parts: str) -> Path:
+    """Return a data file of scikit-learn without importing it, which takes longer than all images here."""
+    found = find_spec("sklearn")
+    assert found is not None and found.submodule_search_locations
+    return Path(found.submodule_search_locations[0]).joinpath("datasets", *parts)
 
 
 def _noise(count: int) -> tuple[Pixels, NDArray[np.int64]]:

@@ -17,7 +17,7 @@ from engine.protocol import Cell, Curve, Delta, DeltasMeasured, Measured, Varian
 
 LEAST_FOR_TOP5 = 10  # classes
 PROVISIONAL = 1000  # images a set, below which average precision and FPR95 still lean
-DIGITS = 9
+DIGITS = 7
 
 
 def measure_variant(rows: Rows, variant: int, scores: Iterable[str], classes: int) -> Measured:
@@ -60,7 +60,9 @@ def measure_cell(rows: Rows, variant: int, score: str, position: int) -> Cell:
     )
 
 
-def draw_curve(rows: Rows, variant: int, score: str, position: int, points: int) -> Curve | None:
+def draw_curve(
+    rows: Rows, variant: int, score: str, position: int, points: int, decimals: int = 4
+) -> Curve | None:
     """Return the thinned ROC curve of one cell, or None where it has no value."""
     try:
         counts = count(*(rows.column(score, variant, which) for which in (0, position)))
@@ -68,7 +70,7 @@ def draw_curve(rows: Rows, variant: int, score: str, position: int, points: int)
         return None
     fpr, tpr = thin(*roc(counts), points)
     name = rows.plan.ood_sets[position - 1]
-    return Curve(name, tuple(np.round(fpr, 4).tolist()), tuple(np.round(tpr, 4).tolist()))
+    return Curve(name, tuple(np.round(fpr, decimals).tolist()), tuple(np.round(tpr, decimals).tolist()))
 
 
 class Resampled:

@@ -33,10 +33,11 @@ def quantize(
     `uniform_softmax` has no log-sqrt2 quantizer, `search_again` searches every scale again in pass 2.
     """
     quantized = first_pass(model, widths, images, uniform_softmax=uniform_softmax)
-    if reparameterize(quantized, rounded_zero_point=rounded_zero_point):
-        if search_again:
-            _reset_all(quantized)
+    folded = reparameterize(quantized, rounded_zero_point=rounded_zero_point)
+    if folded and search_again:
+        _reset_all(quantized)
         quantized(images)
+    # Pass 2 needs no forward pass: only weights are searched again, and each looks at itself alone.
     return freeze(quantized)
 
 

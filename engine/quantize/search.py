@@ -12,6 +12,7 @@ from torch import Tensor
 from engine.quantize.uniform import Search, affine, channels_first, fake_quantize, quantiles
 
 PERCENTILES = (0.999, 0.9999, 0.99999)
+AT_ONCE = 100_000  # elements quantized for several candidates in one go
 CLIP_RATIOS = tuple(round(1.0 - 0.01 * i, 2) for i in range(80))
 
 
@@ -38,7 +39,7 @@ def best_percentile(x: Tensor, bits: int, axis: int | None) -> tuple[Tensor, Ten
     """
     rows = channels_first(x, axis)
     found = quantiles(rows, [*PERCENTILES, *(1 - p for p in PERCENTILES)])
-    return _best(rows, list(zip(found[3:], found[:3], strict=True)), bits)
+    return _best(rows, found[3:], found[:3], bits)
 
 
 def least_error(x: Tensor, bits: int, axis: int | None) -> tuple[Tensor, Tensor]:
@@ -47,18 +48,20 @@ def least_error(x: Tensor, bits: int, axis: int | None) -> tuple[Tensor, Tensor]
     Choukroun et al., "Low-bit Quantization of Neural Networks for Efficient Inference", ICCVW 2019.
     """
     rows = channels_first(x, axis)
-    low, high = rows.amin(1), rows.amax(1)
-    return _best(rows, [(low * ratio, high * ratio) for ratio in CLIP_RATIOS], bits)
+    ratios = torch.tensor(CLIP_RATIOS, dtype=rows.dtype, device=rows.device)[:, None]
+    return _best(rows, rows.amin(1) * ratios, rows.amax(1) * ratios, bits)
 
 
-def _best(rows: Tensor, ranges: list[tuple[Tensor, Tensor]], bits: int) -> tuple[Tensor, Tensor]:
-    """Return scale and zero point of the range with the least squared error, row by row; first wins ties."""
-    least = torch.full((len(rows),), torch.inf, device=rows.device)
-    best = torch.zeros(2, len(rows), device=rows.device)
-    for low, high in ranges:
-        scale, zero_point = affine(low, high, bits)
-        error = (fake_quantize(rows, scale[:, None], zero_point[:, None], bits) - rows).square().mean(1)
-        better = error < least
-        least = torch.where(better, error, least)
-        best = torch.where(better, torch.stack([scale, zero_point]), best)
-    return best[0], best[1]
+def _best(rows: Tensor, low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Return scale and zero point of the candidate with the least squared error, row by row; first wins ties.
+
+    `rows` is (rows, n), `low` and `high` are (candidates, rows).
+    """
+    scale, zero_point = affine(low, high, bits)
+    at_once = max(1, AT_ONCE // max(rows.numel(), 1))
+    errors = [
+        (fake_quantize(rows, s[..., None], z[..., None], bits) - rows).square().mean(-1)
+        for s, z in zip(torch.split(scale, at_once), torch.split(zero_point, at_once), strict=True)
+    ]
+    chosen = torch.cat(errors).argmin(0, keepdim=True)
+    return scale.gather(0, chosen)[0], zero_point.gather(0, chosen)[0]

@@ -164,3 +164,12 @@ def test_a_cut_cache_file_is_made_again(tmp_path: Path, monkeypatch: pytest.Monk
     for size in (0, 100, kept.stat().st_size - 50):
         kept.write_bytes(kept.read_bytes()[:size])
         np.testing.assert_array_equal(demo.load_set("noise").images, made)
+
+
+def test_the_data_read_past_scikit_learn_are_scikit_learns() -> None:
+    from sklearn.datasets import load_digits, load_sample_images
+
+    np.testing.assert_array_equal(demo.digits(), load_digits().images)
+    photos = [np.asarray(Image.open(demo.shipped("images", name))) for name in ("china.jpg", "flower.jpg")]
+    for ours, theirs in zip(photos, load_sample_images().images, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -9,7 +9,7 @@ from engine.errors import QuantizeError
 from engine.quantize import search
 from engine.quantize.logarithmic import LogSqrt2
 from engine.quantize.search import PERCENTILES
-from engine.quantize.uniform import Uniform, fake_quantize
+from engine.quantize.uniform import Uniform, fake_quantize, quantiles
 
 
 @settings(deadline=None)
@@ -85,3 +85,12 @@ def test_log_sqrt2_lets_a_diverged_model_be_nan() -> None:
     quantizer(torch.rand(50))
     found = quantizer(torch.tensor([0.5, torch.nan, 0.0]))
     assert torch.isnan(found).tolist() == [False, True, False] and found[2] == 0
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3000), st.integers(0, 9))
+def test_quantiles_are_those_of_torch_bit_by_bit(n: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    rows = torch.randn(3, n) ** 3
+    at = [0.999, 0.9999, 0.99999, 1 - 0.999, 1 - 0.9999, 1 - 0.99999, 0.3, 0.5, 0.0, 1.0]
+    assert torch.equal(quantiles(rows, at), torch.quantile(rows, torch.tensor(at), dim=1))
