@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
+from timm.models.deit import VisionTransformerDistilled
 
 from engine.errors import QuantizeError
 from engine.plan import Bits
@@ -50,3 +51,15 @@ def test_more_bits_come_nearer_to_floating_point() -> None:
         exact = model(images)
         errors = [(plain.minmax(model, Widths(Bits(b, b)), images)(images) - exact).norm() for b in (3, 5, 8)]
     assert errors[0] > errors[1] > errors[2]
+
+
+def test_a_distilled_deit_has_both_heads_quantized() -> None:
+    torch.manual_seed(0)
+    shape = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 10}
+    model = VisionTransformerDistilled(**shape).eval()
+    images = torch.randn(32, 3, 32, 32)
+    quantized = repq.quantize(model, Widths(Bits(8, 8)), images)
+    assert quantized.head_dist.weight_quantizer.bits == quantized.head.input_quantizer.bits == 8
+    with torch.inference_mode():
+        error = (quantized(images) - model(images)).norm() / model(images).norm()
+    assert error < 0.2
