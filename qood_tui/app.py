@@ -84,6 +84,15 @@ class QoodApp(App[None]):
         running = "; a running sweep goes on, 'qood-tui sessions' lists it"
         self.panic(Text(f"qood-tui: {keep_traceback()}{running}"))
 
+    async def action_quit(self) -> None:
+        """Leave; say that a sweep goes on, if one does."""
+        running = [
+            s.source for s in self.screen_stack if isinstance(s, LiveScreen) and not s.source.state.closed
+        ]
+        told = [f"The sweep goes on in the background: {source.session}" for source in running]
+        hint = ["Open it again with qood-tui (l lists sessions), end it with qood-tui stop."] if told else []
+        self.exit(message=Text("\n".join(told + hint)) if told else None)
+
     def action_help(self) -> None:
         """Show all keys."""
         self.push_screen(HelpScreen())
