@@ -88,9 +88,9 @@ QUANTIZERS: Mapping[str, Quantizer] = _by_name(
     Quantizer("repq", "RepQ-ViT as its official code does it", _REPQ),
     Quantizer("repq-rounded", "RepQ-ViT with rounded zero points", _REPQ, {"rounded_zero_point": True}),
     Quantizer("repq-uniform", "RepQ-ViT with a uniform softmax", _REPQ, {"uniform_softmax": True}),
+    Quantizer("repq-again", "RepQ-ViT, all scales searched again", _REPQ, {"search_again": True}),
     Quantizer("erq", "ridge-corrected weights, rounded by halves", "engine.quantize.erq:quantize"),
     Quantizer("qwt", "RepQ-ViT with a linear correction beside each block", "engine.quantize.qwt:quantize"),
-    Quantizer("repq-again", "RepQ-ViT, all scales searched again", _REPQ, {"search_again": True}),
 )
 
 SCORES: Mapping[str, Score] = _by_name(

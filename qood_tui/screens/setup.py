@@ -24,7 +24,12 @@ from qood_tui.screens.sessions import SessionsScreen
 from qood_tui.widgets.choices import Choice, Group, Tick
 from qood_tui.words import clean, roughly
 
-SIZES = (("id_images", "ID images"), ("ood_images", "OOD images"), ("seed", "seed"))
+SIZES = (
+    ("id_images", "ID images"),
+    ("ood_images", "OOD images"),
+    ("calibration_images", "calibration"),
+    ("seed", "seed"),
+)
 
 
 class SetupScreen(Screen[None]):
