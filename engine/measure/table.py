@@ -18,6 +18,7 @@ from engine.protocol import Cell, Curve, Delta, DeltasMeasured, Measured, Varian
 LEAST_FOR_TOP5 = 10  # classes
 PROVISIONAL = 1000  # images a set, below which average precision and FPR95 still lean
 DIGITS = 7
+WEIGHTS_AT_ONCE = 20_000_000  # resamples times images: 80 MB, and a few times that in each thread
 
 
 def measure_variant(rows: Rows, variant: int, scores: Iterable[str], classes: int) -> Measured:
@@ -74,10 +75,9 @@ def draw_curve(
 
 
 class Resampled:
-    """The measures of every variant under the same bootstrap resamples."""
+    """Every variant under the same block of bootstrap resamples; row 0 is the sample itself."""
 
-    def __init__(self, rows: Rows, resamples: int, seed: int) -> None:
-        random = np.random.Generator(np.random.PCG64([seed, 0xB007]))
+    def __init__(self, rows: Rows, resamples: int, random: np.random.Generator) -> None:
         self.rows = rows
         self.weights = [bootstrap.resample(int(m.sum()), resamples, random) for m in rows.of_set]
 
@@ -115,13 +115,10 @@ def measure_deltas(
     sets = [name for name, mask in zip(plan.ood_sets, rows.of_set[1:], strict=True) if mask.sum() > 1]
     if rows.of_set[0].sum() < 2 or not sets:
         return DeltasMeasured(rows.count, resamples, seed, (), {})
-    samples = Resampled(rows, resamples, seed)
     reference: dict[str, dict[str, Floats] | None] = {}
     deltas: list[VariantDelta] = []
     means: dict[str, list[Floats]] = {}
-    positions = range(len(plan.variants()))
-    resampled = pool.map(samples.variant, positions) if pool else map(samples.variant, positions)
-    for variant, found in zip(plan.variants(), resampled, strict=True):
+    for variant, found in zip(plan.variants(), _resampled(rows, resamples, seed, pool), strict=True):
         if variant.bits.is_float:
             reference[variant.model] = found
             continue
@@ -134,6 +131,28 @@ def measure_deltas(
     complete = {bits: np.mean(values, axis=0) for bits, values in means.items()}
     by_bits = {bits: _delta(mean) for bits, mean in complete.items()}
     return DeltasMeasured(rows.count, resamples, seed, tuple(deltas), by_bits)
+
+
+def _resampled(
+    rows: Rows, resamples: int, seed: int, pool: ThreadPoolExecutor | None
+) -> list[dict[str, Floats] | None]:
+    """Return the resampled measures of every variant; made block by block, so that memory stays bounded."""
+    random = np.random.Generator(np.random.PCG64([seed, 0xB007]))
+    block = max(1, min(resamples, WEIGHTS_AT_ONCE // max(rows.count, 1)))
+    positions = range(len(rows.plan.variants()))
+    parts: list[list[dict[str, Floats] | None]] = []
+    for start in range(0, resamples, block):
+        samples = Resampled(rows, min(block, resamples - start), random)
+        parts.append(list(pool.map(samples.variant, positions) if pool else map(samples.variant, positions)))
+    return [_joined(list(found)) for found in zip(*parts, strict=True)]
+
+
+def _joined(blocks: list[dict[str, Floats] | None]) -> dict[str, Floats] | None:
+    """Put blocks of resamples together, the sample itself once."""
+    found = [block for block in blocks if block is not None]
+    if not found:
+        return None
+    return {name: np.concatenate([found[0][name], *[b[name][1:] for b in found[1:]]]) for name in found[0]}
 
 
 def _compare(

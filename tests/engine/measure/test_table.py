@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine import journal
+from engine.arrays import Arrays
+from engine.measure import table
+
+
+def test_blocks_of_resamples_give_the_sample_itself_and_about_the_same_intervals(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header, entries, _ = journal.read(recorded)
+    rows = Arrays(recorded, header.plan).first(journal.finished_rows(entries))
+    whole = table.measure_deltas(rows, 600, 0)
+    monkeypatch.setattr(table, "WEIGHTS_AT_ONCE", 40 * rows.count)
+    blocks = table.measure_deltas(rows, 600, 0)
+    for one, other in zip(whole.variants, blocks.variants, strict=True):
+        assert one.ap_out_mean.value == other.ap_out_mean.value
+        width = one.ap_out_mean.high - one.ap_out_mean.low
+        assert other.ap_out_mean.low == pytest.approx(one.ap_out_mean.low, abs=width / 4)
+        assert other.ap_out_mean.high == pytest.approx(one.ap_out_mean.high, abs=width / 4)
+
+
+def test_an_interval_is_around_its_value_and_fp32_loses_nothing_against_itself(recorded: Path) -> None:
+    header, entries, _ = journal.read(recorded)
+    rows = Arrays(recorded, header.plan).first(journal.finished_rows(entries))
+    found = table.measure_deltas(rows, 300, 1)
+    assert [v.variant for v in found.variants] == [
+        v.key for v in header.plan.variants() if not v.bits.is_float
+    ]
+    for variant in found.variants:
+        assert variant.ap_out_mean.low <= variant.ap_out_mean.value <= variant.ap_out_mean.high
+        mean = sum(d.value for d in variant.ap_out.values()) / len(variant.ap_out)
+        assert variant.ap_out_mean.value == pytest.approx(mean, abs=1e-6)
