@@ -31,7 +31,7 @@ def main() -> int:
     if "quantize" in sys.argv[1:2]:  # torch takes seconds, the other commands need none of it
         from engine.quantize import command
 
-        command.arguments(commands.add_parser("quantize", help="quantize a model of your own"))
+        command.arguments(commands.add_parser("quantize", prog="qood-tui quantize", help="quantize a model"))
     else:
         commands.add_parser("quantize", help="quantize a model of your own, save it, run a saved one")
     given = parser.parse_args()

@@ -132,7 +132,9 @@ def from_mapping(data: dict[str, Any]) -> Plan:
     """Build a Plan from plain data; raise InputError naming the field that is wrong."""
     for key in data:
         if key not in Plan.__struct_fields__:
-            raise unknown_name("plan field", key, Plan.__struct_fields__)
+            raise unknown_name("plan field", key, (*Plan.__struct_fields__, "folders"))
+    if "models" not in data:
+        raise InputError("models", "nothing", f"choose at least one of {', '.join(catalog.MODELS)}")
     try:
         return msgspec.convert(data, Plan)
     except msgspec.ValidationError as error:

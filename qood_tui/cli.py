@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from engine.plan import Plan
@@ -62,6 +63,13 @@ def main(
     it is a miniature of the study on fractals, not ImageNet.
     """
     if context.invoked_subcommand is not None:
+        given = [n for n in context.params if context.get_parameter_source(n) == ParameterSource.COMMANDLINE]
+        if given:
+            from engine.errors import InputError
+
+            option = "--" + given[0].replace("ascii_only", "ascii").replace("_", "-")
+            right = f"put it behind the command: qood-tui {context.invoked_subcommand} {option} …"
+            raise InputError(option, context.params[given[0]], right)
         return
     from engine.folders import parse_folders
     from engine.request import check_device

@@ -55,6 +55,8 @@ def run(given: argparse.Namespace) -> int:
     if (given.inputs is None) != (given.logits is None):
         raise InputError("inputs", str(given.inputs or given.logits), "give --inputs and --logits together")
     if given.quantized is not None:
+        if given.inputs is None and not given.table:
+            raise InputError("quantized", str(given.quantized), "give --inputs and --logits to run it")
         about, tensors = saved.read(given.quantized)
         model = saved.restore(build(about.model, about.model_kwargs), about, tensors)
         sample = None
@@ -87,6 +89,8 @@ def quantize(given: argparse.Namespace) -> tuple[VisionTransformer, Tensor, dict
     overrides = dict(map(_override, given.override))
     kwargs = _kwargs(given.model_kwargs)
     model = build(given.model, kwargs)
+    if given.checkpoint is None and given.model not in catalog.MODELS:
+        sys.stderr.write("no --checkpoint is given: the weights are random\n")
     if given.checkpoint is not None:
         load_checkpoint(model, given.checkpoint)
     sample = images(given.calibration, "calibration")

@@ -96,6 +96,8 @@ class SessionScreen(Screen[None]):
         """Choose the pane that a small terminal shows and that can be maximised."""
         self.set_class(False, *[f"show-{other}" for other in PANES])
         self.add_class(f"show-{pane}")
+        if pane == "deltas":
+            self.call_after_refresh(self.query_one(Deltas).focus)
 
     def _turn(self, chosen: str, all_of: tuple[str, ...], steps: int) -> str:
         self.call_after_refresh(self.draw)
@@ -123,7 +125,11 @@ class SessionScreen(Screen[None]):
     def action_next_score(self) -> None:
         """Draw the curves of another score; the table stays with the headline score."""
         self.score = self._turn(self.score, self.source.state.header.plan.scores, 1)
-        if self.source.rows() is None and self.score != self.source.state.header.plan.headline:
+        if (
+            self.source.state.rows
+            and self.source.rows() is None
+            and self.score != self.source.state.header.plan.headline
+        ):
             label = catalog.label_of(self.score)
             self.notify(f"The score arrays are not there, so {label} has no curves.", severity="warning")
 

@@ -28,7 +28,8 @@ class Curves(Lines):
         """Draw what is known at this moment; from the arrays where they are, else from the journal."""
         width, height = self.size
         plan = state.header.plan
-        counted = state.rows if rows is None else rows.count
+        drawn = [c.rows for key, c in state.curves.items() if key.startswith(f"{model} ")]
+        counted = rows.count if rows is not None else max(drawn, default=0)
         label = catalog.label_of(score)
         self.caption(f"ROC · {model} · {clean(ood_set)}", f"{label} · {counted:,} images · OOD positive")
         if width < 20 or height < 5:

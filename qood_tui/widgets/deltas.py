@@ -10,6 +10,7 @@ from textual import events
 from textual.binding import Binding
 from textual.message import Message
 
+from engine import catalog
 from engine.plan import Variant
 from engine.protocol import Delta, Measured, VariantDelta
 from qood_tui.plot.palette import style_of
@@ -37,6 +38,9 @@ MEASURES = (
     Measure("ap_in", "AUPR-in", "ap_in"),
     Measure("fpr95", "FPR95 (OOD+), negative is a loss", "fpr95_ood_positive"),
 )
+
+
+WITH_INTERVALS = ("ap_out", "auroc")
 
 
 class Look(NamedTuple):
@@ -85,15 +89,18 @@ class Deltas(Lines, can_focus=True):
         fits = max(1, (self.size.width - NAME - cell * 2 - INTERVAL) // cell)
         first = max(0, min(names.index(ood_set) - fits + 1, len(names) - fits))
         look = Look(names[first : first + fits], measure, relative, cell)
-        hidden = f" · {len(names) - fits} more sets hidden" if len(names) > fits else ""
+        more = len(names) - fits
+        hidden = f" · {more} more set{'s' if more > 1 else ''} hidden" if more > 0 else ""
         unit = "% of FP32" if relative else "points"
-        rows = state.deltas.rows if state.deltas else 0
-        self.caption(
-            f"Lost against FP32 · {measure.label} · {unit}",
-            f"▼ ▲ 95 % interval excludes zero, {rows:,} images{hidden}",
-        )
         visible = max(self.size.height - 1, 1)
-        self._top = min(max(self._top, self.cursor - visible + 1), self.cursor)
+        if visible < len(self._variants):
+            hidden += f" · {visible} of {len(self._variants)} rows"
+        score = catalog.label_of(state.header.plan.headline)
+        self.caption(
+            f"Lost against FP32 · {measure.label} · {score} · {unit}", _intervals(state, measure) + hidden
+        )
+        last_top = max(len(self._variants) - visible, 0)
+        self._top = min(max(self._top, self.cursor - visible + 1), self.cursor, last_top)
         part = range(self._top, min(self._top + visible, len(self._variants)))
         self.show([_header(look, ood_set), *[self._row(state, i, look) for i in part]])
 
@@ -127,9 +134,18 @@ class Deltas(Lines, can_focus=True):
         if variant.bits.is_float:
             return _values(line, measured, look)
         delta = _delta_of(state, variant)
-        if delta is not None and look.measure.name in ("ap_out", "auroc"):
+        if delta is not None and look.measure.name in WITH_INTERVALS:
             return _with_intervals(line, delta, look)
         return _without_intervals(line, measured, base, look)
+
+
+def _intervals(state: State, measure: Measure) -> str:
+    """Say what the marks mean at this moment."""
+    if measure.name not in WITH_INTERVALS:
+        return "this measure has no intervals"
+    if state.deltas is None or not state.deltas.variants:
+        return "no intervals yet"
+    return f"▼ ▲ 95 % interval excludes zero, {state.deltas.rows:,} images"
 
 
 def _header(look: Look, ood_set: str) -> Text:

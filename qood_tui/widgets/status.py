@@ -70,7 +70,11 @@ def finding(state: State, width: int) -> Text:
     known = {str(v.bits): v.bits for v in plan.variants()}
     measured = [text for text in (state.deltas.by_bits if state.deltas else ()) if text in known]
     if state.deltas is None or not measured:
-        return Text("Deltas appear once every set has some images.", style="dim")
+        if state.measured:
+            return Text(
+                clip("First numbers of the first images; intervals come with more of them.", width), "dim"
+            )
+        return Text(clip("Deltas appear once every set has some images.", width), style="dim")
     bits = min(measured, key=lambda text: (known[text].weight + known[text].activation, text))
     mean = state.deltas.by_bits[bits]
     of_bits = [d for d in state.deltas.variants if d.variant.endswith(f" {bits}")]

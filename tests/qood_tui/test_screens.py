@@ -213,3 +213,27 @@ async def test_the_bit_table_is_one_key_away(recorded: Path) -> None:
         assert table.row_count == 6 * (4 * 2 + 4) + 4
         await pilot.press("escape")
         assert isinstance(app.screen, ReplayScreen)
+
+
+async def test_the_table_fills_its_height_again_after_it_was_small(recorded: Path) -> None:
+    app = QoodApp(recorded)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await at_end(pilot)
+        await pilot.press("m", "2")
+        await pilot.resize_terminal(80, 12)
+        await pilot.pause(0.1)
+        assert "of 6 rows" in str(app.screen.query_one("#deltas").border_subtitle)
+        await pilot.resize_terminal(80, 40)
+        await pilot.pause(0.1)
+        assert "vit-narrow FP32" in text_of(app, "deltas")
+
+
+async def test_in_a_small_terminal_arrows_move_in_the_table_at_once(recorded: Path) -> None:
+    app = QoodApp(recorded)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await at_end(pilot)
+        await pilot.press("2")
+        await pilot.pause(0.1)
+        await pilot.press("down", "down", "down")
+        await pilot.pause(0.1)
+        assert ">deit3-wide FP32" in text_of(app, "deltas")
