@@ -92,7 +92,7 @@ async def test_hostile_strings_and_numbers_do_no_harm(copied: Path, with_arrays:
 
 def test_an_endless_number_is_damage_and_not_a_crash(copied: Path) -> None:
     path = copied / journal.NAME
-    path.write_bytes(path.read_bytes().replace(b'"worker_memory":', b'"worker_memory":1' + b"0" * 400))
+    path.write_bytes(path.read_bytes().replace(b'"resamples":', b'"resamples":1' + b"0" * 400))
     _, _, reader = journal.read(copied)
     assert reader.skipped > 0
 
