@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 
 from engine import client, report, request, sessions
-from engine.errors import InputError, QoodError
-
-BAD_INPUT, WITH_FAILURES, CANCELLED = 2, 3, 130
+from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError
 
 
 def main() -> int:
@@ -68,7 +66,7 @@ def _run(given: argparse.Namespace) -> int:
         return CANCELLED
     found = report.document(asked.session)
     sys.stdout.write(report.render(found, "json"))
-    return WITH_FAILURES if found.failures else 0
+    return WITH_FAILURES if found.failures else FINISHED
 
 
 def _report(given: argparse.Namespace) -> int:

@@ -134,6 +134,3 @@ class Rows:
     def column(self, name: str, variant: int, which_set: int) -> Array:
         """Return one array's values for one variant on one set (0 is the ID set)."""
         return np.asarray(self._parts[name][self.of_set[which_set], variant])
-
-
-__all__ = ["ArrayWriter", "Arrays", "Rows", "layout"]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# What a command exits with.
+FINISHED, BAD_INPUT, WITH_FAILURES, CANCELLED = 0, 2, 3, 130
+
 
 class QoodError(Exception):
     """Base of every error that is shown to the user in words."""

@@ -21,7 +21,6 @@ from engine.protocol import (
     AnyEvent,
     ChunkFinished,
     Entry,
-    Event,
     Header,
     SessionClosed,
 )
@@ -255,6 +254,3 @@ def _decode(line: bytes) -> Entry | None:
         return _entry.decode(line)
     except (ValueError, RecursionError):  # DecodeError and UnicodeDecodeError are ValueErrors
         return None
-
-
-__all__ = ["Event", "Reader", "Writer", "create", "finished_rows", "is_being_written", "read"]

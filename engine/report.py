@@ -184,6 +184,11 @@ def points(delta: Delta | None) -> str:
     return f"{delta.value * 100:+.1f}{star}"
 
 
+def interval(delta: Delta) -> str:
+    """Return the ends of a delta's interval in percentage points."""
+    return f"{delta.low * 100:+.1f} to {delta.high * 100:+.1f}"
+
+
 def _delta_lines(found: Document) -> list[str]:
     names = [s.name for s in found.images if s.role == "ood"]
     lines = [
@@ -194,14 +199,14 @@ def _delta_lines(found: Document) -> list[str]:
         mean = row.ap_out_mean
         cells = " | ".join(points(row.ap_out.get(name)) for name in names)
         relative = f"{mean.relative:+.1%}" if mean.relative is not None else "-"
-        interval = f"{mean.low * 100:+.1f} to {mean.high * 100:+.1f}"
+        between = interval(mean)
         lines.append(
-            f"| {row.variant} | {cells} | {points(mean)} | {interval} | {relative} | {points(row.top1)} |"
+            f"| {row.variant} | {cells} | {points(mean)} | {between} | {relative} | {points(row.top1)} |"
         )
     for bits, mean in found.by_bits.items():
-        interval = f"{mean.low * 100:+.1f} to {mean.high * 100:+.1f}"
+        between = interval(mean)
         blanks = " | ".join("" for _ in names)
-        lines.append(f"| all models {bits} | {blanks} | {points(mean)} | {interval} | | |")
+        lines.append(f"| all models {bits} | {blanks} | {points(mean)} | {between} | | |")
     return lines
 
 

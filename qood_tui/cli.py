@@ -12,7 +12,7 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from engine.plan import Plan
 
-FINISHED, BAD_INPUT, WITH_FAILURES, CANCELLED = 0, 2, 3, 130
+from engine.errors import BAD_INPUT, CANCELLED, WITH_FAILURES
 
 
 class Guarded(click.Group):

@@ -7,21 +7,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from engine import catalog, client, journal, report
-from engine.errors import QoodError
+from engine.errors import CANCELLED, FINISHED, WITH_FAILURES, QoodError
 from engine.report import Document
 from engine.request import Request
 from qood_tui.sources import ReplaySource
 from qood_tui.store import State, describe, reduce
 from qood_tui.words import clean, duration
 
-FINISHED, WITH_FAILURES, CANCELLED = 0, 3, 130
 NOTHING_FINISHED = "Nothing was finished, so there is no table."
 
 
@@ -58,10 +56,17 @@ def print_table(found: Document, console: Console) -> None:
     for row in found.deltas:
         mean = row.ap_out_mean
         cells = [report.points(row.ap_out.get(name)) for name in names]
-        table.add_row(row.variant, *cells, report.points(mean), _interval(mean), report.points(row.top1))
+        table.add_row(
+            row.variant, *cells, report.points(mean), report.interval(mean), report.points(row.top1)
+        )
     for bits, mean in found.by_bits.items():
         table.add_row(
-            f"all models {bits}", *[""] * len(names), report.points(mean), _interval(mean), "", style="bold"
+            f"all models {bits}",
+            *[""] * len(names),
+            report.points(mean),
+            report.interval(mean),
+            "",
+            style="bold",
         )
     if not console.is_terminal:
         console.width = max(console.width, 80 + 14 * len(names))
@@ -93,12 +98,10 @@ def moment(session: Path, at: float | None) -> str:
         lines.append(f"{key:<20} top-1 {measured.top1 or 0:.3f}  AUPR-out {cells}")
     if state.deltas:
         for bits, mean in state.deltas.by_bits.items():
-            lines.append(f"all models {bits}: AUPR-out {mean.value * 100:+.1f} points, {_interval(mean)}")
+            lines.append(
+                f"all models {bits}: AUPR-out {mean.value * 100:+.1f} points, {report.interval(mean)}"
+            )
     return "\n".join(map(clean, lines)) + "\n"
-
-
-def _interval(delta: Any) -> str:
-    return f"{delta.low * 100:+.1f} to {delta.high * 100:+.1f}"
 
 
 def _plain(asked: Request) -> State:

@@ -19,7 +19,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from engine import catalog
-from engine.errors import InputError, QuantizeError, unknown_name
+from engine.errors import InputError, unknown_name
 from engine.models import zoo
 from engine.plan import Bits
 from engine.quantize import saved
@@ -191,6 +191,3 @@ def _kwargs(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError("model-kwargs", text, "a JSON object is needed")
     return found
-
-
-__all__ = ["QuantizeError", "arguments", "run"]
