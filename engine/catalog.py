@@ -89,6 +89,12 @@ QUANTIZERS: Mapping[str, Quantizer] = _by_name(
     Quantizer("repq-rounded", "RepQ-ViT with rounded zero points", _REPQ, {"rounded_zero_point": True}),
     Quantizer("repq-uniform", "RepQ-ViT with a uniform softmax", _REPQ, {"uniform_softmax": True}),
     Quantizer("repq-again", "RepQ-ViT, all scales searched again", _REPQ, {"search_again": True}),
+    Quantizer(
+        "ptq4vit",
+        "PTQ4ViT: twin uniform, scales by the Fisher information",
+        "engine.quantize.ptq4vit:quantize",
+    ),
+    Quantizer("adalog", "AdaLog: logarithms of a searched base", "engine.quantize.adalog:quantize"),
     Quantizer("erq", "ridge-corrected weights, rounded by halves", "engine.quantize.erq:quantize"),
     Quantizer("qwt", "RepQ-ViT with a linear correction beside each block", "engine.quantize.qwt:quantize"),
 )

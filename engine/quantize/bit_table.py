@@ -12,8 +12,7 @@ from engine.protocol import BitsTabled, TensorRow
 from engine.quantize.bitstream import packed_size
 from engine.quantize.layers import QuantizedLayer, quantized_layers, quantizers
 
-SCALE_BYTES, ZERO_POINT_BYTES = 4, 4  # float32: RepQ-ViT's zero points may be fractional
-FLOAT_BYTES = 4
+FLOAT_BYTES = 4  # also of scales and zero points: RepQ-ViT's may be fractional
 
 
 @torch.inference_mode()
@@ -40,10 +39,17 @@ def tabulate(variant: str, model: nn.Module, images: Tensor) -> BitsTabled:
         sums.add(quantizer, (weight,), quantizer(weight))
         rows.append(_row(name, quantizer, sums, stored=packed_size(weight.numel(), quantizer.bits)))
     floats = float_tensors(model)
-    left = sum(value.numel() for value in floats.values()) * FLOAT_BYTES
-    whole = left + sum(FLOAT_BYTES * r.elements for r in rows if r.tensor.endswith(".weight"))
+    left = sum(value.numel() * value.element_size() for value in floats.values())
+    # What a method adds is fp16; the model's own parameters are float32.
+    own = sum(value.numel() for value in floats.values() if value.dtype is torch.float32)
+    whole = FLOAT_BYTES * (own + sum(r.elements for r in rows if r.tensor.endswith(".weight")))
     return BitsTabled(
-        variant, tuple(rows), tuple(sorted(floats)), left, left + sum(r.bytes for r in rows), whole
+        variant,
+        tuple(rows),
+        tuple(sorted([*floats, *float_activations(model)])),
+        left,
+        left + sum(r.bytes for r in rows),
+        whole,
     )
 
 
@@ -51,6 +57,13 @@ def float_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters that stay in floating point, by name."""
     coded = {f"{name}.weight" for name, layer in quantized_layers(model) if is_coded(layer)}
     return {name: value for name, value in model.named_parameters() if name not in coded}
+
+
+def float_activations(model: nn.Module) -> list[str]:
+    """List the operands of matrix products, other than weights, that stay in floating point."""
+    places = [n.removesuffix("_quantizer") for n, m in model.named_modules() if isinstance(m, nn.Identity)]
+    known = ("input", *(f"attn.{operand}" for operand in ("query", "key", "value", "softmax")))
+    return [name for name in places if name.endswith(known)]
 
 
 def is_coded(layer: QuantizedLayer) -> bool:
@@ -75,25 +88,19 @@ class _Sums:
 
 
 def _row(name: str, quantizer: Any, sums: _Sums, stored: int) -> TensorRow:
-    scales = quantizer.scale.numel()
-    parameters = sum(
-        getattr(quantizer, part).numel() * size
-        for part, size in (("scale", SCALE_BYTES), ("zero_point", ZERO_POINT_BYTES))
-        if getattr(quantizer, part, None) is not None
-    )
     low, high = quantizer.range()
     ratio = 10 * math.log10(sums.signal / sums.noise) if sums.noise and sums.signal else None
     return TensorRow(
         name,
         quantizer.label,
         quantizer.bits,
-        scales,
+        quantizer.scale.numel(),
         _short(low),
         _short(high),
         _short(sums.clipped / max(sums.elements, 1)),
         None if ratio is None else round(ratio, 2),
         sums.elements,
-        stored + parameters,
+        stored + sum(FLOAT_BYTES * part.numel() for part in quantizer.parameters_set().values()),
     )
 
 

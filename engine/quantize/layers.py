@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from engine.errors import QuantizeError
 from engine.plan import FLOAT
+from engine.quantize.quantizer import Quantizer
 from engine.quantize.sites import Role, Site, Widths
 
 Choose = Callable[[Site], nn.Module]
@@ -43,10 +43,21 @@ class QuantizedLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output for (batch, ..., in) or, for patches, (batch, 3, height, width)."""
         x = self.input_quantizer(x)
-        weight = self.weight_quantizer(self.weight) if self.frozen is None else self.frozen
+        return self.multiply(x, self.weight_quantizer(self.weight) if self.frozen is None else self.frozen)
+
+    def multiply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return the layer's output for an input and a weight that are given."""
         if self.stride is not None:
             return F.conv2d(x, weight, self.bias, self.stride)
         return F.linear(x, weight, self.bias)
+
+
+class MatrixProduct(nn.Module):
+    """A product of two activations; a module, so that its output can be watched."""
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return left @ right."""
+        return left @ right
 
 
 class QuantizedAttention(nn.Module):
@@ -63,6 +74,7 @@ class QuantizedAttention(nn.Module):
         self.key_quantizer: nn.Module = nn.Identity()
         self.value_quantizer: nn.Module = nn.Identity()
         self.softmax_quantizer: nn.Module = nn.Identity()
+        self.query_key, self.softmax_value = MatrixProduct(), MatrixProduct()
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """Return the attended tokens (batch, tokens, width); a mask is refused."""
@@ -73,9 +85,9 @@ class QuantizedAttention(nn.Module):
         query, key, value = qkv.unbind(0)
         query = self.query_quantizer(query)
         key = self.key_quantizer(key.transpose(-2, -1))
-        attention = (query @ key * self.scale).softmax(-1)
+        attention = (self.query_key(query, key) * self.scale).softmax(-1)
         attention = self.softmax_quantizer(attention)
-        mixed = attention @ self.value_quantizer(value)
+        mixed = self.softmax_value(attention, self.value_quantizer(value))
         out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, tokens, -1))
         return out
 
@@ -130,11 +142,19 @@ def quantized_layers(model: nn.Module) -> Iterator[tuple[str, QuantizedLayer]]:
     return ((n, m) for n, m in model.named_modules() if isinstance(m, QuantizedLayer))
 
 
-def quantizers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+def quantizers(model: nn.Module) -> Iterator[tuple[str, Quantizer]]:
     """Yield every quantizer of a model with the name of its tensor."""
     for name, module in model.named_modules():
-        if name.endswith("_quantizer") and not isinstance(module, nn.Identity):
+        if isinstance(module, Quantizer):
             yield name.removesuffix("_quantizer"), module
+
+
+def without_quantizers(model: VisionTransformer) -> VisionTransformer:
+    """Return a copy of a quantized model that computes in floating point, in the same places."""
+    exact = copy.deepcopy(model)
+    for name, _ in quantizers(model):
+        exact.set_submodule(f"{name}_quantizer", nn.Identity())
+    return exact
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ class CompensatedBlock(Block):  # type: ignore[misc]
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """Return the quantized block's output (batch, tokens, width), corrected."""
         out: Tensor = super().forward(x, attn_mask=attn_mask, is_causal=is_causal)
-        return out + F.linear(x, self.compensation.weight, self.compensation.bias)
+        return out + F.linear(x, self.compensation.weight.float(), self.compensation.bias.float())
 
 
 @torch.inference_mode()
@@ -42,21 +42,21 @@ def quantize(model: VisionTransformer, widths: Widths, images: Tensor) -> Vision
 
 
 def fit(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Return W (out, in), b (out,) and R^2 of the least-squares fit of y (n, out) from x (n, in)."""
+    """Return W (out, in), b (out,) in fp16, and R^2 of the least-squares fit of y (n, out) by x (n, in)."""
     ones = torch.ones(len(x), 1, dtype=torch.float64, device=x.device)
     design = torch.cat([x.double(), ones], 1)
     # Fewer tokens than dimensions, or equal channels: the pseudo-inverse gives the smallest solution.
     solution = torch.linalg.pinv(design) @ y.double()
-    solution = solution.half().double()
-    left = (y - design @ solution).square().sum()
+    solution = solution.half()
+    left = (y - design @ solution.double()).square().sum()
     whole = (y - y.mean(0)).double().square().sum()
     explained = 1 - float(left / whole) if float(whole) > 0 else 0.0
-    return solution[:-1].T.float().contiguous(), solution[-1].float(), explained
+    return solution[:-1].T.contiguous(), solution[-1].contiguous(), explained
 
 
 def compensate(block: nn.Module, weight: Tensor, bias: Tensor) -> None:
     """Turn a block into a CompensatedBlock with the given correction; its other parts keep their names."""
-    linear = nn.Linear(weight.shape[1], weight.shape[0])
+    linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
     linear.weight = nn.Parameter(weight, requires_grad=False)
     linear.bias = nn.Parameter(bias, requires_grad=False)
     block.__class__ = CompensatedBlock

@@ -101,7 +101,4 @@ def behind_layer_norm(model: VisionTransformer) -> list[tuple[nn.LayerNorm, Quan
 
 def _reset_all(model: VisionTransformer) -> None:
     for _, quantizer in quantizers(model):
-        if isinstance(quantizer, Uniform):
-            quantizer.reset()
-        else:
-            quantizer.scale = None
+        quantizer.reset()

@@ -1,9 +1,9 @@
 """Quantized models on disk: packed integer codes, scales and options in one safetensors file.
 
-For every quantized weight there is `NAME.codes` (a dense bitstream), `NAME.scale` and `NAME.zero_point`
-(float32, one a channel); for every activation quantizer its `scale` and `zero_point`; every other
-parameter in float32. The metadata entry `qood` is JSON: format version, how to build the model, the
-quantizer of each tensor, and the SHA-256 of all tensor bytes.
+For every quantized weight there is `NAME.codes` (a dense bitstream), and for every quantizer its
+parameters, such as `NAME.scale` and `NAME.zero_point` (float32, one a channel or a tensor); every other
+parameter is in float32, QwT's corrections in fp16. The metadata entry `qood` is JSON: format version, how
+to build the model, the quantizer of each tensor, and the SHA-256 of all tensor bytes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from engine import catalog
 from engine.errors import InputError
 from engine.plan import Bits
-from engine.quantize import search
 from engine.quantize.bit_table import float_tensors
 from engine.quantize.bitstream import pack, unpack
 from engine.quantize.layers import quantized_copy, quantized_layers, quantizers
-from engine.quantize.logarithmic import LogSqrt2
+from engine.quantize.quantizer import Quantizer
 from engine.quantize.qwt import compensate
 from engine.quantize.sites import Site, Widths
 from engine.quantize.uniform import Uniform, along
@@ -58,18 +58,17 @@ def save(path: Path, model: VisionTransformer, about: dict[str, Any]) -> None:
     shapes: dict[str, tuple[int, ...]] = {}
     layers = dict(quantized_layers(model))
     for name, quantizer in quantizers(model):
-        kinds[name] = (quantizer.label, quantizer.bits, getattr(quantizer, "axis", None))
-        for part in ("scale", "zero_point"):
-            value = getattr(quantizer, part, None)
-            if value is not None:
-                tensors[f"{name}.{part}"] = value.detach().float().cpu().contiguous()
+        kinds[name] = (quantizer.label, quantizer.bits, quantizer.axis)
+        for part, value in quantizer.parameters_set().items():
+            tensors[f"{name}.{part}"] = value.detach().float().cpu().contiguous()
         if name.endswith(".weight"):
             weight = layers[name.removesuffix(".weight")].weight
+            assert isinstance(quantizer, Uniform)  # weights have no other kind
             codes = quantizer.codes(weight).to(torch.uint8).cpu().numpy()
             tensors[f"{name}.codes"] = torch.from_numpy(pack(codes, quantizer.bits))
             shapes[name] = tuple(weight.shape)
     for name, value in float_tensors(model).items():
-        tensors[name] = value.detach().float().cpu().contiguous()
+        tensors[name] = value.detach().cpu().contiguous()
     saved = Saved(
         version=VERSION,
         torch=str(torch.__version__),
@@ -114,14 +113,17 @@ def restore(model: VisionTransformer, saved: Saved, tensors: dict[str, Tensor]) 
 
     def choose(site: Site) -> nn.Module:
         label, bits, axis = saved.quantizers[site.name]
-        return LogSqrt2(bits) if label == LogSqrt2.label else Uniform(bits, search.min_max, axis)
+        quantizer = Quantizer.kinds[label](bits)
+        quantizer.axis = axis
+        return quantizer
 
+    # A method's module defines the kinds of quantizers that it uses.
+    if saved.method in catalog.QUANTIZERS:
+        catalog.resolve(catalog.QUANTIZERS[saved.method].target)
     try:
         restored = quantized_copy(model, Widths(Bits(), _widths(saved)), choose)
         for name, quantizer in quantizers(restored):
-            for part in ("scale", "zero_point"):
-                if hasattr(quantizer, part):
-                    setattr(quantizer, part, tensors[f"{name}.{part}"])
+            quantizer.use({part: tensors[f"{name}.{part}"] for part in quantizer.parts})
         for name, layer in quantized_layers(restored):
             if f"{name}.weight.codes" in tensors:
                 layer.frozen = _weight(f"{name}.weight", saved, tensors)

@@ -40,8 +40,10 @@ class Widths:
     A pattern names a tensor, a layer (`head` stands for its input and weight) or several (`blocks.*.mlp`).
     """
 
-    def __init__(self, bits: Bits, overrides: dict[str, int] | None = None) -> None:
-        self.bits = bits
+    def __init__(
+        self, bits: Bits, overrides: dict[str, int] | None = None, patch_input: int = PATCH_INPUT_BITS
+    ) -> None:
+        self.bits, self.patch_input = bits, patch_input
         self.overrides = dict(sorted((overrides or {}).items(), key=lambda item: (len(item[0]), item[0])))
         self._unused = set(self.overrides)
 
@@ -49,7 +51,7 @@ class Widths:
         """Return the tensor `name` with its width; of several patterns that fit the longest wins."""
         bits = self.bits.weight if role is Role.WEIGHT else self.bits.activation
         if role is Role.PATCH_INPUT and bits != FLOAT:
-            bits = PATCH_INPUT_BITS
+            bits = self.patch_input
         for pattern, width in self.overrides.items():
             if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*"):
                 bits = width

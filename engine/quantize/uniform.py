@@ -5,34 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.errors import QuantizeError
+from engine.quantize.quantizer import Quantizer
 
 Search = Callable[[Tensor, int, int | None], tuple[Tensor, Tensor]]
 
 
-class Uniform(nn.Module):
+class Uniform(Quantizer):
     """Quantize uniformly: x^ = (clamp(round(x / scale) + zero point, 0, 2^b - 1) - zero point) scale.
 
-    Sets its scale and zero point from the first tensor it sees. `axis` is the channel axis, None for
-    one scale per tensor. The zero point may be fractional, as RepQ-ViT's reparameterization leaves it;
-    the grid is then shifted at its clamped ends and quantizing twice is not quantizing once.
+    Sets its scale and zero point from the first tensor it sees, by `search`. `axis` is the channel axis,
+    None for one scale per tensor; fewer scales than channels stand for equal runs of channels. The zero
+    point may be fractional, as RepQ-ViT's reparameterization leaves it; the grid is then shifted at its
+    clamped ends and quantizing twice is not quantizing once.
     """
 
     label = "uniform"
+    parts = ("scale", "zero_point")
+    zero_point: Tensor | None
 
-    def __init__(self, bits: int, search: Search, axis: int | None = None) -> None:
-        super().__init__()
-        self.bits, self.search, self.axis = bits, search, axis
-        self.scale: Tensor | None
-        self.zero_point: Tensor | None
-        self.register_buffer("scale", None)
-        self.register_buffer("zero_point", None)
-
-    def reset(self) -> None:
-        """Forget the scale, so that the next tensor sets it anew."""
-        self.scale = self.zero_point = None
+    def __init__(self, bits: int, search: Search | None = None, axis: int | None = None) -> None:
+        super().__init__(bits)
+        self.search, self.axis = search, axis
 
     def fix(self, scale: Tensor, zero_point: Tensor) -> None:
         """Use the given scale and zero point for the whole tensor."""
@@ -64,8 +60,16 @@ class Uniform(nn.Module):
     def _parameters_for(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.scale is None or self.zero_point is None:
             check_finite(x)
+            assert self.search is not None, "nothing says how to set the scale"
             self.scale, self.zero_point = self.search(x, self.bits, self.axis)
         return along(self.scale, x, self.axis), along(self.zero_point, x, self.axis)
+
+
+def symmetric(bits: int, axis: int | None = None) -> Uniform:
+    """Return a uniform quantizer with codes from -2^(b-1) to 2^(b-1) - 1; its scale is yet to be set."""
+    quantizer = Uniform(bits, axis=axis)
+    quantizer.zero_point = torch.full((1,), float(2 ** (bits - 1)))
+    return quantizer
 
 
 def fake_quantize(x: Tensor, scale: Tensor, zero_point: Tensor, bits: int) -> Tensor:
@@ -130,9 +134,11 @@ def channels_first(x: Tensor, axis: int | None) -> Tensor:
 
 
 def along(value: Tensor, x: Tensor, axis: int | None) -> Tensor:
-    """Shape one value a channel so that it broadcasts against `x`."""
+    """Shape one value a channel, or one an equal run of channels, so that it broadcasts against `x`."""
     if axis is None:
         return value
+    if value.numel() not in (1, x.shape[axis]):
+        value = value.repeat_interleave(x.shape[axis] // value.numel())
     shape = [1] * x.dim()
     shape[axis] = -1
     return value.view(shape)
