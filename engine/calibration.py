@@ -8,16 +8,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from engine import catalog
 from engine.errors import EngineError, QuantizeError
-from engine.images.source import ImageSet
+from engine.images import order
+from engine.images.source import Geometry, ImageSet
 from engine.models.loaded import Loaded, load, normalise
 from engine.plan import Plan, Variant
-from engine.protocol import AnyEvent, VariantFailed, VariantReady
+from engine.protocol import AnyEvent, CalibrationDraw, VariantFailed, VariantReady
 from engine.quantize.bit_table import tabulate
 from engine.quantize.sites import Widths
 
@@ -32,18 +32,40 @@ class Ready(NamedTuple):
     source: Loaded
 
 
-class Calibration:
-    """The models of a plan and the images that their quantizers are set by."""
+class CalibrationImages:
+    """The images that quantizers are calibrated on: other ones for every draw, in seeded order."""
 
-    def __init__(self, plan: Plan, images: ImageSet, device: torch.device, emit: Emit) -> None:
-        self.plan, self.emit = plan, emit
+    def __init__(self, plan: Plan, images: ImageSet) -> None:
+        self.images = images
+        self.draws = [
+            order.draw(images.labels, plan.calibration_images, plan.calibration_seed(draw))
+            for draw in range(plan.calibration_draws)
+        ]
+
+    def read(self, draw: int, geometry: Geometry, device: torch.device) -> Tensor:
+        """Return the uint8 images (n, 3, size, size) of one draw."""
+        return torch.from_numpy(self.images.read(self.draws[draw], geometry)[0]).to(device)
+
+    def describe(self, plan: Plan) -> tuple[CalibrationDraw, ...]:
+        """Return what is recorded of every draw."""
+        return tuple(
+            CalibrationDraw(
+                self.images.name,
+                plan.calibration_seed(draw),
+                tuple(self.images.name_of(int(i)) for i in chosen),
+                self.images.digest(chosen),
+            )
+            for draw, chosen in enumerate(self.draws)
+        )
+
+
+class Calibration:
+    """The models of a plan and how their quantizers are set."""
+
+    def __init__(self, plan: Plan, images: CalibrationImages, device: torch.device, emit: Emit) -> None:
+        self.plan, self.images, self.device, self.emit = plan, images, device, emit
         self.models = {name: load(name, device) for name in plan.models}
         self.geometries = {loaded.geometry for loaded in self.models.values()}
-        everything = np.arange(plan.calibration_images)
-        self._pixels = {
-            geometry: torch.from_numpy(images.read(everything, geometry)[0]).to(device)
-            for geometry in self.geometries
-        }
 
     def calibrate(self, variant: Variant, known: dict[str, str]) -> Ready | None:
         """Quantize one variant and say so; one that cannot be is None and is said, too.
@@ -53,7 +75,7 @@ class Calibration:
         started = time.monotonic()
         source = self.models[variant.model]
         try:
-            model = quantize(variant, source, self.images_for(source), self.plan.overrides)
+            model = quantize(variant, source, self.images_for(variant, source), self.plan.overrides)
         except QuantizeError as error:
             self.emit(VariantFailed(variant.key, str(error)))
             return None
@@ -71,13 +93,15 @@ class Calibration:
 
         def tabulate_one(ready: Ready | None) -> None:
             if ready is not None and not ready.variant.bits.is_float:
-                self.emit(tabulate(ready.variant.key, ready.model, self.images_for(ready.source)))
+                self.emit(
+                    tabulate(ready.variant.key, ready.model, self.images_for(ready.variant, ready.source))
+                )
 
         list(pool.map(tabulate_one, variants))
 
-    def images_for(self, source: Loaded) -> Tensor:
-        """Return the calibration images as a model takes them."""
-        return normalise(self._pixels[source.geometry], source)
+    def images_for(self, variant: Variant, source: Loaded) -> Tensor:
+        """Return the calibration images of a variant as its model takes them."""
+        return normalise(self.images.read(variant.draw, source.geometry, self.device), source)
 
 
 def quantize(variant: Variant, source: Loaded, images: Tensor, overrides: dict[str, int]) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine import catalog
 from engine.arrays import READABLE, layout
-from engine.calibration import Ready
+from engine.calibration import CalibrationImages, Ready
 from engine.images import order
 from engine.images.folder import FolderImages
 from engine.images.source import Geometry, ImageSet, Pixels
@@ -52,11 +52,11 @@ def open_set(name: str, folders: dict[str, str]) -> ImageSet:
     return opened
 
 
-def describe(images: Images, calibration: ImageSet, calibration_images: int) -> SetsPrepared:
+def describe(plan: Plan, images: Images, calibration: CalibrationImages) -> SetsPrepared:
     """Return the event that says which images take part, by the hash of their contents."""
     chosen = [images.places[images.which == i] for i in range(len(images.sets))]
     ready = tuple(_set_ready(s, part) for s, part in zip(images.sets, chosen, strict=True))
-    return SetsPrepared(ready, len(images.which), _set_ready(calibration, np.arange(calibration_images)))
+    return SetsPrepared(ready, len(images.which), calibration.describe(plan))
 
 
 def _set_ready(images: ImageSet, chosen: Indices) -> SetReady:

@@ -20,6 +20,7 @@ FLOAT = 32
 _BITS = re.compile(r"W(\d{1,2})A(\d{1,2})", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 MOST_NAMES = 200
+MOST_DRAWS = 100
 
 
 class Bits(msgspec.Struct, frozen=True):
@@ -55,11 +56,13 @@ class Variant(msgspec.Struct, frozen=True):
     model: str
     bits: Bits
     quantizer: str
+    draw: int = 0  # which draw of calibration images, from 0
 
     @property
     def key(self) -> str:
-        """Return the name of the variant, such as `vit-wide W4A4`."""
-        return f"{self.model} {self.bits}"
+        """Return the name of the variant: `vit-wide W4A4`, and `vit-wide W4A4 #2` for a second draw."""
+        name = f"{self.model} {self.bits}"
+        return f"{name} #{self.draw + 1}" if self.draw else name
 
     @property
     def baseline(self) -> str:
@@ -81,6 +84,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     id_images: int = 1500
     ood_images: int = 500
     calibration_images: int = 32
+    calibration_draws: int = 1  # every quantized variant is calibrated on so many draws of images
     chunk_images: int = 125
     seed: int = 0
 
@@ -89,10 +93,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         settings = [Bits.parse(text) for text in self.bits]
         ordered = sorted(dict.fromkeys(settings), key=lambda bits: not bits.is_float)
         return [
-            Variant(model, bits, "none" if bits.is_float else self.quantizer)
+            Variant(model, bits, "none" if bits.is_float else self.quantizer, draw)
             for model in self.models
             for bits in ordered
+            for draw in range(1 if bits.is_float else self.calibration_draws)
         ]
+
+    def calibration_seed(self, draw: int) -> int:
+        """Return the seed that calibration images are drawn with."""
+        return self.seed + draw
 
     def identity(self) -> str:
         """Return the SHA-256 of the canonical JSON of the plan."""
@@ -181,6 +190,8 @@ def check_shape(plan: Plan) -> None:
     for name in (*plan.models, *plan.ood_sets, *plan.scores, plan.id_set, plan.quantizer):
         if not _NAME.fullmatch(name):
             raise InputError("name", name[:40], "letters, digits and . _ + - are needed")
+    if not 1 <= plan.calibration_draws <= MOST_DRAWS:
+        raise InputError("calibration_draws", plan.calibration_draws, f"give 1 to {MOST_DRAWS}")
     if Bits() not in map(Bits.parse, plan.bits):
         raise InputError("bits", list(plan.bits), "FP32 is needed too, every delta refers to it")
     if plan.headline not in plan.scores:

@@ -58,12 +58,21 @@ class SetReady(msgspec.Struct, frozen=True):
     digest: str
 
 
+class CalibrationDraw(msgspec.Struct, frozen=True):
+    """The images that quantizers are calibrated on, by name and in order; `digest` is of their contents."""
+
+    set: str
+    seed: int
+    images: tuple[str, ...]
+    digest: str
+
+
 class SetsPrepared(Event, frozen=True, tag="sets.prepared"):
     """All image sets are there; `rows` images will be swept."""
 
     sets: tuple[SetReady, ...]
     rows: int
-    calibration: SetReady
+    calibrations: tuple[CalibrationDraw, ...]
 
 
 class VariantReady(Event, frozen=True, tag="variant.ready"):

@@ -12,9 +12,12 @@ import msgspec
 from engine import catalog, journal
 from engine.arrays import Arrays
 from engine.errors import InputError, unknown_name
-from engine.measure import table
+from engine.measure import spread, table
+from engine.measure.spread import SpreadRow
+from engine.plan import Bits, Variant
 from engine.protocol import (
     BitsTabled,
+    CalibrationDraw,
     Cell,
     Delta,
     DeltasMeasured,
@@ -42,10 +45,16 @@ class VariantRow(msgspec.Struct, frozen=True):
     pretraining: str
     bits: str
     quantizer: str
+    draw: int  # of calibration images, from 0
     top1: float | None
     top5: float | None
     nll: float | None
     sets: tuple[Cell, ...]
+
+    @property
+    def key(self) -> str:
+        """Return the name of the variant."""
+        return Variant(self.model, Bits.parse(self.bits), self.quantizer, self.draw).key
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -60,9 +69,11 @@ class Document(msgspec.Struct, frozen=True):
     seed: int
     rows: int
     images: tuple[SetReady, ...]
+    calibrations: tuple[CalibrationDraw, ...]
     variants: tuple[VariantRow, ...]
     deltas: tuple[VariantDelta, ...]
     by_bits: dict[str, Delta]
+    spread: tuple[SpreadRow, ...]
     bit_tables: tuple[BitsTabled, ...]
     failures: tuple[str, ...]
 
@@ -76,12 +87,13 @@ def document(session: Path) -> Document:
     plan = header.plan
     finished = Arrays(session, plan).first(rows)
     classes = {e.event.variant: e.event.classes for e in entries if isinstance(e.event, VariantReady)}
-    variants = []
+    variants, measured = [], {}
     for position, variant in enumerate(plan.variants()):
         if variant.key not in classes:
             continue
         found = table.measure_variant(finished, position, plan.scores, classes[variant.key])
-        variants.append(_row(variant.model, str(variant.bits), variant.quantizer, found))
+        measured[variant.key] = found
+        variants.append(_row(variant, found))
     deltas = _last_deltas(entries, rows) or table.measure_deltas(finished, 1000, plan.seed)
     prepared = next((e.event for e in entries if isinstance(e.event, SetsPrepared)), None)
     return Document(
@@ -94,9 +106,11 @@ def document(session: Path) -> Document:
         plan.seed,
         rows,
         prepared.sets if prepared else (),
+        prepared.calibrations if prepared else (),
         tuple(variants),
         deltas.variants,
         deltas.by_bits,
+        spread.table(plan, measured, deltas.variants),
         tuple({e.event.variant: e.event for e in entries if isinstance(e.event, BitsTabled)}.values()),
         tuple(failures(entries, variants)),
     )
@@ -118,7 +132,7 @@ def failures(entries: list[Entry], variants: list[VariantRow]) -> list[str]:
     found += [f"{name}: only {n} image can be measured, so it is in no delta" for name, n in small.items()]
     for row in variants:
         problems = dict.fromkeys(cell.problem for cell in row.sets if cell.problem)
-        found += [f"{row.model} {row.bits}: {problem}" for problem in problems]
+        found += [f"{row.key}: {problem}" for problem in problems]
     return list(dict.fromkeys(found))
 
 
@@ -148,6 +162,7 @@ def markdown(found: Document) -> str:
         "",
         *_delta_lines(found),
         "",
+        *_spread_lines(found),
         "## Measures",
         "",
         *_measure_lines(found),
@@ -167,11 +182,32 @@ def comma_separated(found: Document) -> str:
     writer = csv.writer(text, lineterminator="\n")
     measures = [f for f in Cell.__struct_fields__ if f not in ("name", "score")]
     writer.writerow(
-        ["model", "pretraining", "bits", "quantizer", "top1", "top5", "nll", "set", "score", *measures]
+        [
+            "model",
+            "pretraining",
+            "bits",
+            "quantizer",
+            "draw",
+            "top1",
+            "top5",
+            "nll",
+            "set",
+            "score",
+            *measures,
+        ]
     )
     for row in found.variants:
         for cell in row.sets:
-            head = [row.model, row.pretraining, row.bits, row.quantizer, row.top1, row.top5, row.nll]
+            head = [
+                row.model,
+                row.pretraining,
+                row.bits,
+                row.quantizer,
+                row.draw,
+                row.top1,
+                row.top5,
+                row.nll,
+            ]
             writer.writerow([*head, cell.name, cell.score, *[getattr(cell, field) for field in measures]])
     return text.getvalue()
 
@@ -210,6 +246,28 @@ def _delta_lines(found: Document) -> list[str]:
     return lines
 
 
+def _spread_lines(found: Document) -> list[str]:
+    """Return what the draws of calibration images alone change, if there were several."""
+    count = len(found.calibrations[0].images) if found.calibrations else 0
+    seeds = ", ".join(str(draw.seed) for draw in found.calibrations)
+    if len(found.calibrations) < 2:
+        return [f"Calibrated on one draw of {count} images (seed {seeds}).", ""] if count else []
+    lines = [
+        "## Spread over calibration draws",
+        "",
+        f"{len(found.calibrations)} draws of {count} images (seeds {seeds}), everything else equal: mean, "
+        "standard deviation, smallest and largest value.",
+        "",
+        "| variant | measure | set | score | mean | SD | smallest | largest |",
+        "|---" * 8 + "|",
+    ]
+    for row in found.spread:
+        s = row.spread
+        numbers = " | ".join(f"{value:.4f}" for value in (s.mean, s.deviation, s.low, s.high))
+        lines.append(f"| {row.model} {row.bits} | {row.measure} | {row.set} | {row.score} | {numbers} |")
+    return [*lines, ""]
+
+
 def _measure_lines(found: Document) -> list[str]:
     lines = [
         "| variant | score | set | n ID | n OOD | chance | AUPR-out | AUPR-in | AUROC "
@@ -221,7 +279,7 @@ def _measure_lines(found: Document) -> list[str]:
             chance = cell.n_ood / max(1, cell.n_id + cell.n_ood)
             values = (chance, cell.ap_out, cell.ap_in, cell.auroc, cell.fpr95_ood_positive, row.top1, row.nll)
             lines.append(
-                f"| {row.model} {row.bits} | {cell.score} | {cell.name} | {cell.n_id} | {cell.n_ood} | "
+                f"| {row.key} | {cell.score} | {cell.name} | {cell.n_id} | {cell.n_ood} | "
                 + " | ".join(_fraction(value) for value in values)
                 + " |"
             )
@@ -265,9 +323,19 @@ def _fraction(value: float | None) -> str:
     return "no value" if value is None else f"{value:.4f}"
 
 
-def _row(model: str, bits: str, quantizer: str, found: Measured) -> VariantRow:
-    pretraining = catalog.MODELS[model].pretraining if model in catalog.MODELS else ""
-    return VariantRow(model, pretraining, bits, quantizer, found.top1, found.top5, found.nll, found.cells)
+def _row(variant: Variant, found: Measured) -> VariantRow:
+    known = catalog.MODELS.get(variant.model)
+    return VariantRow(
+        variant.model,
+        known.pretraining if known else "",
+        str(variant.bits),
+        variant.quantizer,
+        variant.draw,
+        found.top1,
+        found.top5,
+        found.nll,
+        found.cells,
+    )
 
 
 def _last_deltas(entries: list[Entry], rows: int) -> DeltasMeasured | None:

@@ -17,11 +17,15 @@ def check(session: Path, plan: Plan, prepared: SetsPrepared) -> dict[str, str]:
     """Return the digests that variants had before; raise EngineError if images or finished rows changed."""
     events = [entry.event for entry in journal.read(session)[1]]
     before = next((e for e in events if isinstance(e, SetsPrepared)), prepared)
-    for old, new in zip(
-        (*before.sets, before.calibration), (*prepared.sets, prepared.calibration), strict=True
+    for name, old, new in (
+        *((s.name, s.digest, now.digest) for s, now in zip(before.sets, prepared.sets, strict=True)),
+        *(
+            (d.set, d.digest, now.digest)
+            for d, now in zip(before.calibrations, prepared.calibrations, strict=True)
+        ),
     ):
-        if old.digest != new.digest:
-            raise EngineError(f"{new.name}: its images are not those the session began with; {NEW}")
+        if old != new:
+            raise EngineError(f"{name}: its images are not those the session began with; {NEW}")
     try:
         arrays = Arrays(session, plan)
     except JournalError as error:

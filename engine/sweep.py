@@ -11,7 +11,7 @@ import torch
 
 from engine import resume
 from engine.arrays import Arrays, ArrayWriter
-from engine.calibration import Calibration, Emit, Ready
+from engine.calibration import Calibration, CalibrationImages, Emit, Ready
 from engine.chunk import Chunk, describe, prepare_images
 from engine.images import demo
 from engine.progress import Progress
@@ -28,15 +28,15 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], pool: ThreadPoolE
     emit(PhaseChanged("images"))
     images = prepare_images(plan, job.folders)
     total = len(images.which)
-    calibration_set = demo.load_calibration(plan.calibration_images)
-    prepared = describe(images, calibration_set, plan.calibration_images)
+    calibration_images = CalibrationImages(plan, demo.load_calibration())
+    prepared = describe(plan, images, calibration_images)
     known = resume.check(session, plan, prepared) if job.first_row else {}
     emit(prepared)
     writer = ArrayWriter(session, plan, total)
     progress = Progress(plan, emit)
 
     emit(PhaseChanged("calibrating", f"{len(plan.variants())} variants on {plan.calibration_images} images"))
-    calibration = Calibration(plan, calibration_set, device, emit)
+    calibration = Calibration(plan, calibration_images, device, emit)
     chunk = Chunk(plan, images, job.first_row, calibration.geometries, device)
 
     def begin(column: int) -> Ready | None:

@@ -29,11 +29,11 @@ def load_set(name: str) -> ArrayImages:
     return ArrayImages(name, entry.label, entry.role, images, labels)
 
 
-def load_calibration(count: int) -> ArrayImages:
-    """Return `count` calibration images of the ID classes; none of them is ever evaluated."""
+def load_calibration() -> ArrayImages:
+    """Return the calibration images of the ID classes; none of them is ever evaluated."""
     images, labels = _cached("calibration", catalog.CALIBRATION_IMAGES)
     label = "calibration set, ID classes"
-    return ArrayImages("calibration", label, "calibration", images[:count], labels[:count])
+    return ArrayImages("calibration", label, "calibration", images, labels)
 
 
 def make_all() -> None:
@@ -41,7 +41,7 @@ def make_all() -> None:
     for name in MAKERS:
         if name in catalog.SETS:
             load_set(name)
-    load_calibration(1)
+    load_calibration()
 
 
 def _cached(name: str, count: int) -> tuple[Pixels, NDArray[np.int64]]:

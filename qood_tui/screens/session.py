@@ -34,7 +34,8 @@ class SessionScreen(Screen[None]):
         super().__init__()
         self.source = source
         plan = source.state.header.plan
-        self.model, self.ood_set, self.score = plan.models[0], plan.ood_sets[0], plan.headline
+        self.pointed = plan.variants()[0]
+        self.ood_set, self.score = plan.ood_sets[0], plan.headline
         self.measure = 0
         self.relative = self.logarithmic = False
         self._ticks = 0
@@ -86,7 +87,7 @@ class SessionScreen(Screen[None]):
                 self.query_one(Curves).draw(
                     state,
                     self.source.rows(),
-                    self.model,
+                    self.pointed,
                     self.ood_set,
                     self.score,
                     logarithmic=self.logarithmic,
@@ -106,9 +107,9 @@ class SessionScreen(Screen[None]):
     def action_next_model(self, steps: int = 1) -> None:
         """Show another model; the table's cursor goes along."""
         plan = self.source.state.header.plan
-        self.model = self._turn(self.model, plan.models, steps)
-        rows = [i for i, variant in enumerate(plan.variants()) if variant.model == self.model]
-        self.query_one(Deltas).point(rows[0])
+        model = self._turn(self.pointed.model, plan.models, steps)
+        self.pointed = next(variant for variant in plan.variants() if variant.model == model)
+        self.query_one(Deltas).show_variant(self.pointed)
 
     def action_previous_model(self) -> None:
         """Show the model before."""
@@ -152,8 +153,8 @@ class SessionScreen(Screen[None]):
         """Show the bit table of the variant under the cursor, or of the next quantized one."""
         state = self.source.state
         keys = [variant.key for variant in state.header.plan.variants()]
-        cursor = self.query_one(Deltas).cursor
-        key = next((key for key in keys[cursor:] if key in state.bits), None)
+        first = keys.index(self.pointed.key)
+        key = next((key for key in keys[first:] if key in state.bits), None)
         if key is None:
             self.notify("No variant from here on has a bit table at this moment.")
         else:
@@ -178,7 +179,7 @@ class SessionScreen(Screen[None]):
 
     @on(Deltas.Moved)
     def follow_cursor(self, event: Deltas.Moved) -> None:
-        """Show the curves of the model under the table's cursor."""
-        if event.variant.model != self.model:
-            self.model = event.variant.model
+        """Show the curves of the model and calibration draw under the table's cursor."""
+        before, self.pointed = self.pointed, event.variant
+        if (before.model, before.draw) != (self.pointed.model, self.pointed.draw):
             self.draw()

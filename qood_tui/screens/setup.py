@@ -28,6 +28,7 @@ SIZES = (
     ("id_images", "ID images"),
     ("ood_images", "OOD images"),
     ("calibration_images", "calibration"),
+    ("calibration_draws", "draws of it"),
     ("seed", "seed"),
 )
 

@@ -18,23 +18,36 @@ from qood_tui.words import clean
 
 
 class Curves(Lines):
-    """Draw the ROC curves of `model` on one OOD set under one score."""
+    """Draw the ROC curves of one model on one OOD set under one score."""
 
     has_curves = False
 
     def draw(
-        self, state: State, rows: Rows | None, model: str, ood_set: str, score: str, *, logarithmic: bool
+        self,
+        state: State,
+        rows: Rows | None,
+        pointed: Variant,
+        ood_set: str,
+        score: str,
+        *,
+        logarithmic: bool,
     ) -> None:
-        """Draw what is known at this moment; from the arrays where they are, else from the journal."""
+        """Draw what is known at this moment; from the arrays where they are, else from the journal.
+
+        Shown is the model of `pointed` at every bit setting, on the same draw of calibration images.
+        """
         width, height = self.size
         plan = state.header.plan
-        drawn = [c.rows for key, c in state.curves.items() if key.startswith(f"{model} ")]
+        drawn = [c.rows for key, c in state.curves.items() if key.startswith(f"{pointed.model} ")]
         counted = rows.count if rows is not None else max(drawn, default=0)
         label = catalog.label_of(score)
-        self.caption(f"ROC · {model} · {clean(ood_set)}", f"{label} · {counted:,} images · OOD positive")
+        draw = f" · draw {pointed.draw + 1}" if plan.calibration_draws > 1 else ""
+        self.caption(
+            f"ROC · {pointed.model} · {clean(ood_set)}{draw}", f"{label} · {counted:,} images · OOD positive"
+        )
         if width < 20 or height < 5:
             return
-        series = self._series(state, rows, plan, model, ood_set, score)
+        series = self._series(state, rows, plan, pointed, ood_set, score)
         self.has_curves = bool(series)
         if not series:
             self.show(_waiting(state, width, height))
@@ -43,11 +56,12 @@ class Curves(Lines):
         self.show(roc.draw(series, width, height, logarithmic=logarithmic, ascii_only=ascii_only))
 
     def _series(
-        self, state: State, rows: Rows | None, plan: Plan, model: str, ood_set: str, score: str
+        self, state: State, rows: Rows | None, plan: Plan, pointed: Variant, ood_set: str, score: str
     ) -> list[roc.Series]:
         series = []
         for position, variant in enumerate(plan.variants()):
-            if variant.model != model:
+            is_shown = variant.bits.is_float or variant.draw == pointed.draw
+            if variant.model != pointed.model or not is_shown:
                 continue
             found = (
                 _from_arrays(rows, position, score, plan.ood_sets.index(ood_set) + 1)

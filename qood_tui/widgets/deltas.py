@@ -11,7 +11,8 @@ from textual.binding import Binding
 from textual.message import Message
 
 from engine import catalog
-from engine.plan import Variant
+from engine.measure.spread import Spread, groups, spread
+from engine.plan import Plan, Variant
 from engine.protocol import Delta, Measured, VariantDelta
 from qood_tui.plot.palette import style_of
 from qood_tui.store import State
@@ -77,12 +78,12 @@ class Deltas(Lines, can_focus=True):
         super().__init__(id=id)
         self.cursor = 0
         self._top = 0
-        self._variants: list[Variant] = []
+        self._rows: list[list[Variant]] = []  # several in one row are draws, whose spread it shows
         self._redraw: Callable[[], None] = lambda: None
 
     def draw(self, state: State, measure: Measure, ood_set: str, *, relative: bool) -> None:
         """Show the table at this moment."""
-        self._variants = state.header.plan.variants()
+        self._rows = _rows(state.header.plan)
         self._redraw = lambda: self.draw(state, measure, ood_set, relative=relative)
         names = state.header.plan.ood_sets
         cell = WIDE if self.size.width >= ROOM else NARROW
@@ -93,41 +94,48 @@ class Deltas(Lines, can_focus=True):
         hidden = f" · {more} more set{'s' if more > 1 else ''} hidden" if more > 0 else ""
         unit = "% of FP32" if relative else "points"
         visible = max(self.size.height - 1, 1)
-        if visible < len(self._variants):
-            hidden += f" · {visible} of {len(self._variants)} rows"
+        if visible < len(self._rows):
+            hidden += f" · {visible} of {len(self._rows)} rows"
         score = catalog.label_of(state.header.plan.headline)
         self.caption(
             f"Lost against FP32 · {measure.label} · {score} · {unit}", _intervals(state, measure) + hidden
         )
-        last_top = max(len(self._variants) - visible, 0)
+        last_top = max(len(self._rows) - visible, 0)
         self._top = min(max(self._top, self.cursor - visible + 1), self.cursor, last_top)
-        part = range(self._top, min(self._top + visible, len(self._variants)))
+        part = range(self._top, min(self._top + visible, len(self._rows)))
         self.show([_header(look, ood_set), *[self._row(state, i, look) for i in part]])
 
     def action_move(self, rows: int) -> None:
         """Move the cursor."""
-        self.point(min(max(self.cursor + rows, 0), len(self._variants) - 1))
+        self.point(min(max(self.cursor + rows, 0), len(self._rows) - 1))
 
     def point(self, row: int) -> None:
         """Put the cursor on a row and say so."""
-        if self._variants and row != self.cursor:
+        if self._rows and row != self.cursor:
             self.cursor = row
             self._redraw()
-            self.post_message(self.Moved(self._variants[row]))
+            self.post_message(self.Moved(self._rows[row][-1]))
+
+    def show_variant(self, variant: Variant) -> None:
+        """Put the cursor on a variant."""
+        self.point(self._rows.index([variant]))
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the mouse points."""
         row = event.y - self.gutter.top - 1 + self._top
-        if 0 <= row < len(self._variants):
+        if 0 <= row < len(self._rows):
             self.point(row)
 
     def _row(self, state: State, row: int, look: Look) -> Text:
-        variant = self._variants[row]
+        variant = self._rows[row][0]
         is_cursor = row == self.cursor
         line = Text(style="bold" if is_cursor else "")
+        if len(self._rows[row]) > 1:
+            return _spread(line.append(">" if is_cursor else " "), state, self._rows[row], look)
         red, green, blue = style_of(str(variant.bits)).colour
         line.append(">" if is_cursor else " ")
-        line.append(f"{clip(variant.key, NAME - 1):<{NAME - 1}}", f"rgb({red},{green},{blue})")
+        label = f"  {variant.bits} #{variant.draw + 1}" if variant.draw else variant.key
+        line.append(f"{clip(label, NAME - 1):<{NAME - 1}}", f"rgb({red},{green},{blue})")
         if variant.key in state.failed:
             return line.append(clip(f"left out: {state.failed[variant.key]}", self.size.width - NAME), LOST)
         measured, base = state.measured.get(variant.key), state.measured.get(variant.baseline)
@@ -137,6 +145,15 @@ class Deltas(Lines, can_focus=True):
         if delta is not None and look.measure.name in WITH_INTERVALS:
             return _with_intervals(line, delta, look)
         return _without_intervals(line, measured, base, look)
+
+
+def _rows(plan: Plan) -> list[list[Variant]]:
+    """Return a row for every variant, and one more where draws of calibration images can be compared."""
+    rows = []
+    for group in groups(plan):
+        rows += [[variant] for variant in group]
+        rows += [group] if len(group) > 1 else []
+    return rows
 
 
 def _intervals(state: State, measure: Measure) -> str:
@@ -180,15 +197,41 @@ def _with_intervals(line: Text, delta: VariantDelta, look: Look) -> Text:
 
 def _without_intervals(line: Text, measured: Measured | None, base: Measured | None, look: Look) -> Text:
     """Append differences that have no interval yet, in italics."""
-    values, whole = _cells(measured, look.measure), _cells(base, look.measure)
-    known = {name: _lost(whole.get(name), value, look.relative) for name, value in values.items()}
-    differences = {name: value for name, value in known.items() if value is not None}
+    differences = _losses(measured, base, look)
     for name in look.sets:
         line.append(look.number(differences.get(name), "+.1f"), "italic dim")
     mean = sum(differences.values()) / len(differences) if differences else None
     line.append(look.number(mean, "+.1f"), "italic dim").append(" " * INTERVAL)
     top1 = _lost(base.top1 if base else None, measured.top1 if measured else None, look.relative)
     return line.append(look.number(top1, "+.1f"), "italic dim")
+
+
+def _spread(line: Text, state: State, draws: list[Variant], look: Look) -> Text:
+    """Append the standard deviation over draws, and how far the mean over sets reaches."""
+    base = state.measured.get(draws[0].baseline)
+    found = [state.measured.get(variant.key) for variant in draws]
+    lost = [_losses(measured, base, look) for measured in found]
+    means = [sum(one.values()) / len(one) for one in lost if one]
+    line.append(f"{f'  SD of {len(draws)} draws':<{NAME - 1}}", "dim")
+    for name in look.sets:
+        line.append(_deviation(spread(one.get(name) for one in lost), look), "dim")
+    whole = spread(means)
+    reach = f"{whole.low:+.1f} to {whole.high:+.1f}" if whole else ""
+    line.append(_deviation(whole, look), "dim").append(f"{reach:>{INTERVAL}}", "dim")
+    top1 = [_lost(base.top1 if base else None, m.top1 if m else None, look.relative) for m in found]
+    return line.append(_deviation(spread(top1), look), "dim")
+
+
+def _deviation(found: Spread | None, look: Look) -> str:
+    text = "·" if found is None else f"±{found.deviation:.1f}"
+    return f"{text:>{look.cell - 1}} "
+
+
+def _losses(measured: Measured | None, base: Measured | None, look: Look) -> dict[str, float]:
+    """Return what was lost on every OOD set where that is known."""
+    values, whole = _cells(measured, look.measure), _cells(base, look.measure)
+    known = {name: _lost(whole.get(name), value, look.relative) for name, value in values.items()}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _append_delta(line: Text, delta: Delta | None, look: Look, *, bold: bool = False) -> Text:

@@ -77,7 +77,8 @@ def finding(state: State, width: int) -> Text:
         return Text(clip("Deltas appear once every set has some images.", width), style="dim")
     bits = min(measured, key=lambda text: (known[text].weight + known[text].activation, text))
     mean = state.deltas.by_bits[bits]
-    of_bits = [d for d in state.deltas.variants if d.variant.endswith(f" {bits}")]
+    model_of = {v.key: v.model for v in plan.variants() if str(v.bits) == bits}
+    of_bits = [d for d in state.deltas.variants if d.variant in model_of]
     if not of_bits:
         return Text("No variant could be compared with its FP32 reference.", style="dim")
     top1 = sum(d.top1.value for d in of_bits) / len(of_bits)
@@ -87,5 +88,6 @@ def finding(state: State, width: int) -> Text:
     line.append(f" and {top1 * 100:+.1f} of top-1")
     if width >= 110:
         label = catalog.label_of(plan.headline)
-        line.append(f", mean of {len(of_bits)} models and {len(plan.ood_sets)} OOD sets, {label}", "dim")
+        models = len({model_of[d.variant] for d in of_bits})
+        line.append(f", mean of {models} models and {len(plan.ood_sets)} OOD sets, {label}", "dim")
     return line

@@ -59,7 +59,7 @@ def test_a_sweep_finishes_and_its_journal_says_everything(recorded: Path) -> Non
     assert reader.skipped == reader.torn == 0
     prepared = next(e for e in events if isinstance(e, SetsPrepared))
     assert prepared.rows == 150 + 4 * 60 == journal.finished_rows(entries)
-    assert len({s.digest for s in (*prepared.sets, prepared.calibration)}) == 6
+    assert len({s.digest for s in (*prepared.sets, *prepared.calibrations)}) == 6
     assert {e.variant for e in events if isinstance(e, VariantReady)} == {
         v.key for v in header.plan.variants()
     }

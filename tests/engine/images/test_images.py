@@ -42,7 +42,7 @@ def test_demo_sets_have_what_the_catalog_says(name: str) -> None:
 
 def test_calibration_images_are_never_evaluated() -> None:
     evaluated = {image.tobytes() for image in demo.load_set("fractals").images}
-    assert not any(image.tobytes() in evaluated for image in demo.load_calibration(500).images)
+    assert not any(image.tobytes() in evaluated for image in demo.load_calibration().images)
 
 
 def test_demo_images_come_back_from_the_cache_bit_by_bit(
