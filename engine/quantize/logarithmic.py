@@ -105,4 +105,5 @@ def nearest_power(x: Tensor, steps_per_octave: float, values: Tensor) -> Tensor:
     """Map x (in place) to values[q], q = round(-log2(x) steps_per_octave); larger codes are 0, NaN is NaN."""
     vanished, diverged = len(values), len(values) + 1
     code = x.log2_().mul_(-steps_per_octave).round_().clamp_(0, vanished).nan_to_num_(nan=diverged)
-    return torch.cat([values, values.new_tensor([0.0, torch.nan])])[code.long()]
+    table = torch.cat([values, values.new_tensor([0.0, torch.nan])])
+    return table.index_select(0, code.int().flatten()).view_as(code)

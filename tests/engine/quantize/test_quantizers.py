@@ -94,3 +94,12 @@ def test_quantiles_are_those_of_torch_bit_by_bit(n: int, seed: int) -> None:
     rows = torch.randn(3, n) ** 3
     at = [0.999, 0.9999, 0.99999, 1 - 0.999, 1 - 0.9999, 1 - 0.99999, 0.3, 0.5, 0.0, 1.0]
     assert torch.equal(quantiles(rows, at), torch.quantile(rows, torch.tensor(at), dim=1))
+
+
+@pytest.mark.parametrize("values", ["normal", "constant", "sorted", "few"])
+def test_quantiles_of_long_rows_are_those_of_torch_bit_by_bit(values: str) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 400_001)
+    x = {"normal": x, "constant": torch.ones_like(x), "sorted": x.sort().values, "few": x.round()}[values]
+    at = [0.999, 0.9999, 0.99999, 0.001, 0.0001, 0.00001]
+    assert torch.equal(quantiles(x, at), torch.quantile(x, torch.tensor(at), dim=1))
