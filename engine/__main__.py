@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from engine import client, report, request, sessions
+from engine import client, render, report, request, sessions
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError
 
 
@@ -25,7 +25,7 @@ def main() -> int:
     run.add_argument("--seed", type=int)
     again = commands.add_parser("report", help="print what a session found")
     again.add_argument("session")
-    again.add_argument("--format", default="json", choices=report.FORMATS)
+    again.add_argument("--format", default="json", choices=render.FORMATS)
     if "quantize" in sys.argv[1:2]:  # torch takes seconds, the other commands need none of it
         from engine.quantize import command
 
@@ -65,12 +65,12 @@ def _run(given: argparse.Namespace) -> int:
         sys.stderr.write(f"engine: stopped; what is finished is kept in {asked.session}\n")
         return CANCELLED
     found = report.document(asked.session)
-    sys.stdout.write(report.render(found, "json"))
+    sys.stdout.write(render.render(found, "json"))
     return WITH_FAILURES if found.failures else FINISHED
 
 
 def _report(given: argparse.Namespace) -> int:
-    sys.stdout.write(report.render(report.document(sessions.find(given.session)), given.format))
+    sys.stdout.write(render.render(report.document(sessions.find(given.session)), given.format))
     return 0
 
 

@@ -140,13 +140,13 @@ def run(
 @click.option("--format", "form", default="md", show_default=True, help="json, md or csv.")
 def report(session: str, form: str) -> None:
     """Print what SESSION found, measured again from its arrays."""
-    from engine import report as reports
-    from engine import sessions
+    from engine import render, sessions
     from engine.errors import unknown_name
+    from engine.report import document
 
-    if form not in reports.FORMATS:
-        raise unknown_name("format", form, reports.FORMATS)
-    click.echo(reports.render(reports.document(sessions.find(session)), form), nl=False)
+    if form not in render.FORMATS:
+        raise unknown_name("format", form, render.FORMATS)
+    click.echo(render.render(document(sessions.find(session)), form), nl=False)
 
 
 @main.command()

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine import catalog, client, journal, report
+from engine import catalog, client, journal, render, report
 from engine.errors import CANCELLED, FINISHED, WITH_FAILURES, QoodError
 from engine.report import Document
 from engine.request import Request
@@ -36,7 +36,7 @@ def run(asked: Request, *, plain: bool, as_json: bool) -> int:
         return CANCELLED if state.phase == "cancelled" else WITH_FAILURES
     found = report.document(session)
     if as_json:
-        sys.stdout.write(report.render(found, "json"))
+        sys.stdout.write(render.render(found, "json"))
     else:
         print_table(found, Console())
     if state.phase == "cancelled":
@@ -55,16 +55,16 @@ def print_table(found: Document, console: Console) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row in found.deltas:
         mean = row.ap_out_mean
-        cells = [report.points(row.ap_out.get(name)) for name in names]
+        cells = [render.points(row.ap_out.get(name)) for name in names]
         table.add_row(
-            row.variant, *cells, report.points(mean), report.interval(mean), report.points(row.top1)
+            row.variant, *cells, render.points(mean), render.interval(mean), render.points(row.top1)
         )
     for bits, mean in found.by_bits.items():
         table.add_row(
             f"all models {bits}",
             *[""] * len(names),
-            report.points(mean),
-            report.interval(mean),
+            render.points(mean),
+            render.interval(mean),
             "",
             style="bold",
         )
@@ -99,7 +99,7 @@ def moment(session: Path, at: float | None) -> str:
     if state.deltas:
         for bits, mean in state.deltas.by_bits.items():
             lines.append(
-                f"all models {bits}: AUPR-out {mean.value * 100:+.1f} points, {report.interval(mean)}"
+                f"all models {bits}: AUPR-out {mean.value * 100:+.1f} points, {render.interval(mean)}"
             )
     return "\n".join(map(clean, lines)) + "\n"
 

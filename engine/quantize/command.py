@@ -25,7 +25,7 @@ from engine.plan import Bits
 from engine.quantize import saved
 from engine.quantize.bit_table import tabulate
 from engine.quantize.sites import Widths
-from engine.report import table_lines
+from engine.render import table_lines
 
 BATCH = 64
 

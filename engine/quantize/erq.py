@@ -40,7 +40,7 @@ def reduce_error(layer: QuantizedLayer, x: Tensor, bits: int) -> None:
     """Correct and round the weight of one layer for inputs `x` before their quantization."""
     exact, seen = as_rows(layer, x), as_rows(layer, layer.input_quantizer(x))
     weight = layer.weight.flatten(1).double()
-    bias = torch.zeros(len(weight), dtype=torch.float64) if layer.bias is None else layer.bias.double()
+    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.double()
     weight, bias = ridge(weight, bias, exact.double(), seen.double())
     layer.bias = nn.Parameter(bias.float(), requires_grad=False)
     if bits != FLOAT:
@@ -57,11 +57,12 @@ def ridge(weight: Tensor, bias: Tensor, exact: Tensor, seen: Tensor) -> tuple[Te
 
     Minimises |Y - A (W + dW)|^2 + lambda |dW|^2 with A = [seen, 1] (ERQ, equation 7).
     """
-    ones = torch.ones(len(seen), 1, dtype=seen.dtype)
+    ones = seen.new_ones(len(seen), 1)
     design = torch.cat([seen, ones], 1)
     both = torch.cat([weight, bias[:, None]], 1)
     error = exact @ weight.T + bias - design @ both.T
-    matrix = design.T @ design + RIDGE * len(seen) * torch.eye(design.shape[1], dtype=seen.dtype)
+    matrix = design.T @ design
+    matrix.diagonal().add_(RIDGE * len(seen))
     change = torch.linalg.solve(matrix, design.T @ error)
     both = both + change.T
     return both[:, :-1], both[:, -1]
@@ -73,7 +74,7 @@ def round_by_halves(weight: Tensor, gram: Tensor, quantizer: Uniform) -> Tensor:
     `gram` (in, in) is the mean outer product of the layer's quantized inputs.
     """
     done = torch.zeros_like(weight)
-    rest = torch.arange(weight.shape[1])
+    rest = torch.arange(weight.shape[1], device=weight.device)
     weight = weight.clone()
     while len(rest):
         half = rest[: (len(rest) + 1) // 2]
@@ -81,7 +82,8 @@ def round_by_halves(weight: Tensor, gram: Tensor, quantizer: Uniform) -> Tensor:
         done[:, half] = refine(weight[:, half], gram[half][:, half], quantizer)
         if len(rest):
             error = done[:, half] - weight[:, half]
-            own = gram[rest][:, rest] + RIDGE * torch.eye(len(rest), dtype=gram.dtype)
+            own = gram[rest][:, rest]
+            own.diagonal().add_(RIDGE)
             weight[:, rest] -= torch.linalg.solve(own, gram[rest][:, half] @ error.T).T
     return done
 
@@ -95,7 +97,7 @@ def refine(weight: Tensor, gram: Tensor, quantizer: Uniform) -> Tensor:
     scale, zero_point = quantizer.scale.double()[:, None], quantizer.zero_point.double()[:, None]
     top = 2**quantizer.bits - 1
     code = (weight / scale).round().add(zero_point).clamp(0, top)
-    rows = torch.arange(len(weight))
+    rows = torch.arange(len(weight), device=weight.device)
     for _ in range(MOST_FLIPS):
         error = (code - zero_point) * scale - weight
         step = torch.where(error > 0, -1.0, 1.0)

@@ -44,7 +44,7 @@ def quantize(model: VisionTransformer, widths: Widths, images: Tensor) -> Vision
     GELU outputs have twin ranges. Every product sees floating-point inputs.
     """
     widths = Widths(widths.bits, widths.overrides, patch_input=FLOAT)
-    quantized = quantized_copy(model, widths, _choose)
+    quantized = quantized_copy(model, widths, _choose).to(images.device)
     importance = fisher(without_quantizers(quantized), images)
     with torch.inference_mode():
         for product in products(quantized, images):

@@ -69,7 +69,7 @@ class Uniform(Quantizer):
 def symmetric(bits: int, axis: int | None = None) -> Uniform:
     """Return a uniform quantizer with codes from -2^(b-1) to 2^(b-1) - 1; its scale is yet to be set."""
     quantizer = Uniform(bits, axis=axis)
-    quantizer.zero_point = torch.full((1,), float(2 ** (bits - 1)))
+    quantizer.zero_point = torch.full((1,), float(2 ** (bits - 1)), device="cpu")
     return quantizer
 
 
@@ -103,7 +103,7 @@ def quantiles(rows: Tensor, at: list[float] | tuple[float, ...]) -> Tensor:
     """
     n = rows.shape[1]
     # torch.quantile rounds the shares to float32, but not the ranks: done otherwise, other values result.
-    ranks = torch.tensor(at, dtype=torch.float32).double() * (n - 1)
+    ranks = torch.tensor(at, dtype=torch.float32, device="cpu").double() * (n - 1)
     found = torch.empty(len(at), len(rows), dtype=rows.dtype, device=rows.device)
     for largest in (False, True):
         members = torch.nonzero((ranks > (n - 1) / 2) == largest).flatten()

@@ -9,17 +9,18 @@ from textual.screen import ModalScreen
 from textual.widgets import DataTable, Static
 
 from engine.protocol import BitsTabled
+from engine.render import grouped
 from qood_tui.words import clean, size
 
-COLUMNS = (
-    ("tensor", 26),
-    ("method", 10),
+COLUMNS = (  # what matters most first: a narrow terminal shows no more
+    ("tensor", 25),
     ("bits", 4),
-    ("scales", 6),
-    ("range", 22),
-    ("clipped", 8),
-    ("SQNR dB", 8),
+    ("SQNR dB", 7),
+    ("clipped", 7),
     ("bytes", 9),
+    ("method", 21),
+    ("scales", 6),
+    ("range", 18),
 )
 
 
@@ -52,20 +53,20 @@ class BitsScreen(ModalScreen[None]):
         for row in self.table.rows:
             cells = (
                 clean(row.tensor),
-                clean(row.method),
                 str(row.bits),
-                "tensor" if row.scales == 1 else f"{row.scales}",
-                f"{row.low:.4g} to {row.high:.4g}",
-                f"{row.clipped:.2%}",
                 "exact" if row.sqnr is None else f"{row.sqnr:.1f}",
+                f"{row.clipped:.2%}",
                 f"{row.bytes:,}",
+                clean(row.method),
+                "tensor" if row.scales == 1 else f"{row.scales}",
+                f"{row.low:.3g} to {row.high:.3g}",
             )
             widget.add_row(*[Text(cell) for cell in cells])
 
     def _summary(self) -> str:
         table = self.table
         share = table.packed_bytes / max(table.float32_bytes, 1)
-        floats = ", ".join(clean(name) for name in table.floats[:4])
+        floats = ", ".join(clean(name) for name in grouped(table.floats)[:4])
         return (
             f"Packed {size(table.packed_bytes)}, {share:.0%} of {size(table.float32_bytes)} in float32. "
             f"Left in floating point: {len(table.floats)} tensors, {size(table.float_bytes)} ({floats}, …), "

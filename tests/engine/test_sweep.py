@@ -14,7 +14,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from engine import client, journal, report, sessions
+from engine import client, journal, render, report, sessions
 from engine.arrays import Arrays
 from engine.protocol import (
     ChunkFinished,
@@ -185,7 +185,7 @@ def test_a_full_disk_is_said_in_words() -> None:
 
 
 def test_the_json_document_has_the_promised_fields(recorded: Path) -> None:
-    found = json.loads(report.render(report.document(recorded), "json"))
+    found = json.loads(render.render(report.document(recorded), "json"))
     assert {"session", "seconds", "variants"} <= set(found)
     fields = {"model", "pretraining", "bits", "quantizer", "top1", "nll", "sets"}
     assert all(fields <= set(variant) for variant in found["variants"])
@@ -197,7 +197,7 @@ def test_the_json_document_has_the_promised_fields(recorded: Path) -> None:
 
 
 def test_reports_say_that_it_is_a_miniature(recorded: Path) -> None:
-    text = report.render(report.document(recorded), "md")
+    text = render.render(report.document(recorded), "md")
     assert "miniature" in text and "not ImageNet" in text
-    lines = report.render(report.document(recorded), "csv").splitlines()
+    lines = render.render(report.document(recorded), "csv").splitlines()
     assert len(lines) == 1 + 6 * 3 * 4

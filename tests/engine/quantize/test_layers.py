@@ -5,9 +5,11 @@ import timm
 import torch
 from timm.models.deit import VisionTransformerDistilled
 
+from engine import catalog
 from engine.errors import QuantizeError
 from engine.plan import Bits
-from engine.quantize import plain, repq
+from engine.quantize import adalog, plain, repq
+from engine.quantize.bit_table import tabulate
 from engine.quantize.layers import check_architecture, quantized_layers
 from engine.quantize.sites import Widths
 from tests.engine.quantize.test_repq import tiny_model
@@ -63,3 +65,19 @@ def test_a_distilled_deit_has_both_heads_quantized() -> None:
     with torch.inference_mode():
         error = (quantized(images) - model(images)).norm() / model(images).norm()
     assert error < 0.2
+
+
+@pytest.mark.parametrize("method", sorted(catalog.QUANTIZERS))
+def test_every_tensor_is_made_on_the_device_of_the_model(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adalog, "REFINEMENTS", 1)
+    monkeypatch.setattr(adalog, "ROUNDS", 1)
+    model, images = tiny_model(), torch.randn(8, 3, 32, 32)
+    entry = catalog.QUANTIZERS[method]
+    # Whatever does not say where it is made lands on the default device, which does not mix with another.
+    with torch.device("meta"):
+        quantized = catalog.resolve(entry.target)(model, Widths(Bits(4, 4)), images, **entry.options)
+        table = tabulate("", quantized, images)
+    assert table.rows
+    assert all(p.device.type == "cpu" for p in (*quantized.parameters(), *quantized.buffers()))

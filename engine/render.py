@@ -1,0 +1,219 @@
+"""A session's document as JSON, markdown or comma-separated values."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from engine import catalog
+from engine.errors import unknown_name
+from engine.protocol import BitsTabled, Cell, Delta
+from engine.report import Document
+from engine.text import clean
+
+FORMATS = ("json", "md", "csv")
+_CONTROL = re.compile("[\x7f-\x9f]")  # JSON allows them, terminals obey them
+
+
+def render(found: Document, form: str) -> str:
+    """Return the document as `json`, `md` or `csv`."""
+    if form not in FORMATS:
+        raise unknown_name("format", form, FORMATS)
+    if form == "json":
+        text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+        return _CONTROL.sub(lambda c: f"\\u{ord(c[0]):04x}", text) + "\n"
+    text = markdown(found) if form == "md" else comma_separated(found)
+    return "\n".join(map(clean, text.split("\n")))
+
+
+def comma_separated(found: Document) -> str:
+    """Return one line for every variant, score and OOD set."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    measures = [f for f in Cell.__struct_fields__ if f not in ("name", "score")]
+    writer.writerow(
+        [
+            "model",
+            "pretraining",
+            "bits",
+            "quantizer",
+            "draw",
+            "top1",
+            "top5",
+            "nll",
+            "set",
+            "score",
+            *measures,
+        ]
+    )
+    for row in found.variants:
+        for cell in row.sets:
+            head = [
+                row.model,
+                row.pretraining,
+                row.bits,
+                row.quantizer,
+                row.draw,
+                row.top1,
+                row.top5,
+                row.nll,
+            ]
+            writer.writerow([*head, cell.name, cell.score, *[getattr(cell, field) for field in measures]])
+    return text.getvalue()
+
+
+def markdown(found: Document) -> str:
+    """Return the delta table and the measures behind it as markdown."""
+    label = catalog.label_of(found.headline)
+    lines = [
+        f"# {Path(found.session).name}",
+        "",
+        f"{found.note[0].upper()}{found.note[1:]}. State: {found.state}, {found.rows} images, "
+        f"{found.seconds:.0f} s, seed {found.seed}.",
+        "",
+        f"## AUPR-out lost against FP32 ({label}, average precision, percentage points)",
+        "",
+        "Mean over OOD sets with its paired 95 % bootstrap interval.",
+        "",
+        *_delta_lines(found),
+        "",
+        *_spread_lines(found),
+        "## Measures",
+        "",
+        *_measure_lines(found),
+        "",
+        "## Bits",
+        "",
+        *_bit_lines(found),
+    ]
+    if found.failures:
+        lines += ["", "## What went wrong", "", *[f"- {line}" for line in found.failures]]
+    return "\n".join(lines) + "\n"
+
+
+def points(delta: Delta | None) -> str:
+    """Return a delta as signed percentage points, starred where its interval excludes zero."""
+    if delta is None:
+        return "-"
+    star = "*" if delta.low > 0 or delta.high < 0 else " "
+    return f"{delta.value * 100:+.1f}{star}"
+
+
+def interval(delta: Delta) -> str:
+    """Return the ends of a delta's interval in percentage points."""
+    return f"{delta.low * 100:+.1f} to {delta.high * 100:+.1f}"
+
+
+def _delta_lines(found: Document) -> list[str]:
+    names = [s.name for s in found.images if s.role == "ood"]
+    lines = [
+        "| variant | " + " | ".join(names) + " | mean | 95 % interval | relative | top-1 |",
+        "|---" * (len(names) + 5) + "|",
+    ]
+    for row in found.deltas:
+        mean = row.ap_out_mean
+        cells = " | ".join(points(row.ap_out.get(name)) for name in names)
+        relative = f"{mean.relative:+.1%}" if mean.relative is not None else "-"
+        between = interval(mean)
+        lines.append(
+            f"| {row.variant} | {cells} | {points(mean)} | {between} | {relative} | {points(row.top1)} |"
+        )
+    for bits, mean in found.by_bits.items():
+        between = interval(mean)
+        blanks = " | ".join("" for _ in names)
+        lines.append(f"| all models {bits} | {blanks} | {points(mean)} | {between} | | |")
+    return lines
+
+
+def _spread_lines(found: Document) -> list[str]:
+    """Return what the draws of calibration images alone change, if there were several."""
+    count = len(found.calibrations[0].images) if found.calibrations else 0
+    seeds = ", ".join(str(draw.seed) for draw in found.calibrations)
+    if len(found.calibrations) < 2:
+        return [f"Calibrated on one draw of {count} images (seed {seeds}).", ""] if count else []
+    lines = [
+        "## Spread over calibration draws",
+        "",
+        f"{len(found.calibrations)} draws of {count} images (seeds {seeds}), everything else equal: mean, "
+        "standard deviation, smallest and largest value.",
+        "",
+        "| variant | measure | set | score | mean | SD | smallest | largest |",
+        "|---" * 8 + "|",
+    ]
+    for row in found.spread:
+        s = row.spread
+        numbers = " | ".join(f"{value:.4f}" for value in (s.mean, s.deviation, s.low, s.high))
+        lines.append(f"| {row.model} {row.bits} | {row.measure} | {row.set} | {row.score} | {numbers} |")
+    return [*lines, ""]
+
+
+def _measure_lines(found: Document) -> list[str]:
+    lines = [
+        "| variant | score | set | n ID | n OOD | chance | AUPR-out | AUPR-in | AUROC "
+        "| FPR95 (OOD+) | top-1 | NLL |",
+        "|---" * 12 + "|",
+    ]
+    for row in found.variants:
+        for cell in row.sets:
+            chance = cell.n_ood / max(1, cell.n_id + cell.n_ood)
+            values = (chance, cell.ap_out, cell.ap_in, cell.auroc, cell.fpr95_ood_positive, row.top1, row.nll)
+            lines.append(
+                f"| {row.key} | {cell.score} | {cell.name} | {cell.n_id} | {cell.n_ood} | "
+                + " | ".join(_fraction(value) for value in values)
+                + " |"
+            )
+    return lines
+
+
+def _bit_lines(found: Document) -> list[str]:
+    """Return a summary of all bit tables, then each of them whole."""
+    lines = [
+        "| variant | packed bytes | of float32 | left in float | least weight SQNR (dB) |",
+        "|---" * 5 + "|",
+    ]
+    for bits in found.bit_tables:
+        weights = [r.sqnr for r in bits.rows if r.tensor.endswith(".weight") and r.sqnr is not None]
+        least = f"{min(weights):.1f}" if weights else "exact"
+        share = bits.packed_bytes / max(bits.float32_bytes, 1)
+        lines.append(
+            f"| {bits.variant} | {bits.packed_bytes:,} | {share:.1%} | {bits.float_bytes:,} bytes | {least} |"
+        )
+    for bits in found.bit_tables:
+        lines += ["", f"### {bits.variant}", "", *table_lines(bits)]
+    return lines
+
+
+def table_lines(table: BitsTabled) -> list[str]:
+    """Return one bit table as markdown."""
+    lines = [
+        "| tensor | method | bits | scales | low | high | clipped | SQNR (dB) | bytes |",
+        "|---" * 9 + "|",
+    ]
+    for r in table.rows:
+        scales = "per tensor" if r.scales == 1 else f"{r.scales} scales"
+        error = "exact" if r.sqnr is None else f"{r.sqnr:.1f}"
+        cells = (r.tensor, r.method, r.bits, scales, r.low, r.high, f"{r.clipped:.2%}", error, f"{r.bytes:,}")
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    share = table.packed_bytes / max(table.float32_bytes, 1)
+    return [
+        *lines,
+        "",
+        f"Packed {table.packed_bytes:,} bytes, {share:.1%} of {table.float32_bytes:,} in float32. "
+        f"Left in floating point ({table.float_bytes:,} bytes): {', '.join(grouped(table.floats))}; "
+        "and all LayerNorm, softmax, GELU and residual arithmetic.",
+    ]
+
+
+def grouped(names: tuple[str, ...]) -> list[str]:
+    """Return names with those that differ in the block alone put together, and counted."""
+    counts = Counter(re.sub(r"^blocks\.\d+\.", "blocks.*.", name) for name in names)
+    return [f"{name} ({count}x)" if count > 1 else name for name, count in counts.items()]
+
+
+def _fraction(value: float | None) -> str:
+    return "no value" if value is None else f"{value:.4f}"
