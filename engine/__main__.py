@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from engine import client, render, report, request, sessions
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError
+
+COMMANDS = {
+    "quantize": ("engine.quantize.command", "quantize a model of your own, save it, run a saved one"),
+    "scores": ("engine.scores.command", "OOD scores of arrays of your own"),
+    "metrics": ("engine.measure.command", "OOD measures of scores of your own"),
+}
 
 
 def main() -> int:
@@ -26,16 +33,16 @@ def main() -> int:
     again = commands.add_parser("report", help="print what a session found")
     again.add_argument("session")
     again.add_argument("--format", default="json", choices=render.FORMATS)
-    if "quantize" in sys.argv[1:2]:  # torch takes seconds, the other commands need none of it
-        from engine.quantize import command
-
-        command.arguments(commands.add_parser("quantize", prog="qood-tui quantize", help="quantize a model"))
-    else:
-        commands.add_parser("quantize", help="quantize a model of your own, save it, run a saved one")
+    for name, (module, words) in COMMANDS.items():
+        own = commands.add_parser(name, prog=f"qood-tui {name}", help=words)
+        if name in sys.argv[1:2]:  # torch takes seconds, the other commands need none of it
+            own.set_defaults(run=import_module(module).run)
+            import_module(module).arguments(own)
     given = parser.parse_args()
     try:
-        if given.command == "quantize":
-            return command.run(given)
+        if given.command in COMMANDS:
+            status: int = given.run(given)
+            return status
         return _run(given) if given.command == "run" else _report(given)
     except InputError as error:
         sys.stderr.write(f"engine: {error}\n")

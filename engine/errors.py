@@ -25,6 +25,10 @@ class QuantizeError(QoodError):
     """Say why a model cannot be quantized faithfully."""
 
 
+class ScoreError(QoodError):
+    """Say why an OOD score cannot be fitted or computed."""
+
+
 class MeasureError(QoodError):
     """Say why a measure has no value: NaN scores, an empty set."""
 

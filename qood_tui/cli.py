@@ -174,14 +174,25 @@ def replay(session: str, at: float | None, speed: float | None, plain: bool, asc
     _open(session=folder, speed=speed, at=at, ascii_only=ascii_only)
 
 
-@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def quantize(arguments: tuple[str, ...]) -> None:
-    """Quantize a model of your own, save it packed, or run a saved one (--help tells more)."""
-    import subprocess
+def _forwarded(name: str, words: str) -> None:
+    """Add a command that computes with models or arrays: it runs in a process of its own."""
 
-    ran = subprocess.run([sys.executable, "-m", "engine", "quantize", *arguments], check=False)
-    raise SystemExit(ran.returncode)
+    @main.command(
+        name, help=words, context_settings={"ignore_unknown_options": True, "help_option_names": []}
+    )
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def forward(arguments: tuple[str, ...]) -> None:
+        import subprocess
+
+        ran = subprocess.run([sys.executable, "-m", "engine", name, *arguments], check=False)
+        raise SystemExit(ran.returncode)
+
+
+_forwarded(
+    "quantize", "Quantize a model of your own, save it packed, or run a saved one (--help tells more)."
+)
+_forwarded("scores", "Compute OOD scores of logits and features of your own (--list shows all).")
+_forwarded("metrics", "Measure OOD scores of your own: AUROC, AUPR, FPR95, with intervals.")
 
 
 @main.command(name="sessions")

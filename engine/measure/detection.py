@@ -34,6 +34,8 @@ class Detection(NamedTuple):
     aupr_in_trapezoid: float
     fpr95_ood_positive: float
     fpr95_id_positive: float
+    detection_error: float
+    partial_auroc: float
 
 
 def detection(id_scores: Floats, ood_scores: Floats) -> Detection:
@@ -53,6 +55,8 @@ def detection(id_scores: Floats, ood_scores: Floats) -> Detection:
         trapezoid_pr(flipped),
         fpr_at_tpr(counts),
         fpr_at_tpr(flipped),
+        detection_error(counts),
+        partial_auroc(counts),
     )
 
 
@@ -117,6 +121,30 @@ def fpr_at_tpr(counts: Counts, rate: float = 0.95) -> float:
     """Return the false positive rate at the first threshold whose true positive rate is `rate` or more."""
     at = int(np.argmax(counts.ood >= rate * counts.ood[-1] - 1e-9))
     return float(counts.id[at] / counts.id[-1])
+
+
+def detection_error(counts: Counts) -> float:
+    """Return the least mean of both error rates over all thresholds (Liang et al., "ODIN", ICLR 2018)."""
+    fpr, tpr = roc(counts)
+    return float(np.min((fpr + 1 - tpr) / 2))
+
+
+def partial_auroc(counts: Counts, most: float = 0.05) -> float:
+    """Return the area under the ROC curve up to a false positive rate, scaled so that chance is one half.
+
+    McClish, "Analyzing a Portion of the ROC Curve", Medical Decision Making 1989, as scikit-learn has it.
+    """
+    fpr, tpr = roc(counts)
+    inside = fpr <= most
+    rates = np.append(fpr[inside], most)
+    area = np.trapezoid(np.append(tpr[inside], np.interp(most, fpr, tpr)), rates)
+    least = most**2 / 2
+    return float((1 + (area - least) / (most - least)) / 2)
+
+
+def precision_recall(counts: Counts) -> tuple[Floats, Floats]:
+    """Return recall and precision at every threshold, from the largest score down."""
+    return counts.ood / counts.ood[-1], counts.ood / (counts.ood + counts.id)
 
 
 def thin(fpr: Floats, tpr: Floats, points: int = 128) -> tuple[Floats, Floats]:

@@ -1,0 +1,166 @@
+"""What scores promise by themselves: definitions computed a second way, refusals, the command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+
+from engine import catalog
+from engine.errors import InputError, ScoreError
+from engine.scores import scorers
+from engine.scores.fitted_logits import best_temperature
+from engine.scores.outputs import FitSet, Head, Outputs
+
+CLASSES, WIDTH = 7, 12
+
+
+def made(n: int, seed: int) -> tuple[Outputs, torch.Tensor, Head]:
+    random = torch.Generator().manual_seed(seed)
+    head = Head(
+        torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(0)), torch.zeros(CLASSES) + 0.1
+    )
+    features = torch.randn(n, WIDTH, generator=random)
+    logits = head.logits(features).float()
+    labels = torch.randint(0, CLASSES, (n,), generator=random)
+    agree = torch.rand(n, generator=random) < 0.7
+    return Outputs(logits, features), torch.where(agree, logits.argmax(1), labels), head
+
+
+OUTPUTS, LABELS, HEAD = made(300, 1)
+FIT = FitSet(OUTPUTS, LABELS, HEAD)
+OTHERS = made(90, 2)[0]
+
+
+@pytest.mark.parametrize("name", sorted(catalog.SCORES))
+def test_every_score_is_finite_and_each_image_stands_for_itself(name: str) -> None:
+    score = scorers.scorer(name, FIT)
+    found = score(OTHERS)
+    assert found.dtype is torch.float64 and found.shape == (90,)
+    assert torch.isfinite(found).all()
+    assert OTHERS.features is not None
+    some = score(Outputs(OTHERS.logits[10:20], OTHERS.features[10:20]))
+    torch.testing.assert_close(some, found[10:20], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(catalog.SCORES))
+def test_no_score_changes_what_it_is_given(name: str) -> None:
+    before = OTHERS.logits.clone(), OTHERS.features.clone()
+    scorers.scorer(name, FIT)(OTHERS)
+    assert torch.equal(OTHERS.logits, before[0]) and torch.equal(OTHERS.features, before[1])
+
+
+def test_mahalanobis_is_the_textbook_formula() -> None:
+    x, wide = OTHERS.features.double(), OUTPUTS.features.double()
+    means = torch.stack([wide[k == LABELS].mean(0) for k in range(CLASSES)])
+    centred = wide - means[LABELS]
+    inverse = torch.linalg.inv(centred.T @ centred / len(wide))
+    difference = x[:, None] - means
+    expected = torch.einsum("nkd,de,nke->nk", difference, inverse, difference).amin(1)
+    torch.testing.assert_close(scorers.scorer("mahalanobis", FIT)(OTHERS), expected)
+
+
+def test_a_width_that_never_varies_does_not_break_mahalanobis() -> None:
+    flat = OUTPUTS.features.clone()
+    flat[:, 3] = 1.5
+    score = scorers.scorer("mahalanobis", FitSet(Outputs(OUTPUTS.logits, flat), LABELS, HEAD))
+    assert torch.isfinite(score(OTHERS)).all()
+
+
+def test_the_temperature_is_that_of_a_general_minimiser() -> None:
+    logits = OUTPUTS.logits.double() * 3
+
+    def loss(log_t: float) -> float:
+        return float(torch.nn.functional.cross_entropy(logits / np.exp(log_t), LABELS))
+
+    expected = np.exp(minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-10}).x)
+    assert best_temperature(logits, LABELS) == pytest.approx(expected, rel=1e-5)
+
+
+def test_saturated_logits_keep_their_order_in_float64() -> None:
+    logits = torch.zeros(3, 5)
+    logits[:, 0] = torch.tensor([20.0, 25.0, 30.0])
+    for name in ("msp", "entropy", "margin", "energy", "klm"):
+        found = scorers.scorer(name, FitSet(Outputs(logits)))(Outputs(logits))
+        if name != "klm":
+            assert (torch.diff(found) < 0).all(), name
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "words"),
+    [
+        ("vim", {"dimensions": WIDTH}, "leave nothing"),
+        ("residual", {"dimensions": 0}, "leave nothing"),
+        ("knn", {"k": 301}, "there are 300"),
+        ("nnguide", {"k": 0}, "k = 0"),
+        ("ash_s", {"share": 1.0}, "less than 1"),
+        ("react", {"judge": "luck"}, "energy, maxlogit"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(name: str, parameters: dict[str, object], words: str) -> None:
+    with pytest.raises(ScoreError, match=words) as caught:
+        scorers.scorer(name, FIT, parameters)(OTHERS)
+    assert words in str(caught.value)
+
+
+def test_half_the_width_is_vims_default() -> None:
+    default = scorers.scorer("vim", FIT)(OTHERS)
+    torch.testing.assert_close(default, scorers.scorer("vim", FIT, {"dimensions": WIDTH // 2})(OTHERS))
+
+
+def test_names_and_parameters_are_read_or_refused() -> None:
+    assert scorers.parse("knn:k=10") == ("knn", {"k": 10})
+    assert scorers.parse("react:share=0.99:judge=maxlogit") == ("react", {"share": 0.99, "judge": "maxlogit"})
+    for text, words in (("mps", "msp"), ("knn:n=3", "choose from k"), ("knn:k=x", "int")):
+        with pytest.raises(InputError, match=words):
+            scorers.parse(text)
+
+
+def test_scores_for_features_that_are_never_negative_warn_on_others() -> None:
+    assert "negative" in scorers.warnings("ash_s", OTHERS)[0]
+    assert scorers.warnings("ash_s", Outputs(OTHERS.logits, OTHERS.features.abs())) == []
+    assert scorers.warnings("vim", OTHERS) == []
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "qood_tui", "scores", *arguments], capture_output=True, text=True
+    )
+
+
+def test_the_command_writes_what_it_can_and_says_what_it_left_out(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", logits=OTHERS.logits.numpy(), features=OTHERS.features.numpy())
+    done = call(str(tmp_path / "in.npz"), "-o", str(tmp_path / "out.npz"))
+    assert done.returncode == 0 and "left out, because arrays are missing" in done.stderr
+    with np.load(tmp_path / "out.npz") as found:
+        assert {"msp", "energy", "gen", "gen_all", "margin"} <= set(found.files) and "vim" not in found.files
+        assert found["msp"].dtype == np.float64
+        np.testing.assert_array_equal(found["energy"], scorers.scorer("energy")(OTHERS).numpy())
+    refused = call(str(tmp_path / "in.npz"), "-o", str(tmp_path / "o.npz"), "--score", "vim")
+    assert refused.returncode == 2 and "fit_features" in refused.stderr
+    listed = call("--list")
+    assert "k = 50" in listed.stdout and "dimensions" in listed.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"logits": np.zeros(3)}, "2 dimensions"),
+        ({"logits": np.array([[1.0, np.nan]])}, r"first is at \(0, 1\)"),
+        ({"features": np.zeros((4, 3))}, "must be equal"),
+        ({"fit_labels": np.array([9])}, "labels from 0 to 1"),
+    ],
+)
+def test_wrong_arrays_are_refused_by_name(tmp_path: Path, change: dict[str, np.ndarray], words: str) -> None:
+    from engine.scores import command
+
+    given = {"logits": np.zeros((1, 2)), **change}
+    np.savez(tmp_path / "in.npz", **given)
+    with pytest.raises(InputError, match=words) as caught:
+        command.read(tmp_path / "in.npz")
+    assert caught.value.field == next(iter(change))
