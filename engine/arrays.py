@@ -1,8 +1,8 @@
 """The per-sample numbers of a session: plain `.npy` arrays, one row an image, in sweep order.
 
 `samples` (rows, 4): set, index in the set, label or -1, 1 if the image was readable. `rank` (rows,
-variants): classes ranked before the label, -1 without one. `nll` and every score (rows, variants) in
-float64. Sets count from 0, the ID set first.
+variants): classes ranked before the label, -1 without one. `nll`, `brier` and every score (rows,
+variants) in float64. Sets count from 0, the ID set first.
 """
 
 from __future__ import annotations
@@ -28,13 +28,19 @@ def layout(plan: Plan) -> dict[str, tuple[np.dtype[Any], int]]:
     """Return type and number of columns of every array of a plan."""
     variants = len(plan.variants())
     double = np.dtype("<f8")
-    scores = dict.fromkeys(plan.scores, (double, variants))
+    scores = dict.fromkeys(stored_scores(plan), (double, variants))
     return {
         "samples": (np.dtype("<i4"), 4),
         "rank": (np.dtype("<i2"), variants),
         "nll": (double, variants),
+        "brier": (double, variants),
         **scores,
     }
+
+
+def stored_scores(plan: Plan) -> tuple[str, ...]:
+    """Return the scores of a plan, and MSP, which calibration errors are measured by."""
+    return tuple(dict.fromkeys((*plan.scores, "msp")))
 
 
 class ArrayWriter:

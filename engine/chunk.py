@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import catalog
-from engine.arrays import READABLE, layout
+from engine.arrays import READABLE, layout, stored_scores
 from engine.calibration import CalibrationImages, Ready
 from engine.images import order
 from engine.images.folder import FolderImages
@@ -18,7 +18,7 @@ from engine.images.source import Geometry, ImageSet, Pixels
 from engine.models.loaded import normalise
 from engine.plan import Plan
 from engine.protocol import ImageUnreadable, SetReady, SetsPrepared
-from engine.scores.logits import negative_log_likelihood, rank_of_label
+from engine.scores.logits import brier, negative_log_likelihood, rank_of_label
 
 Indices = NDArray[np.int64]
 
@@ -94,9 +94,10 @@ class Chunk:
             logits = ready.model(normalise(self._pixels[ready.source.geometry], ready.source))
             found = {
                 "nll": negative_log_likelihood(logits, self._labels),
+                "brier": brier(logits, self._labels),
                 "rank": rank_of_label(logits, self._labels),
             }
-            for name in self.plan.scores:
+            for name in stored_scores(self.plan):
                 found[name] = catalog.resolve(catalog.SCORES[name].target)(logits)
         for name, values in found.items():
             self.parts[name][:, column] = values.cpu().numpy()

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from engine.arrays import Arrays, Rows
 from engine.calibration import Emit, Ready
 from engine.chunk import Chunk
-from engine.measure import table
+from engine.measure import deltas, table
 from engine.plan import Plan
 from engine.protocol import CurvesDrawn, Logged, PhaseChanged
 
-FINAL_RESAMPLES, INTERIM_RESAMPLES = 1000, 100
+FINAL_RESAMPLES, INTERIM_RESAMPLES = 1000, 200
 FINAL_POINTS, INTERIM_POINTS = 128, 24
 FINAL_DECIMALS, INTERIM_DECIMALS = 4, 3
 FIRST_CURVE_ROWS = 500
@@ -56,7 +56,7 @@ class Progress:
             for column, _ in alive:
                 self._curves(rows, column, points, decimals)
             resamples = FINAL_RESAMPLES if done else INTERIM_RESAMPLES
-            self.emit(table.measure_deltas(rows, resamples, self.plan.seed, pool))
+            self.emit(deltas.measure_deltas(rows, resamples, self.plan.seed, pool, planned=total))
 
     def _table(self, rows: Rows, column: int, ready: Ready, scores: tuple[str, ...]) -> None:
         measured = table.measure_variant(rows, column, scores, ready.source.classes)

@@ -134,8 +134,8 @@ class ChunkFinished(Event, frozen=True, tag="chunk.finished"):
     digests: dict[str, str]
 
 
-class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One OOD set, by its name, under one score."""
+class Cell(msgspec.Struct, frozen=True, array_like=True):
+    """One OOD set, by its name, under one score; written as a list in this order."""
 
     name: str
     score: str
@@ -150,7 +150,10 @@ class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Measured(Event, frozen=True, tag="measured", omit_defaults=True):
-    """What the first `rows` rows say of one variant, under the headline score."""
+    """What the first `rows` rows say of one variant, under the headline score.
+
+    Calibration errors are of the maximum softmax probability; `aurc` is the area under risk and coverage.
+    """
 
     rows: int
     variant: str
@@ -158,6 +161,10 @@ class Measured(Event, frozen=True, tag="measured", omit_defaults=True):
     top5: float | None
     nll: float | None
     cells: tuple[Cell, ...]
+    brier: float | None = None
+    ece: float | None = None
+    ece_adaptive: float | None = None
+    aurc: float | None = None
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -176,35 +183,58 @@ class CurvesDrawn(Event, frozen=True, tag="curves.drawn"):
     curves: tuple[Curve, ...]
 
 
-class Delta(msgspec.Struct, frozen=True):
-    """FP32 minus quantized with its paired 95 % interval; `relative` is to the FP32 value."""
+class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """FP32 minus quantized with its paired 95 % interval; `relative` is to the FP32 value.
+
+    `p` tests the difference being 0; `p_holm` is adjusted for all tests of the same kind in the table.
+    """
 
     value: float
     low: float
     high: float
     relative: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+    @property
+    def is_change(self) -> bool:
+        """Tell whether this is distinguishable from no change: by the adjusted test, else by the interval."""
+        return self.p_holm < 0.05 if self.p_holm is not None else self.low > 0 or self.high < 0
 
 
-class VariantDelta(msgspec.Struct, frozen=True):
-    """What quantization cost one variant, on the same images as its FP32 reference."""
+class VariantDelta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What quantization cost one variant, on the same images as its FP32 reference.
+
+    By OOD set, and their mean with the ID images resampled once for all of them. AUPR-in and FPR95 (OOD
+    positive; a loss is negative) are there at the end alone.
+    """
 
     variant: str
     top1: Delta
     nll: Delta
-    ap_out: dict[str, Delta]  # by OOD set
+    ap_out: dict[str, Delta]
     auroc: dict[str, Delta]
-    ap_out_mean: Delta  # mean over OOD sets, ID images resampled once for all of them
+    ap_out_mean: Delta
     auroc_mean: Delta
+    ap_in: dict[str, Delta] = {}
+    fpr95: dict[str, Delta] = {}
+    ap_in_mean: Delta | None = None
+    fpr95_mean: Delta | None = None
 
 
 class DeltasMeasured(Event, frozen=True, tag="deltas.measured"):
-    """The delta table after `rows` rows, and per bit setting the mean over models and OOD sets."""
+    """The delta table after `rows` rows, and per bit setting the mean over models and OOD sets.
+
+    While a sweep runs intervals are `sequential`: they hold at all looks together. At its planned end they
+    are percentile intervals of the bootstrap.
+    """
 
     rows: int
     resamples: int
     seed: int
     variants: tuple[VariantDelta, ...]
     by_bits: dict[str, Delta]
+    sequential: bool = False
 
 
 class Telemetry(Event, frozen=True, tag="telemetry"):

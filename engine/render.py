@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from engine import catalog
+from engine import catalog, definitions
 from engine.errors import unknown_name
-from engine.protocol import BitsTabled, Cell, Delta
+from engine.measure.pair import PairMeasures
+from engine.protocol import BitsTabled, Delta
 from engine.report import Document
 from engine.text import clean
 
@@ -35,7 +36,9 @@ def comma_separated(found: Document) -> str:
     """Return one line for every variant, score and OOD set."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    measures = [f for f in Cell.__struct_fields__ if f not in ("name", "score")]
+    measures = [
+        f for f in PairMeasures.__struct_fields__ if f not in ("name", "score", "auroc_ci", "warnings")
+    ]
     writer.writerow(
         [
             "model",
@@ -78,29 +81,34 @@ def markdown(found: Document) -> str:
         "",
         f"## AUPR-out lost against FP32 ({label}, average precision, percentage points)",
         "",
-        "Mean over OOD sets with its paired 95 % bootstrap interval.",
+        "Mean over OOD sets with its paired 95 % interval; a star marks a change (see Definitions).",
         "",
         *_delta_lines(found),
         "",
         *_spread_lines(found),
-        "## Measures",
+        "## Detection",
         "",
         *_measure_lines(found),
+        "",
+        "## Accuracy and calibration",
+        "",
+        *_accuracy_lines(found),
         "",
         "## Bits",
         "",
         *_bit_lines(found),
     ]
+    lines += ["", "## Definitions", "", *_definition_lines(found)]
     if found.failures:
         lines += ["", "## What went wrong", "", *[f"- {line}" for line in found.failures]]
     return "\n".join(lines) + "\n"
 
 
 def points(delta: Delta | None) -> str:
-    """Return a delta as signed percentage points, starred where its interval excludes zero."""
+    """Return a delta as signed percentage points, starred where it is distinguishable from no change."""
     if delta is None:
         return "-"
-    star = "*" if delta.low > 0 or delta.high < 0 else " "
+    star = "*" if delta.is_change else " "
     return f"{delta.value * 100:+.1f}{star}"
 
 
@@ -154,20 +162,54 @@ def _spread_lines(found: Document) -> list[str]:
 
 def _measure_lines(found: Document) -> list[str]:
     lines = [
-        "| variant | score | set | n ID | n OOD | chance | AUPR-out | AUPR-in | AUROC "
-        "| FPR95 (OOD+) | top-1 | NLL |",
-        "|---" * 12 + "|",
+        "| variant | score | set | n ID | n OOD | chance | AUPR-out | AUPR-in | AUROC | 95 % interval "
+        "| FPR95 (OOD+) | FPR95 (ID+) | detection error | partial AUROC | distinct |",
+        "|---" * 15 + "|",
     ]
     for row in found.variants:
         for cell in row.sets:
-            chance = cell.n_ood / max(1, cell.n_id + cell.n_ood)
-            values = (chance, cell.ap_out, cell.ap_in, cell.auroc, cell.fpr95_ood_positive, row.top1, row.nll)
-            lines.append(
-                f"| {row.key} | {cell.score} | {cell.name} | {cell.n_id} | {cell.n_ood} | "
-                + " | ".join(_fraction(value) for value in values)
-                + " |"
+            between = " to ".join(f"{end:.4f}" for end in cell.auroc_ci) if cell.auroc_ci else "no value"
+            texts = (
+                row.key,
+                cell.score,
+                cell.name,
+                str(cell.n_id),
+                str(cell.n_ood),
+                *map(_fraction, (cell.chance_aupr_out, cell.ap_out, cell.ap_in, cell.auroc)),
+                between,
+                _fraction(cell.fpr95_ood_positive),
+                _fraction(cell.fpr95_id_positive),
+                _fraction(cell.detection_error),
+                _fraction(cell.partial_auroc),
+                _fraction(cell.unique_share),
             )
+            lines.append(f"| {' | '.join(texts)} |")
+    warned = [
+        f"- {r.key}, {c.score}, {c.name}: {w}" for r in found.variants for c in r.sets for w in c.warnings
+    ]
+    return [*lines, "", *warned] if warned else lines
+
+
+def _accuracy_lines(found: Document) -> list[str]:
+    lines = [
+        "| variant | top-1 | top-5 | NLL (nats) | Brier | ECE | ECE, equal mass | AURC |",
+        "|---" * 8 + "|",
+    ]
+    for row in found.variants:
+        values = (row.top1, row.top5, row.nll, row.brier, row.ece, row.ece_adaptive, row.aurc)
+        lines.append(f"| {row.key} | {' | '.join(map(_fraction, values))} |")
     return lines
+
+
+def _definition_lines(found: Document) -> list[str]:
+    texts = (
+        definitions.SCORE,
+        definitions.DELTA,
+        f"Intervals: {definitions.INTERVAL}",
+        *definitions.MEASURES.values(),
+        definitions.recompute(Path(found.session).name),
+    )
+    return [f"- {text}" for text in texts]
 
 
 def _bit_lines(found: Document) -> list[str]:

@@ -9,13 +9,13 @@ import msgspec
 from engine import catalog, journal
 from engine.arrays import Arrays
 from engine.errors import InputError
-from engine.measure import spread, table
+from engine.measure import deltas, pair, spread, table
+from engine.measure.pair import PairMeasures
 from engine.measure.spread import SpreadRow
 from engine.plan import Bits, Variant
 from engine.protocol import (
     BitsTabled,
     CalibrationDraw,
-    Cell,
     Delta,
     DeltasMeasured,
     Entry,
@@ -42,7 +42,11 @@ class VariantRow(msgspec.Struct, frozen=True):
     top1: float | None
     top5: float | None
     nll: float | None
-    sets: tuple[Cell, ...]
+    brier: float | None
+    ece: float | None
+    ece_adaptive: float | None
+    aurc: float | None
+    sets: tuple[PairMeasures, ...]
 
     @property
     def key(self) -> str:
@@ -86,8 +90,18 @@ def document(session: Path) -> Document:
             continue
         found = table.measure_variant(finished, position, plan.scores, classes[variant.key])
         measured[variant.key] = found
-        variants.append(_row(variant, found))
-    deltas = _last_deltas(entries, rows) or table.measure_deltas(finished, 1000, plan.seed)
+        pairs = [
+            pair.measure(
+                name,
+                finished.column(score, position, 0),
+                finished.column(score, position, at),
+                score,
+            )
+            for score in plan.scores
+            for at, name in enumerate(plan.ood_sets, start=1)
+        ]
+        variants.append(_row(variant, found, tuple(pairs)))
+    compared = _last_deltas(entries, rows) or deltas.measure_deltas(finished, 1000, plan.seed)
     prepared = next((e.event for e in entries if isinstance(e.event, SetsPrepared)), None)
     return Document(
         str(session),
@@ -101,9 +115,9 @@ def document(session: Path) -> Document:
         prepared.sets if prepared else (),
         prepared.calibrations if prepared else (),
         tuple(variants),
-        deltas.variants,
-        deltas.by_bits,
-        spread.table(plan, measured, deltas.variants),
+        compared.variants,
+        compared.by_bits,
+        spread.table(plan, measured, compared.variants),
         tuple({e.event.variant: e.event for e in entries if isinstance(e.event, BitsTabled)}.values()),
         tuple(failures(entries, variants)),
     )
@@ -129,7 +143,7 @@ def failures(entries: list[Entry], variants: list[VariantRow]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _row(variant: Variant, found: Measured) -> VariantRow:
+def _row(variant: Variant, found: Measured, pairs: tuple[PairMeasures, ...]) -> VariantRow:
     known = catalog.MODELS.get(variant.model)
     return VariantRow(
         variant.model,
@@ -140,7 +154,11 @@ def _row(variant: Variant, found: Measured) -> VariantRow:
         found.top1,
         found.top5,
         found.nll,
-        found.cells,
+        found.brier,
+        found.ece,
+        found.ece_adaptive,
+        found.aurc,
+        pairs,
     )
 
 

@@ -72,7 +72,9 @@ def print_table(found: Document, console: Console) -> None:
         console.width = max(console.width, 80 + 14 * len(names))
     console.print(table)
     console.print(
-        f"* the paired 95 % interval excludes zero. This is {found.note}.", markup=False, highlight=False
+        f"* a change: p < 0.05, adjusted by Holm over the table. This is {found.note}.",
+        markup=False,
+        highlight=False,
     )
     for failure in found.failures:
         console.print(f"! {clean(failure)}", style="red", markup=False)

@@ -12,32 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import FINISHED, InputError
-from engine.measure import detection
-from engine.measure.delong import auroc_interval
 from engine.measure.detection import Floats
-
-LEAST_DISTINCT = 0.01
-
-
-class SetMeasures(msgspec.Struct, frozen=True):
-    """One OOD set against the ID set, as fractions; `auroc_ci` is DeLong's 95 % interval."""
-
-    name: str
-    n_id: int
-    n_ood: int
-    chance_aupr_out: float
-    auroc: float
-    ap_out: float
-    ap_in: float
-    aupr_out_trapezoid: float
-    aupr_in_trapezoid: float
-    fpr95_ood_positive: float
-    fpr95_id_positive: float
-    detection_error: float
-    partial_auroc: float
-    unique_share: float
-    auroc_ci: tuple[float, float]
-    warnings: tuple[str, ...]
+from engine.measure.pair import PairMeasures, measure
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,22 +38,6 @@ def run(given: argparse.Namespace) -> int:
     return FINISHED
 
 
-def measure(name: str, id_scores: Floats, ood_scores: Floats) -> SetMeasures:
-    """Measure one OOD set; larger scores look more out-of-distribution."""
-    found = detection.detection(id_scores, ood_scores)
-    interval = auroc_interval(id_scores, ood_scores)
-    together = np.concatenate([id_scores, ood_scores])
-    share = len(np.unique(together)) / len(together)
-    return SetMeasures(
-        name,
-        chance_aupr_out=found.n_ood / (found.n_id + found.n_ood),
-        unique_share=share,
-        auroc_ci=(interval.low, interval.high),
-        warnings=tuple(_warnings(share, together, found)),
-        **found._asdict(),
-    )
-
-
 def read(path: Path, name: str) -> Floats:
     """Read scores; raise InputError naming the set, and of NaN the count and the first index."""
     try:
@@ -98,7 +58,7 @@ def read(path: Path, name: str) -> Floats:
     return array.astype(np.float64)
 
 
-def text_table(found: list[SetMeasures]) -> str:
+def text_table(found: list[PairMeasures]) -> str:
     """Return the measures as lines of text."""
     columns = (
         "set                    n ID   n OOD  chance   AUROC      95 % interval  AUPR-out AUPR-in "
@@ -106,7 +66,7 @@ def text_table(found: list[SetMeasures]) -> str:
     )
     lines = [columns]
     for row in found:
-        low, high = row.auroc_ci
+        low, high = row.auroc_ci or (0.0, 1.0)
         lines.append(
             f"{row.name:<18} {row.n_id:>8} {row.n_ood:>7} {row.chance_aupr_out:>7.4f} {row.auroc:>7.4f}   "
             f"{low:.4f} to {high:.4f}    {row.ap_out:.4f}  {row.ap_in:.4f}      {row.fpr95_ood_positive:.4f}"
@@ -117,21 +77,6 @@ def text_table(found: list[SetMeasures]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _warnings(share: float, together: Floats, found: detection.Detection) -> list[str]:
-    warnings = []
-    if together.min() == together.max():
-        warnings.append("all scores are equal: AUROC is 0.5 and says nothing")
-    elif share < LEAST_DISTINCT:
-        warnings.append(
-            f"only {share:.2%} of the scores are distinct: ties decide, trapezoid AUPR is too large"
-        )
-    if infinite := int(np.isinf(together).sum()):
-        warnings.append(f"{infinite} scores are infinite; they are ranked like any other")
-    if min(found.n_id, found.n_ood) < 2:
-        warnings.append("a set has a single image: the interval says nothing")
-    return warnings
-
-
 def _named(text: str) -> tuple[str, Path]:
     name, equals, path = text.partition("=")
     if not equals or not name or not path:
@@ -139,5 +84,5 @@ def _named(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def _json(found: list[SetMeasures]) -> str:
+def _json(found: list[PairMeasures]) -> str:
     return msgspec.json.format(msgspec.json.encode({"sets": found}), indent=2).decode() + "\n"

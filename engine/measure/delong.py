@@ -7,14 +7,13 @@ Implementation of DeLong's Algorithm", IEEE Signal Processing Letters 2014.
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.measure.detection import Floats, check_scores
-
-NORMAL = NormalDist()
+from engine.measure.significance import NORMAL, two_sided
 
 
 class Estimate(NamedTuple):
@@ -53,24 +52,33 @@ def auroc_interval(id_scores: Floats, ood_scores: Floats, level: float = 0.95) -
     of 0; its interval is then that of Newcombe for the smaller set (the rule of three).
     """
     found = placements(id_scores, ood_scores)
-    value, error = found.auroc, math.sqrt(_variance(found, found))
+    value, error = found.auroc, math.sqrt(_variance_of_mean(found.ood) + _variance_of_mean(found.id))
     if not 0 < value < 1:
         reach = 1 - (1 - level) ** (1 / min(len(found.ood), len(found.id)))
         low, high = (1 - reach, 1.0) if value == 1 else (0.0, reach)
-        return Estimate(value, error, low, high, _p_value(value - 0.5, error))
+        return Estimate(value, error, low, high, two_sided(value - 0.5, error))
     centre, spread = math.log(value / (1 - value)), error / (value * (1 - value))
     reach = NORMAL.inv_cdf(0.5 + level / 2) * spread
     low, high = _logistic(centre - reach), _logistic(centre + reach)
-    return Estimate(value, error, low, high, _p_value(value - 0.5, error))
+    return Estimate(value, error, low, high, two_sided(value - 0.5, error))
 
 
 def auroc_difference(one: Placements, other: Placements, level: float = 0.95) -> Estimate:
     """Return the difference of two AUROCs on the same images, with interval and p-value of no difference."""
-    value = one.auroc - other.auroc
-    variance = _variance(one, one) + _variance(other, other) - 2 * _variance(one, other)
-    error = math.sqrt(max(variance, 0.0))
+    return mean_difference([(one, other)], level)
+
+
+def mean_difference(pairs: Sequence[tuple[Placements, Placements]], level: float = 0.95) -> Estimate:
+    """Return the mean over OOD sets of the difference of two AUROCs, the ID images being the same for all.
+
+    The mean's influence of an ID image is the mean of its influences; the OOD sets are independent.
+    """
+    value = sum(one.auroc - other.auroc for one, other in pairs) / len(pairs)
+    id_side = np.mean([one.id - other.id for one, other in pairs], axis=0)
+    ood_sides = [(one.ood - other.ood) / len(pairs) for one, other in pairs]
+    error = math.sqrt(sum(_variance_of_mean(side) for side in (id_side, *ood_sides)))
     reach = NORMAL.inv_cdf(0.5 + level / 2) * error
-    return Estimate(value, error, max(value - reach, -1.0), min(value + reach, 1.0), _p_value(value, error))
+    return Estimate(value, error, max(value - reach, -1.0), min(value + reach, 1.0), two_sided(value, error))
 
 
 def _share_below(values: Floats, others: Floats) -> Floats:
@@ -80,18 +88,9 @@ def _share_below(values: Floats, others: Floats) -> Floats:
     return share
 
 
-def _variance(one: Placements, other: Placements) -> float:
-    """Return the covariance of two AUROCs; of a single image there is none, which counts as the most, 1/4."""
-    total = 0.0
-    for a, b in ((one.ood, other.ood), (one.id, other.id)):
-        total += float(np.cov(a, b)[0, 1]) / len(a) if len(a) > 1 else 0.25
-    return total
-
-
-def _p_value(value: float, error: float) -> float:
-    if error == 0:
-        return 1.0 if value == 0 else 0.0
-    return 2 * NORMAL.cdf(-abs(value) / error)
+def _variance_of_mean(values: Floats) -> float:
+    """Return the variance of a mean; a single value has the most that a share can have, 1 / 4."""
+    return float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.25
 
 
 def _logistic(x: float) -> float:

@@ -31,17 +31,15 @@ class Measure(NamedTuple):
     name: str
     label: str
     field: str  # of protocol.Cell
+    less_is_better: bool = False
 
 
 MEASURES = (
     Measure("ap_out", "AUPR-out", "ap_out"),
     Measure("auroc", "AUROC", "auroc"),
     Measure("ap_in", "AUPR-in", "ap_in"),
-    Measure("fpr95", "FPR95 (OOD+), negative is a loss", "fpr95_ood_positive"),
+    Measure("fpr95", "FPR95 (OOD+), negative is a loss", "fpr95_ood_positive", less_is_better=True),
 )
-
-
-WITH_INTERVALS = ("ap_out", "auroc")
 
 
 class Look(NamedTuple):
@@ -142,8 +140,9 @@ class Deltas(Lines, can_focus=True):
         if variant.bits.is_float:
             return _values(line, measured, look)
         delta = _delta_of(state, variant)
-        if delta is not None and look.measure.name in WITH_INTERVALS:
-            return _with_intervals(line, delta, look)
+        mean = getattr(delta, f"{look.measure.name}_mean", None)
+        if delta is not None and mean is not None:
+            return _with_intervals(line, delta, mean, look)
         return _without_intervals(line, measured, base, look)
 
 
@@ -158,11 +157,14 @@ def _rows(plan: Plan) -> list[list[Variant]]:
 
 def _intervals(state: State, measure: Measure) -> str:
     """Say what the marks mean at this moment."""
-    if measure.name not in WITH_INTERVALS:
-        return "this measure has no intervals"
     if state.deltas is None or not state.deltas.variants:
         return "no intervals yet"
-    return f"▼ ▲ 95 % interval excludes zero, {state.deltas.rows:,} images"
+    count = f"{state.deltas.rows:,} images"
+    if state.deltas.sequential:
+        if getattr(state.deltas.variants[0], f"{measure.name}_mean") is None:
+            return "this measure gets its intervals at the end"
+        return f"▼ ▲ outside 95 % intervals good at every look, {count}"
+    return f"▼ ▲ a change: p < 0.05 by Holm over the table, {count}"
 
 
 def _header(look: Look, ood_set: str) -> Text:
@@ -184,15 +186,14 @@ def _values(line: Text, measured: Measured | None, look: Look) -> Text:
     return line.append(" " * INTERVAL).append(look.number(top1, ".1f"), "dim")
 
 
-def _with_intervals(line: Text, delta: VariantDelta, look: Look) -> Text:
-    is_ap = look.measure.name == "ap_out"
-    cells, mean = (delta.ap_out, delta.ap_out_mean) if is_ap else (delta.auroc, delta.auroc_mean)
+def _with_intervals(line: Text, delta: VariantDelta, mean: Delta, look: Look) -> Text:
+    cells: dict[str, Delta] = getattr(delta, look.measure.name)
     for name in look.sets:
         _append_delta(line, cells.get(name), look)
     _append_delta(line, mean, look, bold=True)
     scale = _scale(mean, look.relative)
     line.append(f"{f'{mean.low * scale:+.1f} to {mean.high * scale:+.1f}':>{INTERVAL}}")
-    return _append_delta(line, delta.top1, look)
+    return _append_delta(line, delta.top1, look._replace(measure=MEASURES[0]))
 
 
 def _without_intervals(line: Text, measured: Measured | None, base: Measured | None, look: Look) -> Text:
@@ -237,7 +238,7 @@ def _losses(measured: Measured | None, base: Measured | None, look: Look) -> dic
 def _append_delta(line: Text, delta: Delta | None, look: Look, *, bold: bool = False) -> Text:
     if delta is None:
         return line.append(look.number(None, ""), "dim")
-    mark = verdict(delta)
+    mark = verdict(delta, less_is_better=look.measure.less_is_better)
     colour = {"▼": LOST, "▲": GAINED}.get(mark, "")
     text = f"{delta.value * _scale(delta, look.relative):+.1f}{mark}"
     return line.append(f"{text:>{look.cell}}", f"{'bold ' if bold else ''}{colour}".strip())

@@ -17,6 +17,7 @@ from PIL import Image
 from engine import client, journal, render, report, sessions
 from engine.arrays import Arrays
 from engine.protocol import (
+    Cell,
     ChunkFinished,
     DeltasMeasured,
     ImageUnreadable,
@@ -87,9 +88,14 @@ def test_numbers_in_the_journal_can_be_measured_again_from_the_arrays(recorded: 
     last = {e.event.variant: e.event for e in entries if isinstance(e.event, Measured)}
     for row in found.variants:
         told = last[f"{row.model} {row.bits}"]
-        assert (row.top1, row.nll, row.sets) == (told.top1, told.nll, told.cells)
+        assert (row.top1, row.nll, row.ece) == (told.top1, told.nll, told.ece)
+        for cell, of_journal in zip(row.sets, told.cells, strict=True):
+            for name in Cell.__struct_fields__:
+                expected = getattr(of_journal, name)
+                got = getattr(cell, name)
+                assert got == (pytest.approx(expected, abs=1e-6) if isinstance(expected, float) else expected)
     rows = Arrays(recorded, plan).first(found.rows)
-    assert report.table.measure_deltas(rows, 1000, plan.seed).by_bits == found.by_bits
+    assert report.deltas.measure_deltas(rows, 1000, plan.seed).by_bits == found.by_bits
 
 
 def test_the_same_plan_twice_gives_the_same_bits(recorded: Path) -> None:

@@ -2,26 +2,25 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from engine.measure.bootstrap import ResampledId, interval, resample
+from engine.measure.detection import Detection, detection
 
 
-@pytest.mark.parametrize("decimals", [1, 12])
-def test_every_resample_equals_scikit_learn_with_weights(decimals: int) -> None:
+@pytest.mark.parametrize("decimals", [0, 1, 12])
+def test_every_resample_equals_the_measures_of_the_images_drawn(decimals: int) -> None:
     random = np.random.default_rng(0)
     id_scores = random.normal(size=300).round(decimals)
     ood_scores = random.normal(1, 1, 120).round(decimals)
     id_weights, ood_weights = resample(300, 20, random), resample(120, 20, random)
-    auroc, ap = ResampledId(id_scores, id_weights).detection(ood_scores, ood_weights)
-    is_ood = np.r_[np.zeros(300), np.ones(120)]
-    together = np.r_[id_scores, ood_scores]
+    found = ResampledId(id_scores, id_weights).detection(ood_scores, ood_weights, whole=True)
+    assert set(found) == set(Detection._fields) - {"n_id", "n_ood", "detection_error", "partial_auroc"}
     for i in range(21):
-        weights = np.r_[id_weights[i], ood_weights[i]]
-        assert auroc[i] == pytest.approx(roc_auc_score(is_ood, together, sample_weight=weights), abs=1e-6)
-        assert ap[i] == pytest.approx(
-            average_precision_score(is_ood, together, sample_weight=weights), abs=1e-6
+        drawn = detection(
+            np.repeat(id_scores, id_weights[i].astype(int)), np.repeat(ood_scores, ood_weights[i].astype(int))
         )
+        for name, values in found.items():
+            assert values[i] == pytest.approx(getattr(drawn, name), abs=1e-6), name
 
 
 def test_first_resample_is_the_sample_itself_and_sizes_stay() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from engine import journal
 from engine.arrays import Arrays
-from engine.measure import table
+from engine.measure import deltas
 
 
 def test_blocks_of_resamples_give_the_sample_itself_and_about_the_same_intervals(
@@ -14,9 +14,9 @@ def test_blocks_of_resamples_give_the_sample_itself_and_about_the_same_intervals
 ) -> None:
     header, entries, _ = journal.read(recorded)
     rows = Arrays(recorded, header.plan).first(journal.finished_rows(entries))
-    whole = table.measure_deltas(rows, 600, 0)
-    monkeypatch.setattr(table, "WEIGHTS_AT_ONCE", 40 * rows.count)
-    blocks = table.measure_deltas(rows, 600, 0)
+    whole = deltas.measure_deltas(rows, 600, 0)
+    monkeypatch.setattr(deltas, "WEIGHTS_AT_ONCE", 40 * rows.count)
+    blocks = deltas.measure_deltas(rows, 600, 0)
     for one, other in zip(whole.variants, blocks.variants, strict=True):
         assert one.ap_out_mean.value == other.ap_out_mean.value
         width = one.ap_out_mean.high - one.ap_out_mean.low
@@ -27,7 +27,7 @@ def test_blocks_of_resamples_give_the_sample_itself_and_about_the_same_intervals
 def test_an_interval_is_around_its_value_and_fp32_loses_nothing_against_itself(recorded: Path) -> None:
     header, entries, _ = journal.read(recorded)
     rows = Arrays(recorded, header.plan).first(journal.finished_rows(entries))
-    found = table.measure_deltas(rows, 300, 1)
+    found = deltas.measure_deltas(rows, 300, 1)
     assert [v.variant for v in found.variants] == [
         v.key for v in header.plan.variants() if not v.bits.is_float
     ]

@@ -1,0 +1,216 @@
+"""What quantization cost: every quantized variant against its FP32 reference, on the same images."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from engine.arrays import Rows
+from engine.errors import MeasureError
+from engine.measure import bootstrap
+from engine.measure.bootstrap import ResampledId
+from engine.measure.delong import Placements, mean_difference, placements
+from engine.measure.detection import Floats, check_scores
+from engine.measure.significance import holm, mcnemar, sequential_reach, two_sided
+from engine.plan import Variant
+from engine.protocol import Delta, DeltasMeasured, VariantDelta
+
+DIGITS = 7
+WEIGHTS_AT_ONCE = 20_000_000  # resamples times images: 80 MB, and a few times that in each thread
+RANKED = {"ap_out": "ap_out", "auroc": "auroc"}  # name in VariantDelta, in Detection
+RANKED_AT_THE_END = {**RANKED, "ap_in": "ap_in", "fpr95": "fpr95_ood_positive"}
+Values = dict[str, Floats]  # the sample itself, then its resamples: (resamples + 1,)
+
+
+class Resampled:
+    """Every variant under the same block of bootstrap resamples; row 0 is the sample itself."""
+
+    def __init__(self, rows: Rows, resamples: int, random: np.random.Generator, *, whole: bool) -> None:
+        self.rows, self.whole = rows, whole
+        self.weights = [bootstrap.resample(int(m.sum()), resamples, random) for m in rows.of_set]
+
+    def variant(self, variant: int) -> Values | None:
+        """Return top1, nll and per OOD set the measures of every resample; None if it has no value."""
+        rows, weights = self.rows, self.weights
+        columns = [rows.column(rows.plan.headline, variant, i) for i in range(len(rows.of_set))]
+        try:
+            for column in columns[1:]:
+                if len(column):
+                    check_scores(columns[0], column)
+        except MeasureError:
+            return None
+        id_side = ResampledId(columns[0], weights[0])
+        rank, nll = rows.column("rank", variant, 0), rows.column("nll", variant, 0)
+        found = {
+            "top1": bootstrap.mean_under_weights((rank == 0).astype(np.float64), weights[0]),
+            "nll": bootstrap.mean_under_weights(nll, weights[0]),
+        }
+        for name, column, weight in zip(rows.plan.ood_sets, columns[1:], weights[1:], strict=True):
+            if len(column) > 1:
+                measured = id_side.detection(column, weight, whole=self.whole)
+                found |= {f"{measure} {name}": values for measure, values in measured.items()}
+        return found
+
+
+def measure_deltas(
+    rows: Rows,
+    resamples: int,
+    seed: int,
+    pool: ThreadPoolExecutor | None = None,
+    *,
+    planned: int | None = None,
+) -> DeltasMeasured:
+    """Compare every quantized variant with its FP32 reference on the same images.
+
+    A delta is FP32 minus quantized. For NLL and FPR95, where smaller is better, a loss is therefore
+    negative. Before the `planned` number of rows, intervals are sequential and there are no tests.
+    """
+    plan = rows.plan
+    sequential = planned is not None and rows.count < planned
+    sets = [name for name, mask in zip(plan.ood_sets, rows.of_set[1:], strict=True) if mask.sum() > 1]
+    if rows.of_set[0].sum() < 2 or not sets:
+        return DeltasMeasured(rows.count, resamples, seed, (), {}, sequential)
+    reach = sequential_reach(rows.count, planned) if sequential and planned else None
+    resampled = _resampled(rows, resamples, seed, pool, whole=not sequential)
+    comparison = Comparison(rows, sets, reach)
+    reference: dict[str, tuple[int, Values | None]] = {}
+    for position, (variant, found) in enumerate(zip(plan.variants(), resampled, strict=True)):
+        if variant.bits.is_float:
+            reference[variant.model] = position, found
+            continue
+        base, values = reference.get(variant.model, (0, None))
+        if values is not None and found is not None:
+            comparison.add(variant, position, found, base, values)
+    variants, by_bits = comparison.finished()
+    return DeltasMeasured(rows.count, resamples, seed, variants, by_bits, sequential)
+
+
+class Comparison:
+    """The delta table as it grows, variant by variant."""
+
+    def __init__(self, rows: Rows, sets: list[str], reach: float | None) -> None:
+        self.rows, self.sets, self.reach = rows, sets, reach
+        self.measures = RANKED if reach is not None else RANKED_AT_THE_END
+        self.variants: list[VariantDelta] = []
+        self.means: dict[str, list[Floats]] = {}
+
+    def add(self, variant: Variant, position: int, found: Values, base: int, whole: Values) -> None:
+        """Compare one variant (column `position`) with its reference (column `base`)."""
+        change = {name: whole[name] - found[name] for name in whole}
+        fields: dict[str, Any] = {
+            "top1": self._delta(change["top1"], whole["top1"][0], self._test_of_accuracy(base, position)),
+            "nll": self._delta(change["nll"], whole["nll"][0]),
+        }
+        for field, measure in self.measures.items():
+            names = {name: f"{measure} {name}" for name in self.sets}
+            tests = self._tests_of_auroc(base, position) if field == "auroc" and not self.reach else {}
+            fields[field] = {
+                name: self._delta(change[key], whole[key][0], tests.get(name)) for name, key in names.items()
+            }
+            mean = np.mean([change[key] for key in names.values()], axis=0)
+            level = float(np.mean([whole[key][0] for key in names.values()]))
+            fields[f"{field}_mean"] = self._delta(mean, level, tests.get(""))
+            if field == "ap_out":
+                self.means.setdefault(str(variant.bits), []).append(mean)
+        self.variants.append(VariantDelta(variant.key, **fields))
+
+    def finished(self) -> tuple[tuple[VariantDelta, ...], dict[str, Delta]]:
+        """Return the rows, and the means by bit setting, with p-values adjusted over the table."""
+        by_bits = {bits: self._delta(np.mean(found, axis=0)) for bits, found in self.means.items()}
+        if self.reach is not None:
+            return tuple(self.variants), by_bits
+        variants = _adjusted(self.variants, list(self.measures))
+        adjusted = holm([delta.p or 0.0 for delta in by_bits.values()])
+        return variants, {
+            bits: msgspec.structs.replace(delta, p_holm=_p(p))
+            for (bits, delta), p in zip(by_bits.items(), adjusted, strict=True)
+        }
+
+    def _delta(self, resampled: Floats, whole: float | None = None, p: float | None = None) -> Delta:
+        value, error = float(resampled[0]), float(np.std(resampled[1:], ddof=1))
+        relative = round(value / float(whole), DIGITS) if whole else None
+        if self.reach is not None:
+            low, high = value - self.reach * error, value + self.reach * error
+            return Delta(round(value, DIGITS), round(low, DIGITS), round(high, DIGITS), relative)
+        low, high = bootstrap.interval(resampled)
+        p = two_sided(value, error) if p is None else p
+        return Delta(round(value, DIGITS), round(low, DIGITS), round(high, DIGITS), relative, _p(p))
+
+    def _test_of_accuracy(self, base: int, position: int) -> float | None:
+        if self.reach is not None:
+            return None
+        one, other = (self.rows.column("rank", column, 0) == 0 for column in (base, position))
+        return mcnemar(one, other)
+
+    def _tests_of_auroc(self, base: int, position: int) -> dict[str, float]:
+        """Return DeLong's p-values by OOD set, and that of their mean under the empty name."""
+        plan = self.rows.plan
+
+        def placed(column: int, name: str) -> Placements:
+            which = plan.ood_sets.index(name) + 1
+            scores = (self.rows.column(plan.headline, column, of_set) for of_set in (0, which))
+            return placements(*scores)
+
+        pairs = [(placed(base, name), placed(position, name)) for name in self.sets]
+        tests = {name: mean_difference([pair]).p for name, pair in zip(self.sets, pairs, strict=True)}
+        return {**tests, "": mean_difference(pairs).p}
+
+
+def _adjusted(variants: list[VariantDelta], measures: list[str]) -> tuple[VariantDelta, ...]:
+    """Adjust p-values over the whole table: for each measure over sets, means and variants together."""
+    families: dict[str, list[tuple[int, str, str | None]]] = {}
+    for row in range(len(variants)):
+        families.setdefault("top1", []).append((row, "top1", None))
+        families.setdefault("nll", []).append((row, "nll", None))
+        for measure in measures:
+            family = families.setdefault(measure, [])
+            family += [(row, measure, name) for name in getattr(variants[row], measure)]
+            family.append((row, f"{measure}_mean", None))
+    changes: list[dict[str, Any]] = [{} for _ in variants]
+    for family in families.values():
+        deltas = [_at(variants[row], field, name) for row, field, name in family]
+        for (row, field, name), delta, p in zip(
+            family, deltas, holm([delta.p or 0.0 for delta in deltas]), strict=True
+        ):
+            better = msgspec.structs.replace(delta, p_holm=_p(p))
+            if name is None:
+                changes[row][field] = better
+            else:
+                changes[row].setdefault(field, {})[name] = better
+    return tuple(msgspec.structs.replace(v, **c) for v, c in zip(variants, changes, strict=True))
+
+
+def _at(variant: VariantDelta, field: str, name: str | None) -> Delta:
+    found: Any = getattr(variant, field)
+    delta: Delta = found if name is None else found[name]
+    return delta
+
+
+def _resampled(
+    rows: Rows, resamples: int, seed: int, pool: ThreadPoolExecutor | None, *, whole: bool
+) -> list[Values | None]:
+    """Return the resampled measures of every variant; made block by block, so that memory stays bounded."""
+    random = np.random.Generator(np.random.PCG64([seed, 0xB007]))
+    block = max(1, min(resamples, WEIGHTS_AT_ONCE // max(rows.count, 1)))
+    positions = range(len(rows.plan.variants()))
+    parts: list[list[Values | None]] = []
+    for start in range(0, resamples, block):
+        samples = Resampled(rows, min(block, resamples - start), random, whole=whole)
+        parts.append(list(pool.map(samples.variant, positions) if pool else map(samples.variant, positions)))
+    return [_joined(list(found)) for found in zip(*parts, strict=True)]
+
+
+def _joined(blocks: list[Values | None]) -> Values | None:
+    """Put blocks of resamples together, the sample itself once."""
+    found = [block for block in blocks if block is not None]
+    if not found:
+        return None
+    return {name: np.concatenate([found[0][name], *[b[name][1:] for b in found[1:]]]) for name in found[0]}
+
+
+def _p(value: float) -> float:
+    """Return a p-value with the digits it has."""
+    return float(f"{value:.3g}")
