@@ -20,16 +20,19 @@ from engine.plan import Plan, Variant
 from engine.protocol import AnyEvent, CalibrationDraw, VariantFailed, VariantReady
 from engine.quantize.bit_table import tabulate
 from engine.quantize.sites import Widths
+from engine.scores.outputs import Scorer
 
 Emit = Callable[[AnyEvent], None]
 
 
 class Ready(NamedTuple):
-    """A calibrated variant on its device."""
+    """A calibrated variant on its device, with its scores."""
 
     variant: Variant
     model: nn.Module
     source: Loaded
+    scorers: dict[str, Scorer] = {}
+    needs_features: bool = False
 
 
 class CalibrationImages:

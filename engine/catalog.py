@@ -13,6 +13,7 @@ import msgspec
 BITS = ("FP32", "W8A8", "W6A6", "W4A8", "W8A4", "W4A4")
 DEMO_OOD = ("unseen-fractals", "digits", "photo-patches", "noise")
 CALIBRATION_IMAGES = 500
+FIT_IMAGES = 1500
 MINIATURE = "a miniature of the study on fractals, not ImageNet"
 
 

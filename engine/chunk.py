@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import catalog
-from engine.arrays import READABLE, layout, stored_scores
+from engine.arrays import READABLE, layout
 from engine.calibration import CalibrationImages, Ready
 from engine.images import order
 from engine.images.folder import FolderImages
 from engine.images.source import Geometry, ImageSet, Pixels
+from engine.models.features import outputs
 from engine.models.loaded import normalise
 from engine.plan import Plan
 from engine.protocol import ImageUnreadable, SetReady, SetsPrepared
 from engine.scores.logits import brier, negative_log_likelihood, rank_of_label
+from engine.scores.outputs import Outputs
 
 Indices = NDArray[np.int64]
 
@@ -52,11 +54,13 @@ def open_set(name: str, folders: dict[str, str]) -> ImageSet:
     return opened
 
 
-def describe(plan: Plan, images: Images, calibration: CalibrationImages) -> SetsPrepared:
+def describe(
+    plan: Plan, images: Images, calibration: CalibrationImages, fit: SetReady | None
+) -> SetsPrepared:
     """Return the event that says which images take part, by the hash of their contents."""
     chosen = [images.places[images.which == i] for i in range(len(images.sets))]
     ready = tuple(_set_ready(s, part) for s, part in zip(images.sets, chosen, strict=True))
-    return SetsPrepared(ready, len(images.which), calibration.describe(plan))
+    return SetsPrepared(ready, len(images.which), calibration.describe(plan), fit)
 
 
 def _set_ready(images: ImageSet, chosen: Indices) -> SetReady:
@@ -91,14 +95,15 @@ class Chunk:
     def score(self, column: int, ready: Ready) -> None:
         """Fill in what one variant says of the images."""
         with torch.inference_mode():
-            logits = ready.model(normalise(self._pixels[ready.source.geometry], ready.source))
+            given = normalise(self._pixels[ready.source.geometry], ready.source)
+            seen = outputs(ready.model, given) if ready.needs_features else Outputs(ready.model(given))
+            logits = seen.logits
             found = {
                 "nll": negative_log_likelihood(logits, self._labels),
                 "brier": brier(logits, self._labels),
                 "rank": rank_of_label(logits, self._labels),
             }
-            for name in stored_scores(self.plan):
-                found[name] = catalog.resolve(catalog.SCORES[name].target)(logits)
+            found |= {name: score(seen) for name, score in ready.scorers.items()}
         for name, values in found.items():
             self.parts[name][:, column] = values.cpu().numpy()
 

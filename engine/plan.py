@@ -85,6 +85,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ood_images: int = 500
     calibration_images: int = 32
     calibration_draws: int = 1  # every quantized variant is calibrated on so many draws of images
+    fit_images: int = 1000  # ID images that scores learn from, where a score does
+    stop_width: float | None = None  # points of AUPR-out: stop once every mean's interval is narrower
     chunk_images: int = 125
     seed: int = 0
 
@@ -167,12 +169,16 @@ def validated(plan: Plan, folders: dict[str, str] | None = None) -> Plan:
     if plan.calibration_images > catalog.CALIBRATION_IMAGES:
         most = f"the calibration pool holds {catalog.CALIBRATION_IMAGES} images"
         raise InputError("calibration_images", plan.calibration_images, most)
+    if plan.fit_images > catalog.FIT_IMAGES:
+        raise InputError("fit_images", plan.fit_images, f"the fit pool holds {catalog.FIT_IMAGES} images")
+    if plan.stop_width is not None and not 0 < plan.stop_width <= 100:
+        raise InputError("stop_width", plan.stop_width, "give a width above 0 and up to 100 points")
     for pattern, width in plan.overrides.items():
         if not 2 <= width <= 8 and width != FLOAT:
             raise InputError(
                 "overrides", f"{pattern} = {width}", "give 2 to 8 bits, or 32 for floating point"
             )
-    limits = {"id_images": 20, "ood_images": 20, "calibration_images": 1, "chunk_images": 1}
+    limits = {"id_images": 20, "ood_images": 20, "calibration_images": 1, "fit_images": 2, "chunk_images": 1}
     for field, least in limits.items():
         if getattr(plan, field) < least:
             raise InputError(field, getattr(plan, field), f"give {least} or more")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from engine.arrays import Arrays, Rows
 from engine.calibration import Emit, Ready
 from engine.chunk import Chunk
 from engine.measure import deltas, table
+from engine.measure.pair import LEAST_DISTINCT
 from engine.plan import Plan
-from engine.protocol import CurvesDrawn, Logged, PhaseChanged
+from engine.protocol import CurvesDrawn, DeltasMeasured, Logged, PhaseChanged
 
 FINAL_RESAMPLES, INTERIM_RESAMPLES = 1000, 200
 FINAL_POINTS, INTERIM_POINTS = 128, 24
@@ -21,10 +24,14 @@ MEASURE_STEP = 1.4  # interim measures each time this many times as many rows ar
 class Progress:
     """Emit measures as rows accumulate: tables often, curves and intervals at doubling counts."""
 
-    def __init__(self, plan: Plan, emit: Emit) -> None:
+    def __init__(self, plan: Plan, emit: Emit, first_row: int = 0) -> None:
         self.plan, self.emit = plan, emit
         self.next_table, self.next_curve = 2 * plan.chunk_images, FIRST_CURVE_ROWS
         self.diverged: set[str] = set()
+        self.is_enough = False
+        # A sweep that goes on looks again when it would have looked anyway.
+        for finished in range(plan.chunk_images, first_row + 1, plan.chunk_images):
+            self._is_due(finished)
 
     def preview(self, chunk: Chunk, column: int, ready: Ready) -> None:
         """Show what one variant says of the first chunk, before the others are there."""
@@ -39,24 +46,57 @@ class Progress:
         total: int,
         variants: list[Ready | None],
         pool: ThreadPoolExecutor,
+        *,
+        last: bool = False,
     ) -> None:
         """Emit what is due after `finished` of `total` rows."""
-        done = finished == total
         rows = arrays.first(finished)
         alive = [(column, ready) for column, ready in enumerate(variants) if ready]
-        if done:
+        if last:
             self.emit(PhaseChanged("measuring", f"{FINAL_RESAMPLES} bootstrap resamples"))
-        if done or finished >= self.next_table:
-            self.next_table = max(int(finished * MEASURE_STEP), finished + 1)
+        table_is_due, curve_is_due = self._is_due(finished)
+        if last or table_is_due:
             for column, ready in alive:
-                self._table(rows, column, ready, self.plan.scores if done else (self.plan.headline,))
-        if done or finished >= self.next_curve:
-            self.next_curve = 2 * finished
-            points, decimals = (FINAL_POINTS, FINAL_DECIMALS) if done else (INTERIM_POINTS, INTERIM_DECIMALS)
+                self._table(rows, column, ready, self.plan.scores if last else (self.plan.headline,))
+        if last or curve_is_due:
+            points, decimals = (FINAL_POINTS, FINAL_DECIMALS) if last else (INTERIM_POINTS, INTERIM_DECIMALS)
             for column, _ in alive:
                 self._curves(rows, column, points, decimals)
-            resamples = FINAL_RESAMPLES if done else INTERIM_RESAMPLES
-            self.emit(deltas.measure_deltas(rows, resamples, self.plan.seed, pool, planned=total))
+            resamples = FINAL_RESAMPLES if last else INTERIM_RESAMPLES
+            found = deltas.measure_deltas(rows, resamples, self.plan.seed, pool, planned=total)
+            self.emit(found)
+            self._look(found)
+        if last:
+            self._warn_of_ties(rows, alive)
+
+    def _is_due(self, finished: int) -> tuple[bool, bool]:
+        """Tell whether tables and curves are due, and set when they are next."""
+        due = finished >= self.next_table, finished >= self.next_curve
+        if due[0]:
+            self.next_table = max(int(finished * MEASURE_STEP), finished + 1)
+        if due[1]:
+            self.next_curve = 2 * finished
+        return due
+
+    def _look(self, found: DeltasMeasured) -> None:
+        """Decide whether the plan wants no more images: the interval of every mean is narrow enough."""
+        width = self.plan.stop_width
+        if width is None or self.is_enough or not found.by_bits or not found.sequential:
+            return
+        widest = max(delta.high - delta.low for delta in found.by_bits.values()) * 100
+        if widest < width:
+            self.is_enough = True
+            reason = f"the widest interval of a mean is {widest:.1f} points, narrower than {width:g}"
+            self.emit(Logged("info", f"enough after {found.rows} images: {reason}"))
+
+    def _warn_of_ties(self, rows: Rows, alive: list[tuple[int, Ready]]) -> None:
+        for column, ready in alive:
+            sets = range(len(rows.of_set))
+            scores = np.concatenate([rows.column(self.plan.headline, column, i) for i in sets])
+            share = len(np.unique(scores)) / max(len(scores), 1)
+            if share < LEAST_DISTINCT:
+                text = f"only {share:.2%} of its {self.plan.headline} scores are distinct, ties decide"
+                self.emit(Logged("warning", f"{ready.variant.key}: {text}"))
 
     def _table(self, rows: Rows, column: int, ready: Ready, scores: tuple[str, ...]) -> None:
         measured = table.measure_variant(rows, column, scores, ready.source.classes)

@@ -73,6 +73,7 @@ class SetsPrepared(Event, frozen=True, tag="sets.prepared"):
     sets: tuple[SetReady, ...]
     rows: int
     calibrations: tuple[CalibrationDraw, ...]
+    fit: SetReady | None = None
 
 
 class VariantReady(Event, frozen=True, tag="variant.ready"):

@@ -70,6 +70,7 @@ class Document(msgspec.Struct, frozen=True):
     variants: tuple[VariantRow, ...]
     deltas: tuple[VariantDelta, ...]
     by_bits: dict[str, Delta]
+    sequential: bool  # stopped before its planned end: intervals hold at all looks, there are no tests
     spread: tuple[SpreadRow, ...]
     bit_tables: tuple[BitsTabled, ...]
     failures: tuple[str, ...]
@@ -101,8 +102,10 @@ def document(session: Path) -> Document:
             for at, name in enumerate(plan.ood_sets, start=1)
         ]
         variants.append(_row(variant, found, tuple(pairs)))
-    compared = _last_deltas(entries, rows) or deltas.measure_deltas(finished, 1000, plan.seed)
     prepared = next((e.event for e in entries if isinstance(e.event, SetsPrepared)), None)
+    compared = _last_deltas(entries, rows) or deltas.measure_deltas(
+        finished, 1000, plan.seed, planned=prepared.rows if prepared else None
+    )
     return Document(
         str(session),
         state_of(session, entries),
@@ -117,6 +120,7 @@ def document(session: Path) -> Document:
         tuple(variants),
         compared.variants,
         compared.by_bits,
+        compared.sequential,
         spread.table(plan, measured, compared.variants),
         tuple({e.event.variant: e.event for e in entries if isinstance(e.event, BitsTabled)}.values()),
         tuple(failures(entries, variants)),

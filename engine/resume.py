@@ -17,7 +17,9 @@ def check(session: Path, plan: Plan, prepared: SetsPrepared) -> dict[str, str]:
     """Return the digests that variants had before; raise EngineError if images or finished rows changed."""
     events = [entry.event for entry in journal.read(session)[1]]
     before = next((e for e in events if isinstance(e, SetsPrepared)), prepared)
+    fits = [event.fit.digest if event.fit else "" for event in (before, prepared)]
     for name, old, new in (
+        ("fit", *fits),
         *((s.name, s.digest, now.digest) for s, now in zip(before.sets, prepared.sets, strict=True)),
         *(
             (d.set, d.digest, now.digest)

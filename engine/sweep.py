@@ -13,6 +13,7 @@ from engine import resume
 from engine.arrays import Arrays, ArrayWriter
 from engine.calibration import Calibration, CalibrationImages, Emit, Ready
 from engine.chunk import Chunk, describe, prepare_images
+from engine.fitting import Fitting
 from engine.images import demo
 from engine.progress import Progress
 from engine.protocol import ChunkFinished, Job, PhaseChanged
@@ -29,11 +30,12 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], pool: ThreadPoolE
     images = prepare_images(plan, job.folders)
     total = len(images.which)
     calibration_images = CalibrationImages(plan, demo.load_calibration())
-    prepared = describe(plan, images, calibration_images)
+    fitting = Fitting(plan, demo.load_fit(), device, emit)
+    prepared = describe(plan, images, calibration_images, fitting.describe())
     known = resume.check(session, plan, prepared) if job.first_row else {}
     emit(prepared)
     writer = ArrayWriter(session, plan, total)
-    progress = Progress(plan, emit)
+    progress = Progress(plan, emit, job.first_row)
 
     emit(PhaseChanged("calibrating", f"{len(plan.variants())} variants on {plan.calibration_images} images"))
     calibration = Calibration(plan, calibration_images, device, emit)
@@ -43,7 +45,11 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], pool: ThreadPoolE
         """Calibrate a variant and let it score the first chunk, so that its curve is there at once."""
         stop_if(cancelled)
         ready = calibration.calibrate(plan.variants()[column], known)
-        if ready is not None and len(chunk):
+        if ready is None:
+            return None
+        with torch.inference_mode():
+            ready = ready._replace(scorers=fitting.scorers(ready), needs_features=fitting.needs_features)
+        if len(chunk):
             chunk.score(column, ready)
             if not job.first_row:
                 progress.preview(chunk, column, ready)
@@ -53,6 +59,7 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], pool: ThreadPoolE
     variants = list(pool.map(begin, range(len(plan.variants()))))
     emit(PhaseChanged("sweeping", f"{total} images"))
     arrays = Arrays(session, plan)
+    finished = job.first_row
     while len(chunk):
         for event in chunk.unreadable:
             emit(event)
@@ -63,10 +70,12 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], pool: ThreadPoolE
             progress.measure(arrays, finished, total, variants, pool)
         if chunk.first == job.first_row:
             calibration.tabulate_all(variants, pool)
+        if progress.is_enough:
+            break
         started = time.monotonic()
         chunk = Chunk(plan, images, finished, calibration.geometries, device)
         score_all(chunk, variants, cancelled, pool)
-    progress.measure(arrays, total, total, variants, pool)
+    progress.measure(arrays, finished, total, variants, pool, last=True)
 
 
 def score_all(

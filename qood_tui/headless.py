@@ -71,8 +71,11 @@ def print_table(found: Document, console: Console) -> None:
     if not console.is_terminal:
         console.width = max(console.width, 80 + 14 * len(names))
     console.print(table)
+    legend = "* a change: p < 0.05, adjusted by Holm over the table."
+    if found.sequential:
+        legend = "* outside a 95 % interval that holds at all looks together: the sweep ended early."
     console.print(
-        f"* a change: p < 0.05, adjusted by Holm over the table. This is {found.note}.",
+        f"{legend} This is {found.note}.",
         markup=False,
         highlight=False,
     )

@@ -18,7 +18,7 @@ from engine.images.source import ArrayImages, Pixels
 
 VERSION = 1  # raise when any image changes
 SIZE = fractals.SIZE
-ID_SEED, UNSEEN_SEED, CALIBRATION_SEED = 21, 22, 31
+ID_SEED, UNSEEN_SEED, CALIBRATION_SEED, FIT_SEED = 21, 22, 31, 32
 DIGITS_SEED, PATCHES_SEED, NOISE_SEED = 41, 42, 43
 
 
@@ -36,12 +36,19 @@ def load_calibration() -> ArrayImages:
     return ArrayImages("calibration", label, "calibration", images, labels)
 
 
+def load_fit() -> ArrayImages:
+    """Return images of the ID classes that scores may be fitted on; none of them is ever evaluated."""
+    images, labels = _cached("fit", catalog.FIT_IMAGES)
+    return ArrayImages("fit", "fit set, ID classes", "fit", images, labels)
+
+
 def make_all() -> None:
     """Fill the cache, so that nobody waits for it later."""
     for name in MAKERS:
         if name in catalog.SETS:
             load_set(name)
     load_calibration()
+    load_fit()
 
 
 def _cached(name: str, count: int) -> tuple[Pixels, NDArray[np.int64]]:
@@ -80,6 +87,10 @@ def _calibration(count: int) -> tuple[Pixels, NDArray[np.int64]]:
     images, labels = _fractals("id", CALIBRATION_SEED, count)
     order = np.argsort(_generator(CALIBRATION_SEED).random(count), kind="stable")
     return images[order], labels[order]
+
+
+def _fit(count: int) -> tuple[Pixels, NDArray[np.int64]]:
+    return _fractals("id", FIT_SEED, count)
 
 
 def _unseen(count: int) -> tuple[Pixels, NDArray[np.int64]]:
@@ -151,6 +162,7 @@ def _generator(seed: int) -> np.random.Generator:
 MAKERS = {
     "fractals": _known,
     "calibration": _calibration,
+    "fit": _fit,
     "unseen-fractals": _unseen,
     "digits": _digits,
     "photo-patches": _patches,

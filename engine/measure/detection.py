@@ -5,6 +5,7 @@ Every measure treats equal scores as one threshold, so none depends on the order
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from engine.errors import MeasureError
 
 Floats = NDArray[np.float64]
+Counted = NDArray[np.int64]
 
 
 class Counts(NamedTuple):
@@ -43,21 +45,106 @@ def detection(id_scores: Floats, ood_scores: Floats) -> Detection:
 
     Raises MeasureError for an empty set or NaN. Infinite scores are ranked like any other.
     """
-    counts = count(id_scores, ood_scores)
-    flipped = count(-np.asarray(ood_scores), -np.asarray(id_scores))
+    return detections(id_scores, [ood_scores])[0]
+
+
+def detections(id_scores: Floats, ood_sets: Sequence[Floats]) -> list[Detection]:
+    """Measure several OOD sets against one ID set, which is sorted once; raise as `detection` does."""
+    for ood_scores in ood_sets:
+        check_scores(id_scores, ood_scores)
+    ascending = np.sort(id_scores)
+    ties = _ties(ascending)
+    return [_measured(Ranked(ascending, ties, np.sort(ood_scores))) for ood_scores in ood_sets]
+
+
+class Ranked:
+    """Two sets of scores in ascending order, and how many images lie below, at and above each score.
+
+    An OOD image's `lower` and `upper` count the ID images below it, and below or tied with it; for an ID
+    image they count OOD images. `first` and `after` are where an image's own ties begin and end.
+    """
+
+    def __init__(self, id_scores: Floats, id_ties: tuple[Counted, Counted], ood_scores: Floats) -> None:
+        self.n, self.m = len(id_scores), len(ood_scores)
+        self.id_first, self.id_after = id_ties
+        self.ood_lower = np.searchsorted(id_scores, ood_scores, "left")
+        self.ood_upper = self.ood_lower.copy()
+        tied = id_scores.take(self.ood_lower, mode="clip") == ood_scores
+        self.ood_upper[tied] = self.id_after[self.ood_lower[tied]]
+        # An OOD image is at or below the j-th ID image exactly if at most j ID images are below it.
+        self.id_upper = np.cumsum(np.bincount(self.ood_lower, minlength=self.n + 1))[: self.n]
+        self.id_lower = np.cumsum(np.bincount(self.ood_upper, minlength=self.n + 1))[: self.n]
+        self.ood_first, self.ood_after = _ties(ood_scores)
+
+
+def _measured(r: Ranked) -> Detection:
+    ood_here, ood_above = r.m - r.ood_first, r.m - r.ood_after
+    id_here, id_above = r.n - r.ood_lower, r.n - r.ood_upper
+    precision_out = ood_here / (ood_here + id_here)
+    precision_in = r.id_after / (r.id_after + r.id_upper)
+    # The first threshold that catches 95 % is the score of this image, counted from the most extreme one.
+    ood_at, id_at = r.m - _enough(r.m), _enough(r.n) - 1
     return Detection(
-        len(id_scores),
-        len(ood_scores),
-        auroc(counts),
-        average_precision(counts),
-        average_precision(flipped),
-        trapezoid_pr(counts),
-        trapezoid_pr(flipped),
-        fpr_at_tpr(counts),
-        fpr_at_tpr(flipped),
-        detection_error(counts),
-        partial_auroc(counts),
+        r.n,
+        r.m,
+        auroc=float((r.ood_lower + r.ood_upper).sum() / (2 * r.n * r.m)),
+        ap_out=float(precision_out.mean()),
+        ap_in=float(precision_in.mean()),
+        aupr_out_trapezoid=_trapezoid(precision_out, ood_above, id_above),
+        aupr_in_trapezoid=_trapezoid(precision_in, r.id_first, r.id_lower),
+        fpr95_ood_positive=float(id_here[ood_at] / r.n),
+        fpr95_id_positive=float(r.id_upper[id_at] / r.m),
+        detection_error=_least_error(id_here / r.n, ood_here / r.m),
+        partial_auroc=_partial_auroc(r),
     )
+
+
+def _trapezoid(precision: Floats, positives_before: Counted, negatives_before: Counted) -> float:
+    """Return the area under the linearly joined precision-recall curve, from precision 1 at recall 0.
+
+    OpenOOD and pytorch-ood report this. With ties it is too large: constant scores give
+    (1 + prevalence) / 2 where average precision gives the prevalence.
+    """
+    seen = positives_before + negatives_before
+    before = np.divide(positives_before, seen, out=np.ones(len(seen)), where=seen > 0)
+    return float((precision + before).mean() / 2)
+
+
+def _enough(n: int, rate: float = 0.95) -> int:
+    """Return how many of `n` images are `rate` of them or more."""
+    return max(int(np.ceil(rate * n - 1e-9)), 1)
+
+
+def _least_error(fpr: Floats, tpr: Floats) -> float:
+    """Return the least mean of both error rates over all thresholds (Liang et al., "ODIN", ICLR 2018)."""
+    return min(0.5, float(np.min(fpr + 1 - tpr)) / 2)
+
+
+def _partial_auroc(r: Ranked, most: float = 0.05) -> float:
+    """Return the area under the ROC curve up to a false positive rate, scaled so that chance is one half.
+
+    McClish, "Analyzing a Portion of the ROC Curve", Medical Decision Making 1989, as scikit-learn has it.
+    """
+    limit = most * r.n
+    # True positives where an ID image's ties begin, from above, and where they end.
+    before, after = r.m - r.id_upper, r.m - r.id_lower
+    whole = r.n - r.id_first <= limit
+    area = float((before + after)[whole].sum()) / 2
+    edge = r.n - 1 - int(limit)
+    left = limit - (r.n - r.id_after[edge])  # how far the limit reaches into the ties at the edge
+    slope = (after[edge] - before[edge]) / (r.id_after[edge] - r.id_first[edge])
+    area += left * (before[edge] + slope * left / 2)
+    share, least = area / (r.n * r.m), most**2 / 2
+    return float((1 + (share - least) / (most - least)) / 2)
+
+
+def _ties(ascending: Floats) -> tuple[Counted, Counted]:
+    """Return for every image where the run of equal scores around it begins, and where it has ended."""
+    ends = last_of_ties(ascending) + 1
+    if len(ends) == len(ascending):
+        return np.arange(len(ascending)), ends
+    sizes = np.diff(ends, prepend=0)
+    return np.repeat(ends - sizes, sizes), np.repeat(ends, sizes)
 
 
 def count(negative: Floats, positive: Floats) -> Counts:
@@ -65,7 +152,7 @@ def count(negative: Floats, positive: Floats) -> Counts:
     check_scores(negative, positive)
     scores = np.concatenate([positive, negative])
     is_positive = np.arange(len(scores)) < len(positive)
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     ends = last_of_ties(scores[order])
     above = np.cumsum(is_positive[order])[ends].astype(np.float64)
     return Counts(above, ends + 1 - above)
@@ -97,54 +184,6 @@ def roc(counts: Counts) -> tuple[Floats, Floats]:
     fpr = np.append(0.0, counts.id / counts.id[-1])
     tpr = np.append(0.0, counts.ood / counts.ood[-1])
     return fpr, tpr
-
-
-def average_precision(counts: Counts) -> float:
-    """Return the sum of precision times the step in recall (as scikit-learn defines it)."""
-    precision = counts.ood / (counts.ood + counts.id)
-    recall = counts.ood / counts.ood[-1]
-    return float(np.sum(precision * np.diff(recall, prepend=0.0)))
-
-
-def trapezoid_pr(counts: Counts) -> float:
-    """Return the area under the linearly joined precision-recall curve, from precision 1 at recall 0.
-
-    OpenOOD and pytorch-ood report this. With ties it is too large: constant scores give
-    (1 + prevalence) / 2 where average precision gives the prevalence.
-    """
-    precision = np.append(1.0, counts.ood / (counts.ood + counts.id))
-    recall = np.append(0.0, counts.ood / counts.ood[-1])
-    return float(np.trapezoid(precision, recall))
-
-
-def fpr_at_tpr(counts: Counts, rate: float = 0.95) -> float:
-    """Return the false positive rate at the first threshold whose true positive rate is `rate` or more."""
-    at = int(np.argmax(counts.ood >= rate * counts.ood[-1] - 1e-9))
-    return float(counts.id[at] / counts.id[-1])
-
-
-def detection_error(counts: Counts) -> float:
-    """Return the least mean of both error rates over all thresholds (Liang et al., "ODIN", ICLR 2018)."""
-    fpr, tpr = roc(counts)
-    return float(np.min((fpr + 1 - tpr) / 2))
-
-
-def partial_auroc(counts: Counts, most: float = 0.05) -> float:
-    """Return the area under the ROC curve up to a false positive rate, scaled so that chance is one half.
-
-    McClish, "Analyzing a Portion of the ROC Curve", Medical Decision Making 1989, as scikit-learn has it.
-    """
-    fpr, tpr = roc(counts)
-    inside = fpr <= most
-    rates = np.append(fpr[inside], most)
-    area = np.trapezoid(np.append(tpr[inside], np.interp(most, fpr, tpr)), rates)
-    least = most**2 / 2
-    return float((1 + (area - least) / (most - least)) / 2)
-
-
-def precision_recall(counts: Counts) -> tuple[Floats, Floats]:
-    """Return recall and precision at every threshold, from the largest score down."""
-    return counts.ood / counts.ood[-1], counts.ood / (counts.ood + counts.id)
 
 
 def thin(fpr: Floats, tpr: Floats, points: int = 128) -> tuple[Floats, Floats]:

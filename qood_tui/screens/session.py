@@ -11,6 +11,7 @@ from textual.widgets import Footer
 from engine import catalog
 from qood_tui import actions
 from qood_tui.screens.bits import BitsScreen
+from qood_tui.screens.number import NumberScreen
 from qood_tui.sources import Source
 from qood_tui.widgets.curves import Curves
 from qood_tui.widgets.deltas import MEASURES, Deltas
@@ -159,6 +160,11 @@ class SessionScreen(Screen[None]):
             self.notify("No variant from here on has a bit table at this moment.")
         else:
             self.app.push_screen(BitsScreen(state.bits[key]))
+
+    def action_show_number(self) -> None:
+        """Show definition, source, counts, interval and test of the number under the cursor."""
+        state, measure, session = self.source.state, MEASURES[self.measure], self.source.session.name
+        self.app.push_screen(NumberScreen(state, self.pointed, self.ood_set, measure, session))
 
     def action_show_curves(self) -> None:
         """Show the curves."""

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Button, Footer, Input, Label, RadioSet, Static
+from textual.widgets import Button, Footer, Input, Label, RadioSet, Select, Static
 
 from engine import catalog, client, sessions
 from engine.errors import InputError, QoodError
@@ -67,9 +67,15 @@ class SetupScreen(Screen[None]):
                 with Group("Bit settings", id="bits"):
                     for text in catalog.BITS:
                         yield Tick(text, text in self.plan.bits, name=text)
-                labels = [catalog.SCORES[name].label for name in catalog.SCORES]
-                chosen = catalog.SCORES[self.plan.headline].label
-                yield from _radio("headline", "Headline score", labels, chosen)
+                with Vertical(id="headline_frame", classes="group") as frame:
+                    frame.border_title = "Headline score"
+                    names = [(score.label, name) for name, score in catalog.SCORES.items()]
+                    yield Select(
+                        names, value=self.plan.headline, allow_blank=False, id="headline", compact=True
+                    )
+                with Group("Scores", id="scores"), VerticalScroll(can_focus=False):
+                    for name, score in catalog.SCORES.items():
+                        yield Tick(score.label, name in self.plan.scores, name=name)
             with Vertical():
                 with Group("OOD sets", id="ood_sets"):
                     for name in self._set_names():
@@ -127,7 +133,7 @@ class SetupScreen(Screen[None]):
 
     def chosen_plan(self) -> Plan:
         """Return the plan as picked; raise InputError where it cannot be."""
-        labels = {score.label: name for name, score in catalog.SCORES.items()}
+        headline = str(self.query_one("#headline", Select).value)
         sizes = {}
         for field, label in SIZES:
             text = self.query_one(f"#{field}", Input).value
@@ -141,7 +147,8 @@ class SetupScreen(Screen[None]):
                 bits=self._ticked("bits"),
                 quantizer=self._pressed("quantizer"),
                 ood_sets=self._ticked("ood_sets"),
-                headline=labels[self._pressed("headline")],
+                scores=tuple(dict.fromkeys((*self._ticked("scores"), headline))),
+                headline=headline,
                 **sizes,
             ),
             self.folders,
@@ -158,6 +165,7 @@ class SetupScreen(Screen[None]):
     @on(Tick.Changed)
     @on(RadioSet.Changed)
     @on(Input.Changed)
+    @on(Select.Changed)
     def refresh_cost(self) -> None:
         """Say what the choice costs, or why it cannot be."""
         line = self.query_one("#cost", Static)

@@ -16,7 +16,7 @@ from pathlib import Path
 from engine import client, journal, report, sessions
 from engine.plan import preset
 from engine.protocol import SessionClosed, SetsPrepared
-from tests.benchmarks import calibration
+from tests.benchmarks import calibration, of_numbers
 from tests.benchmarks.terminal import Terminal
 
 QUIET_SECONDS = 3.0
@@ -51,6 +51,7 @@ def measurements() -> Iterator[tuple[str, float, float, str]]:
     yield "qood-tui --help, median of 7", help_seconds(), 0.4, "s"
     yield "first paint of set-up, median of 5", first_paint(), 1.2, "s"
     yield "first paint of a replay, median of 5", first_paint("replay", "demo"), 1.2, "s"
+    yield from of_numbers.figures()
     yield from calibration.figures()
     session, seconds, first_curve, keys, idle = demo_sweep()
     yield "demo sweep from a cold engine and empty cache", seconds, 90, "s"

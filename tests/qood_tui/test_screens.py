@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Static
+from textual.widgets import DataTable, Select, Static
 
 from engine import journal, sessions
 from engine.protocol import SessionClosed
@@ -14,6 +14,7 @@ from qood_tui.app import QoodApp
 from qood_tui.screens.bits import BitsScreen
 from qood_tui.screens.help import HelpScreen
 from qood_tui.screens.live import LiveScreen
+from qood_tui.screens.number import NumberScreen
 from qood_tui.screens.replay import ReplayScreen
 from qood_tui.screens.setup import SetupScreen
 from qood_tui.widgets.choices import Tick
@@ -237,3 +238,37 @@ async def test_in_a_small_terminal_arrows_move_in_the_table_at_once(recorded: Pa
         await pilot.press("down", "down", "down")
         await pilot.pause(0.1)
         assert ">deit3-wide FP32" in text_of(app, "deltas")
+
+
+async def test_a_number_says_where_it_comes_from(recorded: Path) -> None:
+    app = QoodApp(recorded, at=1e9)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await pilot.pause(0.3)
+        await pilot.press("down", "down", "d")
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, NumberScreen)
+        text = str(screen.query_one(Static).render())
+        for words in (
+            "vit-narrow W4A4",
+            "150 ID and 60 OOD",
+            "interval",
+            "adjusted over the table",
+            "resamples",
+        ):
+            assert words in text
+        assert f"qood-tui report {recorded.name}" in text and "average precision" in text
+        await pilot.press("escape")
+        assert not isinstance(app.screen, NumberScreen)
+
+
+async def test_a_headline_score_joins_the_scores_that_are_ticked() -> None:
+    app = QoodApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause(0.3)
+        screen = app.screen
+        assert isinstance(screen, SetupScreen)
+        screen.query_one("#headline", Select).value = "vim"
+        await pilot.pause()
+        plan = screen.chosen_plan()
+        assert plan.headline == "vim" and plan.scores == ("msp", "maxlogit", "energy", "vim")

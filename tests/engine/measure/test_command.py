@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from engine.measure.detection import count, detection, partial_auroc
+from engine.measure.detection import detection
 
 
 def call(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -68,7 +68,7 @@ def test_partial_auroc_is_scikit_learns_and_detection_error_the_least() -> None:
             id_scores, ood_scores = np.round(id_scores), np.round(ood_scores)
         is_ood = np.r_[np.zeros(500), np.ones(200)]
         expected = roc_auc_score(is_ood, np.r_[id_scores, ood_scores], max_fpr=0.05)
-        assert partial_auroc(count(id_scores, ood_scores)) == pytest.approx(expected, abs=1e-12)
+        assert detection(id_scores, ood_scores).partial_auroc == pytest.approx(expected, abs=1e-12)
         thresholds = np.unique(np.r_[id_scores, ood_scores, np.inf])
         errors = [((id_scores >= t).mean() + (ood_scores < t).mean()) / 2 for t in thresholds]
         assert detection(id_scores, ood_scores).detection_error == pytest.approx(min(errors), abs=1e-12)

@@ -1,0 +1,86 @@
+"""One number of the delta table, with everything someone who doubts it wants to know."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from engine import catalog, definitions
+from engine.plan import Variant
+from engine.protocol import Cell, Delta
+from qood_tui.store import State
+from qood_tui.widgets.deltas import Measure
+from qood_tui.words import clean
+
+
+class NumberScreen(ModalScreen[None]):
+    """Show definition, source, counts, values, interval and test of one cell; escape closes it."""
+
+    BINDINGS = [("escape,q,d", "dismiss", "Close")]
+    DEFAULT_CSS = """
+    NumberScreen { align: center middle; }
+    NumberScreen > VerticalScroll {
+        width: 90; max-width: 98%; height: auto; max-height: 98%;
+        border: round $primary; background: $surface; padding: 0 1;
+    }
+    """
+
+    def __init__(self, state: State, variant: Variant, ood_set: str, measure: Measure, session: str) -> None:
+        super().__init__()
+        self.state, self.variant, self.measure = state, variant, measure
+        self.ood_set, self.session = ood_set, session
+
+    def compose(self) -> ComposeResult:
+        """Show everything as one text."""
+        with VerticalScroll() as frame:
+            frame.border_title = "Where this number comes from"
+            frame.border_subtitle = "escape closes"
+            yield Static(self._text())
+
+    def _text(self) -> Text:
+        plan = self.state.header.plan
+        text = Text()
+        text.append(f"{self.variant.key} · {self.ood_set} · {catalog.label_of(plan.headline)}\n", "bold")
+        for label, words in (*self._values(), ("", "")):
+            text.append(f"{label:<10}", "dim").append(f"{clean(words)}\n")
+        for words in (
+            definitions.MEASURES[self.measure.name],
+            definitions.SCORE,
+            definitions.DELTA,
+            f"Intervals: {definitions.INTERVAL}",
+            definitions.recompute(clean(self.session)),
+        ):
+            text.append(f"{words}\n\n")
+        text.rstrip()
+        return text
+
+    def _values(self) -> list[tuple[str, str]]:
+        base, own = (self._cell(key) for key in (self.variant.baseline, self.variant.key))
+        lines = []
+        for label, cell in (("FP32", base), (str(self.variant.bits), own)):
+            if cell is not None:
+                value = getattr(cell, self.measure.field)
+                counts = f"{cell.n_id:,} ID and {cell.n_ood:,} OOD images"
+                shown = f"{value:.7f}" if value is not None else f"no value: {cell.problem}"
+                lines.append((label, f"{shown}, from {counts}"))
+        deltas = self.state.deltas.variants if self.state.deltas else ()
+        found = next((d for d in deltas if d.variant == self.variant.key), None)
+        delta: Delta | None = getattr(found, self.measure.name, {}).get(self.ood_set) if found else None
+        if delta is not None:
+            lines.append(("delta", f"{delta.value * 100:+.3f} points, FP32 minus quantized"))
+            lines.append(("interval", f"{delta.low * 100:+.3f} to {delta.high * 100:+.3f}"))
+            if delta.p is not None and delta.p_holm is not None:
+                lines.append(("p", f"{delta.p:.3g}; adjusted over the table {delta.p_holm:.3g}"))
+        if self.state.deltas is not None:
+            resamples, seed = self.state.deltas.resamples, self.state.deltas.seed
+            lines.append(("bootstrap", f"{resamples:,} resamples, seed {seed}"))
+        return lines or [("", "nothing is measured yet")]
+
+    def _cell(self, key: str) -> Cell | None:
+        measured = self.state.measured.get(key)
+        headline = self.state.header.plan.headline
+        cells = measured.cells if measured else ()
+        return next((c for c in cells if c.name == self.ood_set and c.score == headline), None)

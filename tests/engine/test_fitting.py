@@ -1,0 +1,97 @@
+"""Scores that learn, in a real sweep; and a sweep that stops when it has seen enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine import journal, report, sessions
+from engine.arrays import Arrays
+from engine.calibration import Ready
+from engine.errors import InputError
+from engine.fitting import Fitting
+from engine.images import demo
+from engine.models.loaded import load
+from engine.plan import Bits, Plan, Variant, validated
+from engine.protocol import AnyEvent, DeltasMeasured, Logged, SessionClosed, SetsPrepared
+from engine.scores.outputs import Outputs
+from tests.running import small_plan, sweep
+
+SCORES = ("msp", "mahalanobis", "vim", "ash_s", "knn")
+PLAN = small_plan(
+    models=("vit-narrow",), bits=("FP32", "W4A4"), scores=SCORES, headline="vim", fit_images=200
+)
+
+
+@pytest.fixture(scope="module")
+def session() -> Path:
+    return sweep(PLAN)
+
+
+def test_scores_that_learn_are_swept_and_measured(session: Path) -> None:
+    events = [entry.event for entry in journal.read(session)[1]]
+    assert isinstance(events[-1], SessionClosed) and events[-1].outcome == "finished"
+    prepared = next(e for e in events if isinstance(e, SetsPrepared))
+    assert prepared.fit is not None and prepared.fit.count == 200
+    warned = [e.text for e in events if isinstance(e, Logged)]
+    assert sum("ash_s: it assumes features" in text for text in warned) == 1
+    found = report.document(session)
+    assert {cell.score for row in found.variants for cell in row.sets} == set(SCORES)
+    assert all(cell.auroc is not None for row in found.variants for cell in row.sets)
+    fp32, low = (np.mean([c.auroc for c in row.sets if c.score == "vim"]) for row in found.variants)
+    assert fp32 > 0.75 and fp32 != low
+
+
+def test_every_variant_is_fitted_on_its_own_features(session: Path) -> None:
+    rows = Arrays(session, PLAN).first(100)
+    assert not np.array_equal(rows.column("mahalanobis", 0, 0), rows.column("mahalanobis", 1, 0))
+
+
+def test_fit_images_are_neither_evaluated_nor_calibrated_on() -> None:
+    others = {image.tobytes() for image in demo.load_set("fractals").images}
+    others |= {image.tobytes() for image in demo.load_calibration().images}
+    fit = demo.load_fit().images
+    assert not any(image.tobytes() in others for image in fit)
+    assert len({image.tobytes() for image in fit}) == len(fit)
+
+
+def test_a_score_that_cannot_be_fitted_is_said_and_has_no_value() -> None:
+    said: list[AnyEvent] = []
+    plan = small_plan(scores=("msp", "knn"), fit_images=20)
+    device = torch.device("cpu")
+    source = load("vit-narrow", device)
+    ready = Ready(Variant("vit-narrow", Bits(), "none"), source.model, source)
+    with torch.inference_mode():
+        scorers = Fitting(plan, demo.load_fit(), device, said.append).scorers(ready)
+    assert any("knn: k = 50 neighbours" in e.text for e in said if isinstance(e, Logged))
+    logits = torch.zeros(3, 50)
+    assert torch.isnan(scorers["knn"](Outputs(logits, torch.zeros(3, 64)))).all()
+
+
+def test_a_sweep_stops_when_the_interval_of_the_mean_is_narrow_enough() -> None:
+    plan = small_plan(
+        models=("vit-narrow",), bits=("FP32", "W4A4"), id_images=600, ood_images=240, stop_width=60.0
+    )
+    session = sweep(plan)
+    entries = journal.read(session)[1]
+    events = [entry.event for entry in entries]
+    prepared = next(e for e in events if isinstance(e, SetsPrepared))
+    rows = journal.finished_rows(entries)
+    assert rows < prepared.rows and sessions.state_of(session, entries) == "finished"
+    assert any("enough after" in e.text for e in events if isinstance(e, Logged))
+    last = [e for e in events if isinstance(e, DeltasMeasured)][-1]
+    assert last.sequential and last.rows == rows
+    assert all((d.high - d.low) * 100 < 60 for d in last.by_bits.values())
+    found = report.document(session)
+    assert found.sequential and found.rows == rows
+    assert all(row.ap_out_mean.p is None for row in found.deltas)
+
+
+def test_sizes_that_make_no_sense_are_refused() -> None:
+    for changes in ({"fit_images": 1501}, {"stop_width": 0.0}, {"fit_images": 1}):
+        with pytest.raises(InputError, match=next(iter(changes))):
+            validated(small_plan(**changes))
+    assert isinstance(validated(small_plan(stop_width=3.5)), Plan)
