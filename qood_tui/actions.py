@@ -30,7 +30,7 @@ SESSION = (
     Action("next_set", "o", "OOD set", "Show the next OOD set", True),
     Action("previous_set", "O", "Previous OOD set", "Show the OOD set before"),
     Action("next_score", "c", "Score", "Draw the curves of the next score"),
-    Action("toggle_log_axis", "x", "Log axis", "Draw false positive rates linearly or logarithmically"),
+    Action("next_view", "x", "Axes", "Draw ROC curves, with a logarithmic axis, or precision over recall"),
     Action("next_measure", "a", "Measure", "Show the next measure in the delta table"),
     Action("toggle_relative", "r", "Relative", "Show deltas in points or relative to FP32"),
     Action("show_bits", "b", "Bits", "Show the bit table of the variant under the table's cursor", True),

@@ -186,12 +186,17 @@ def roc(counts: Counts) -> tuple[Floats, Floats]:
     return fpr, tpr
 
 
-def thin(fpr: Floats, tpr: Floats, points: int = 128) -> tuple[Floats, Floats]:
-    """Return at most `points` points of a curve, evenly spaced along fpr + tpr, both ends kept."""
-    if len(fpr) <= points:
-        return fpr, tpr
-    length = fpr + tpr
+def precision_recall(counts: Counts) -> tuple[Floats, Floats]:
+    """Return recall and precision, OOD positive, at every threshold from the largest score down."""
+    return counts.ood / counts.ood[-1], counts.ood / (counts.ood + counts.id)
+
+
+def thin(x: Floats, y: Floats, points: int = 128) -> tuple[Floats, Floats]:
+    """Return at most `points` points of a curve, evenly along its length |dx| + |dy|, both ends kept."""
+    if len(x) <= points:
+        return x, y
+    length = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
     wanted = np.linspace(0.0, length[-1], points)
-    keep = np.unique(np.clip(np.searchsorted(length, wanted), 0, len(fpr) - 1))
-    keep[0], keep[-1] = 0, len(fpr) - 1
-    return fpr[keep], tpr[keep]
+    keep = np.unique(np.clip(np.searchsorted(length, wanted), 0, len(x) - 1))
+    keep[0], keep[-1] = 0, len(x) - 1
+    return x[keep], y[keep]

@@ -10,6 +10,7 @@ from textual.widgets import Footer
 
 from engine import catalog
 from qood_tui import actions
+from qood_tui.plot.curve import View
 from qood_tui.screens.bits import BitsScreen
 from qood_tui.screens.number import NumberScreen
 from qood_tui.sources import Source
@@ -38,7 +39,7 @@ class SessionScreen(Screen[None]):
         self.pointed = plan.variants()[0]
         self.ood_set, self.score = plan.ood_sets[0], plan.headline
         self.measure = 0
-        self.relative = self.logarithmic = False
+        self.relative, self.view = False, View.ROC
         self._ticks = 0
         self._stale = True
 
@@ -91,7 +92,7 @@ class SessionScreen(Screen[None]):
                     self.pointed,
                     self.ood_set,
                     self.score,
-                    logarithmic=self.logarithmic,
+                    view=self.view,
                 )
 
     def show_pane(self, pane: str) -> None:
@@ -145,9 +146,10 @@ class SessionScreen(Screen[None]):
         self.relative = not self.relative
         self.draw(curves=False)
 
-    def action_toggle_log_axis(self) -> None:
-        """Draw false positive rates linearly or logarithmically."""
-        self.logarithmic = not self.logarithmic
+    def action_next_view(self) -> None:
+        """Draw ROC curves, ROC curves over a logarithmic axis, or precision over recall."""
+        views = list(View)
+        self.view = views[(views.index(self.view) + 1) % len(views)]
         self.draw()
 
     def action_show_bits(self) -> None:

@@ -17,7 +17,7 @@ def loaded_after(code: str) -> set[str]:
 def test_the_terminal_never_imports_torch_and_its_kin() -> None:
     modules = (
         "qood_tui.app, qood_tui.cli, qood_tui.headless, qood_tui.screens.setup, qood_tui.screens.live, "
-        "qood_tui.screens.replay, engine.report, engine.client, engine.measure.table, qood_tui.plot.roc"
+        "qood_tui.screens.replay, engine.report, engine.client, engine.measure.table, qood_tui.plot.curve"
     )
     loaded = loaded_after(f"import {modules}")
     assert "textual" in loaded and not loaded & set(HEAVY)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from engine.errors import MeasureError
-from engine.measure.detection import count, detection, roc, thin
+from engine.measure.detection import count, detection, precision_recall, roc, thin
 
 scores = hnp.arrays(
     np.float64, st.integers(1, 60), elements=st.sampled_from([-1.0, 0.0, 0.1, 0.25, 1.0, 2.0])
@@ -72,3 +72,15 @@ def test_a_thinned_curve_keeps_its_ends_and_its_course(n_id: int, n_ood: int, po
     assert (np.diff(thin_fpr) >= 0).all() and (np.diff(thin_tpr) >= 0).all()
     kept = set(zip(fpr, tpr, strict=True))
     assert set(zip(thin_fpr, thin_tpr, strict=True)) <= kept
+
+
+def test_precision_and_recall_are_scikit_learns() -> None:
+    random = np.random.default_rng(0)
+    id_scores, ood_scores = random.normal(0, 1, 300).round(1), random.normal(1, 1, 100).round(1)
+    recall, precision = precision_recall(count(id_scores, ood_scores))
+    is_ood = np.r_[np.zeros(300), np.ones(100)]
+    expected = precision_recall_curve(is_ood, np.r_[id_scores, ood_scores])
+    np.testing.assert_allclose(precision, expected[0][:-1][::-1])
+    np.testing.assert_allclose(recall, expected[1][:-1][::-1])
+    thin_recall, thin_precision = thin(recall, precision, 20)
+    assert len(thin_recall) <= 20 and set(thin_precision) <= set(precision)
