@@ -103,7 +103,7 @@ def demo_sweep() -> tuple[Path, float, float, float, float]:
         session = next(iter(set(sessions.folders()) - before))
         reader, closed = journal.Reader(session), False
         while not closed:
-            for seen in ("% of FP32", "out · points"):
+            for seen in ("% of FP32", "MSP · points"):
                 terminal.press("r")
                 keys.append(terminal.wait_for(seen, 5))
                 terminal.read(0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +165,38 @@ def test_wrong_arrays_are_refused_by_name(tmp_path: Path, change: dict[str, np.n
     with pytest.raises(InputError, match=words) as caught:
         command.read(tmp_path / "in.npz")
     assert caught.value.field == next(iter(change))
+
+
+def test_another_package_can_offer_scores(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text(
+        "def smallest(logits, power=1.0):\n"
+        "    return logits.double().amin(1) ** power\n"
+        "def spread(fit):\n"
+        "    mean = fit.features().mean(0)\n"
+        "    return lambda outputs: (outputs.wide() - mean).abs().sum(1)\n"
+    )
+    about = tmp_path / "theirs-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(
+        "[qood_tui.scores]\nsmallest = theirs:smallest\n[qood_tui.fitted_scores]\nspread = theirs:spread\n"
+    )
+    np.savez(
+        tmp_path / "in.npz",
+        logits=OTHERS.logits.numpy(),
+        features=OTHERS.features.numpy(),
+        weight=HEAD.weight.numpy(),
+        bias=HEAD.bias.numpy(),
+        fit_features=OUTPUTS.features.numpy(),
+        fit_labels=LABELS.numpy(),
+    )
+    command = [sys.executable, "-m", "qood_tui", "scores"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    listed = subprocess.run([*command, "--list"], capture_output=True, text=True, env=environment)
+    assert "smallest" in listed.stdout and "power = 1.0" in listed.stdout
+    given = [str(tmp_path / "in.npz"), "-o", str(tmp_path / "out.npz"), "--score", "smallest,spread"]
+    done = subprocess.run([*command, *given], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out.npz") as found:
+        np.testing.assert_allclose(found["smallest"], OTHERS.logits.double().amin(1).numpy())
+        assert found["spread"].shape == (90,)
