@@ -29,6 +29,8 @@ class Fitting:
         self.plan, self.images, self.device, self.emit = plan, images, device, emit
         self.chosen = order.draw(images.labels, plan.fit_images, plan.seed)
         self.warned: set[str] = set()
+        for name, parameters in plan.score_parameters.items():
+            scorers.check(name, parameters)
 
     @property
     def is_needed(self) -> bool:
@@ -54,7 +56,7 @@ class Fitting:
         found: dict[str, Scorer] = {}
         for name in stored_scores(self.plan):
             try:
-                found[name] = scorers.scorer(name, fit)
+                found[name] = scorers.scorer(name, fit, self.plan.score_parameters.get(name))
             except ScoreError as error:
                 self.emit(Logged("warning", f"{ready.variant.key}: {error}"))
                 found[name] = _no_value

@@ -80,6 +80,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     id_set: str = "fractals"
     ood_sets: tuple[str, ...] = catalog.DEMO_OOD
     scores: tuple[str, ...] = ("msp", "maxlogit", "energy")
+    score_parameters: dict[str, dict[str, int | float | str]] = {}  # such as {"knn": {"k": 10}}
     headline: str = "msp"
     id_images: int = 1500
     ood_images: int = 500
@@ -165,6 +166,8 @@ def validated(plan: Plan, folders: dict[str, str] | None = None) -> Plan:
     _check_names("ood_sets", plan.ood_sets, [*known, *(folders or {})])
     _check_names("scores", plan.scores, catalog.SCORES)
     _check_names("headline", (plan.headline,), plan.scores)
+    for name in plan.score_parameters:
+        _check_names("score_parameters", (name,), plan.scores)
     check_shape(plan)
     if plan.calibration_images > catalog.CALIBRATION_IMAGES:
         most = f"the calibration pool holds {catalog.CALIBRATION_IMAGES} images"

@@ -20,6 +20,7 @@ def scorer(name: str, fit: FitSet | None = None, parameters: dict[str, Any] | No
     Raises ScoreError, naming the score, if it cannot be fitted.
     """
     entry = catalog.SCORES[name]
+    check(name, parameters or {})
     function = partial(catalog.resolve(entry.target), **(parameters or {}))
     if not entry.fitted:
         return lambda outputs: function(outputs.logits)
@@ -30,6 +31,19 @@ def scorer(name: str, fit: FitSet | None = None, parameters: dict[str, Any] | No
     except ScoreError as error:
         raise ScoreError(f"{name}: {error}") from None
     return fitted
+
+
+def check(name: str, parameters: dict[str, Any]) -> None:
+    """Raise ScoreError if a score has no such parameter, or not of this type."""
+    known = defaults(name)
+    for parameter, value in parameters.items():
+        if parameter not in known:
+            there = ", ".join(known) or "it has none"
+            raise ScoreError(f"{name}: there is no parameter {parameter!r}; choose from: {there}")
+        wanted = _type_of(known[parameter])
+        fits = isinstance(value, wanted) or (wanted is float and isinstance(value, int))
+        if not fits or isinstance(value, bool):
+            raise ScoreError(f"{name}: {parameter} = {value!r} cannot be used; a {wanted.__name__} is needed")
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
@@ -67,8 +81,12 @@ def share_of_distinct(scores: Tensor) -> float:
 
 
 def _converted(name: str, parameter: str, value: str, default: Any) -> Any:
-    wanted = int if default is None else type(default)
+    wanted = _type_of(default)
     try:
         return wanted(value)
     except ValueError:
         raise InputError(f"{name}:{parameter}", value, f"a {wanted.__name__} is needed") from None
+
+
+def _type_of(default: Any) -> type:
+    return int if default is None else type(default)

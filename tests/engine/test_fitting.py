@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -95,3 +96,21 @@ def test_sizes_that_make_no_sense_are_refused() -> None:
         with pytest.raises(InputError, match=next(iter(changes))):
             validated(small_plan(**changes))
     assert isinstance(validated(small_plan(stop_width=3.5)), Plan)
+
+
+def test_parameters_of_scores_are_in_the_plan_and_checked_before_anything_runs() -> None:
+    plan = small_plan(
+        models=("vit-narrow",),
+        bits=("FP32",),
+        scores=("msp", "knn"),
+        score_parameters={"knn": {"k": 5}},
+        fit_images=20,
+    )
+    rows = Arrays(sweep(plan), plan).first(100)
+    assert np.isfinite(rows.column("knn", 0, 0)).all()
+    wrong = msgspec.structs.replace(plan, score_parameters={"knn": {"k": 2.5}})
+    closed = journal.read(sweep(wrong))[1][-1].event
+    assert isinstance(closed, SessionClosed) and closed.outcome == "failed"
+    assert "knn: k = 2.5" in closed.reason and "int" in closed.reason
+    with pytest.raises(InputError, match="score_parameters"):
+        validated(small_plan(score_parameters={"vim": {"dimensions": 3}}))
