@@ -45,11 +45,15 @@ def main() -> int:
             return status
         return _run(given) if given.command == "run" else _report(given)
     except InputError as error:
-        sys.stderr.write(f"engine: {error}\n")
+        sys.stderr.write(f"{_program(given.command)}: {error}\n")
         return BAD_INPUT
     except QoodError as error:
-        sys.stderr.write(f"engine: {error}\n")
+        sys.stderr.write(f"{_program(given.command)}: {error}\n")
         return WITH_FAILURES
+
+
+def _program(command: str) -> str:
+    return f"qood-tui {command}" if command in COMMANDS else "engine"
 
 
 def _run(given: argparse.Namespace) -> int:

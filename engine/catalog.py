@@ -121,12 +121,13 @@ def _third_party() -> list[Score]:
     """List scores that other packages offer; none is imported before it is used.
 
     The entry point `NAME = "module:function"` in the group `qood_tui.scores` is a function of logits, one
-    in `qood_tui.fitted_scores` takes a FitSet.
+    in `qood_tui.fitted_scores` takes a FitSet. A name that is taken stays what it is.
     """
     return [
         Score(point.name, point.name, point.value, fitted, _FEATURES if fitted else ())
         for group, fitted in (("qood_tui.scores", False), ("qood_tui.fitted_scores", True))
         for point in entry_points(group=group)
+        if point.name not in _OWN
     ]
 
 
@@ -136,7 +137,7 @@ _SIGNED = "it assumes features that are never negative"
 _HEAD = (*FEATURES, "weight", "bias")
 _CLASSES = (*FEATURES, "fit_labels")
 
-SCORES: Mapping[str, Score] = _by_name(
+_OWN: Mapping[str, Score] = _by_name(
     _logits("msp", "MSP"),
     _logits("maxlogit", "MaxLogit", "max_logit"),
     _logits("energy", "Energy"),
@@ -162,8 +163,8 @@ SCORES: Mapping[str, Score] = _by_name(
     _fitted("fdbd", "fDBD", "geometry", *_HEAD),
     _fitted("nnguide", "NNGuide", "geometry", *FEATURES, "fit_logits"),
     _fitted("nci", "NCI", "geometry", *_HEAD),
-    *_third_party(),
 )
+SCORES: Mapping[str, Score] = _by_name(*_OWN.values(), *_third_party())
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {

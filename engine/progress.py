@@ -28,9 +28,10 @@ class Progress:
         self.plan, self.emit = plan, emit
         self.next_table, self.next_curve = 2 * plan.chunk_images, FIRST_CURVE_ROWS
         self.diverged: set[str] = set()
-        self.is_enough = False
-        # A sweep that goes on looks again when it would have looked anyway.
-        for finished in range(plan.chunk_images, first_row + 1, plan.chunk_images):
+        self._enough = False
+        # A sweep that goes on looks when it would have looked anyway, at its first row too: what it saw
+        # there may not have been decided on yet.
+        for finished in range(plan.chunk_images, first_row, plan.chunk_images):
             self._is_due(finished)
 
     def preview(self, chunk: Chunk, column: int, ready: Ready) -> None:
@@ -69,6 +70,10 @@ class Progress:
         if last:
             self._warn_of_ties(rows, alive)
 
+    def is_enough(self) -> bool:
+        """Tell whether the plan wants no more images."""
+        return self._enough
+
     def _is_due(self, finished: int) -> tuple[bool, bool]:
         """Tell whether tables and curves are due, and set when they are next."""
         due = finished >= self.next_table, finished >= self.next_curve
@@ -81,11 +86,11 @@ class Progress:
     def _look(self, found: DeltasMeasured) -> None:
         """Decide whether the plan wants no more images: the interval of every mean is narrow enough."""
         width = self.plan.stop_width
-        if width is None or self.is_enough or not found.by_bits or not found.sequential:
+        if width is None or self._enough or not found.by_bits or not found.sequential:
             return
         widest = max(delta.high - delta.low for delta in found.by_bits.values()) * 100
         if widest < width:
-            self.is_enough = True
+            self._enough = True
             reason = f"the widest interval of a mean is {widest:.1f} points, narrower than {width:g}"
             self.emit(Logged("info", f"enough after {found.rows} images: {reason}"))
 
@@ -101,10 +106,12 @@ class Progress:
     def _table(self, rows: Rows, column: int, ready: Ready, scores: tuple[str, ...]) -> None:
         measured = table.measure_variant(rows, column, scores, ready.source.classes)
         self.emit(measured)
-        problem = next((cell.problem for cell in measured.cells if "NaN" in cell.problem), "")
-        if problem and measured.variant not in self.diverged:
+        lost = int(np.isnan(rows.column("msp", column, 0)).sum())
+        if lost and measured.variant not in self.diverged:
             self.diverged.add(measured.variant)
-            self.emit(Logged("warning", f"{measured.variant} diverges: {problem}"))
+            self.emit(
+                Logged("warning", f"{measured.variant} diverges: its logits of {lost} ID images are NaN")
+            )
 
     def _curves(self, rows: Rows, column: int, points: int, decimals: int) -> None:
         sets = range(1, 1 + len(self.plan.ood_sets))

@@ -60,7 +60,9 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], pool: ThreadPoolE
     emit(PhaseChanged("sweeping", f"{total} images"))
     arrays = Arrays(session, plan)
     finished = job.first_row
-    while len(chunk):
+    if 0 < finished < total:
+        progress.measure(arrays, finished, total, variants, pool)
+    while len(chunk) and not progress.is_enough():
         for event in chunk.unreadable:
             emit(event)
         digests = writer.write(chunk.first, chunk.parts)
@@ -70,7 +72,7 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], pool: ThreadPoolE
             progress.measure(arrays, finished, total, variants, pool)
         if chunk.first == job.first_row:
             calibration.tabulate_all(variants, pool)
-        if progress.is_enough:
+        if progress.is_enough():
             break
         started = time.monotonic()
         chunk = Chunk(plan, images, finished, calibration.geometries, device)

@@ -106,7 +106,9 @@ def run(job: Job, channel: Channel, orders: Orders, cancelled: type[Exception]) 
         return Ended(
             "failed", f"devices: there is no {device}, this machine has {there} GPUs that torch can use"
         )
-    threads = 1 if device != "cpu" else os.cpu_count() or 1
+    # On a GPU, convolutions would otherwise round their inputs to TF32's 10 bits.
+    torch.backends.cudnn.allow_tf32 = False
+    threads = 1 if device != "cpu" else usable_cores()
     channel.send(started(job, threads))
     try:
         # One thread a variant: what a variant computes does not depend on how many cores there are.
@@ -127,6 +129,13 @@ def run(job: Job, channel: Channel, orders: Orders, cancelled: type[Exception]) 
         traceback.print_exc()
         return Ended("failed", f"a defect in the engine ({type(error).__name__}: {error})")
     return Ended("finished")
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def started(job: Job, threads: int) -> WorkerStarted:

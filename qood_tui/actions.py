@@ -34,7 +34,7 @@ SESSION = (
     Action("next_measure", "a", "Measure", "Show the next measure in the delta table"),
     Action("toggle_relative", "r", "Relative", "Show deltas in points or relative to FP32"),
     Action("show_bits", "b", "Bits", "Show the bit table of the variant under the table's cursor", True),
-    Action("show_number", "d", "Doubt", "Show where the number under the cursor comes from", True),
+    Action("show_number", "d", "Source", "Show where the number under the cursor comes from", True),
     Action("show_curves", "1", "Pane", "Show the curves, alone in a small terminal", True, "1-3"),
     Action("show_deltas", "2", "Deltas", "Show the delta table"),
     Action("show_engine", "3", "Engine", "Show engine, load and log"),

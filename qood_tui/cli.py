@@ -229,7 +229,8 @@ def _open(
     ascii_only: bool = False,
     plan: Plan | None = None,
 ) -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # Textual draws to standard error where that is another terminal.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         from engine.errors import InputError
 
         right = "it needs a terminal; use 'qood-tui run' or 'qood-tui replay SESSION --plain' without one"

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.errors import FINISHED, InputError
 from engine.measure.detection import Floats
 from engine.measure.pair import PairMeasures, measure
+from engine.npy import read_array
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,15 +39,9 @@ def run(given: argparse.Namespace) -> int:
 
 def read(path: Path, name: str) -> Floats:
     """Read scores; raise InputError naming the set, and of NaN the count and the first index."""
-    try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(name, str(path), "there is no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(name, str(path), f"a .npy array is needed ({error})") from None
-    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "fiu":
-        is_now = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "several arrays"
-        raise InputError(name, f"{path}: {is_now}", "one dimension of numbers is needed")
+    array = read_array(path, name)
+    if array.ndim != 1 or array.dtype.kind not in "fiu":
+        raise InputError(name, f"{path}: {array.dtype} {array.shape}", "one dimension of numbers is needed")
     if not len(array):
         raise InputError(name, str(path), "the set is empty (0 scores); at least one is needed")
     missing = np.flatnonzero(np.isnan(array))

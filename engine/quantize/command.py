@@ -21,6 +21,7 @@ from torch import Tensor
 from engine import catalog
 from engine.errors import InputError, unknown_name
 from engine.models import zoo
+from engine.npy import read_array
 from engine.plan import Bits
 from engine.quantize import saved
 from engine.quantize.bit_table import tabulate
@@ -148,12 +149,7 @@ def load_checkpoint(model: VisionTransformer, path: Path) -> None:
 
 def images(path: Path, field: str) -> Tensor:
     """Read an array of images; raise InputError with what it is and what is needed."""
-    try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(field, str(path), "there is no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(field, str(path), f"a .npy array is needed ({error})") from None
+    array = read_array(path, field)
     if array.dtype != np.float32 or array.ndim != 4 or array.shape[1] != 3 or not len(array):
         is_now = f"this is {array.dtype} {array.shape}"
         raise InputError(field, str(path), f"normalised float32 (n, 3, height, width) is needed, {is_now}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from engine import catalog
 from engine.errors import BAD_INPUT, FINISHED, WITH_FAILURES, InputError, ScoreError
+from engine.npy import read_arrays
 from engine.scores import scorers
 from engine.scores.outputs import FitSet, Head, Outputs
 from engine.scores.subspace import DEFAULT_DIMENSIONS
@@ -36,6 +36,7 @@ EQUAL = (  # an array, its axis, another array, its axis
     ("weight", 1, "features", 1),
     ("bias", 0, "weight", 0),
     ("fit_features", 1, "features", 1),
+    ("weight", 1, "fit_features", 1),
     ("fit_logits", 1, "logits", 1),
     ("fit_logits", 0, "fit_features", 0),
     ("fit_labels", 0, "fit_features", 0),
@@ -58,9 +59,12 @@ def run(given: argparse.Namespace) -> int:
     if given.list:
         sys.stdout.write(listing())
         return FINISHED
-    if given.inputs is None or given.output is None:
-        raise InputError("scores", str(given.inputs), "give INPUT.npz and -o OUTPUT.npz, or --list")
+    for field in ("inputs", "output"):
+        if getattr(given, field) is None:
+            raise InputError(field, "nothing", "give INPUT.npz and -o OUTPUT.npz, or --list")
     asked = [scorers.parse(text) for part in given.score for text in part.split(",") if text.strip()]
+    if len({name for name, _ in asked}) < len(asked):
+        raise InputError("score", [name for name, _ in asked], "name each score only once")
     arrays = read(given.inputs)
     if not asked:
         asked = [(name, {}) for name, score in catalog.SCORES.items() if not missing(score, arrays)]
@@ -68,14 +72,24 @@ def run(given: argparse.Namespace) -> int:
         if left:
             sys.stderr.write(f"left out, because arrays are missing: {', '.join(left)}\n")
     found, failed = compute(arrays, asked)
-    try:
-        np.savez(given.output, allow_pickle=False, **found)
-    except OSError as error:
-        raise InputError("output", str(given.output), f"it cannot be written ({error.strerror})") from None
-    sys.stderr.write(f"wrote {given.output}: {', '.join(found) or 'nothing'}\n")
-    if failed and not found:
+    if not found:
+        sys.stderr.write("nothing could be computed, so nothing is written\n")
         return BAD_INPUT
+    write(given.output, found)
+    sys.stderr.write(f"wrote {given.output}: {', '.join(found)}\n")
     return WITH_FAILURES if failed else FINISHED
+
+
+def write(path: Path, found: dict[str, NDArray[Any]]) -> None:
+    """Write an .npz file whole or not at all; raise InputError if that is not possible."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **found)  # type: ignore[arg-type]
+        partial.replace(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError("output", str(path), f"it cannot be written ({reason})") from None
 
 
 def compute(arrays: Arrays, asked: list[tuple[str, dict[str, Any]]]) -> tuple[dict[str, NDArray[Any]], bool]:
@@ -93,6 +107,9 @@ def compute(arrays: Arrays, asked: list[tuple[str, dict[str, Any]]]) -> tuple[di
             sys.stderr.write(f"{error}\n")
             failed = True
             continue
+        if lost := int((~torch.isfinite(scores)).sum()):
+            sys.stderr.write(f"{name}: {lost} of {len(scores)} scores are NaN or infinite\n")
+            failed = True
         for line in scorers.warnings(name, outputs):
             sys.stderr.write(f"warning: {line}\n")
         if (share := scorers.share_of_distinct(scores)) < 0.01:
@@ -124,20 +141,12 @@ def missing(score: catalog.Score, arrays: Arrays) -> list[str]:
 
 def read(path: Path) -> Arrays:
     """Read and check the arrays; raise InputError naming the array, what it is and what is needed."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in DIMENSIONS if name in file.files}
-    except FileNotFoundError:
-        raise InputError("inputs", str(path), "there is no such file") from None
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError("inputs", str(path), f"an .npz file of arrays is needed ({error})") from None
+    found = read_arrays(path, "inputs", tuple(DIMENSIONS))
     if "logits" not in found:
         raise InputError("inputs", str(path), "an array 'logits' (n, classes) is needed")
     for name, array in found.items():
         _check(name, array)
-    arrays = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}
-    if "fit_labels" in arrays:
-        arrays["fit_labels"] = arrays["fit_labels"].long()
+    arrays = {name: _tensor(name, array) for name, array in found.items()}
     _check_fit(arrays)
     return arrays
 
@@ -148,11 +157,22 @@ def _check(name: str, array: NDArray[Any]) -> None:
     if array.ndim != DIMENSIONS[name] or array.dtype.kind not in kinds or not array.size:
         shape = f"{array.dtype} {array.shape}"
         raise InputError(name, shape, f"{DIMENSIONS[name]} dimensions of {wanted} are needed")
+    if name == "logits" and array.shape[1] < 2:
+        raise InputError(name, f"{array.shape}", "two classes or more are needed")
     bad = ~np.isfinite(array)
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         count = f"{int(bad.sum())} values that are NaN or infinite"
         raise InputError(name, count, f"there may be none; the first is at {first}")
+
+
+def _tensor(name: str, array: NDArray[Any]) -> Tensor:
+    """Return an array as a tensor: labels as int64, others in their own precision, at most float64."""
+    if name == "fit_labels":
+        return torch.from_numpy(array.astype(np.int64))
+    native = array.dtype.newbyteorder("=")
+    wanted = native if native in (np.float16, np.float32, np.float64) else np.float64
+    return torch.from_numpy(np.ascontiguousarray(array, wanted))
 
 
 def _check_fit(arrays: Arrays) -> None:

@@ -60,6 +60,8 @@ class _NearestClass:
         centred = features - means[rows]
         covariance = centred.T @ centred / len(features)
         variances, directions = torch.linalg.eigh(covariance)
+        if not float(variances.max()) > 0:
+            raise ScoreError("no fit image differs from the mean of its class; several a class are needed")
         self.whiten = directions / variances.clamp(min=RIDGE * float(variances.mean()) + 1e-300).sqrt()
         self.centre = means.mean(0)
         self.means = (means - self.centre) @ self.whiten

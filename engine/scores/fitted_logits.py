@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
 from engine.errors import ScoreError
 from engine.scores.logits import msp
 from engine.scores.outputs import FitSet, Outputs, Scorer
 
-NEWTON_STEPS = 50
+LOG_REACH = math.log(1e4)  # temperatures are looked for within this of the spread of the logits
 
 
 def msp_temperature(fit: FitSet) -> Scorer:
@@ -24,31 +27,25 @@ def msp_temperature(fit: FitSet) -> Scorer:
 def best_temperature(logits: Tensor, labels: Tensor) -> float:
     """Return the T > 0 with the least mean of -log softmax(logits / T) at the labels.
 
-    The loss is convex in 1 / T, so Newton steps, halved where they overshoot, find its minimum.
+    The loss is convex in 1 / T, so its slope has one root. Raises ScoreError where there is none: labels
+    that fit no better than chance want T infinite, labels that are all the largest logit want T = 0.
     """
-    wide = logits.double()
+    spread = float(logits.double().std())
+    if not spread > 0:
+        raise ScoreError("all logits of the fit set are equal, no temperature is best")
+    wide = logits.double() / spread
     at_label = wide.gather(1, labels[:, None])[:, 0]
 
-    def loss(inverse: float) -> float:
-        return float((torch.logsumexp(wide * inverse, 1) - at_label * inverse).mean())
+    def slope(log_inverse: float) -> float:
+        p = (wide * math.exp(log_inverse)).softmax(1)
+        return float(((p * wide).sum(1) - at_label).mean())
 
-    inverse = 1.0
-    for _ in range(NEWTON_STEPS):
-        p = (wide * inverse).softmax(1)
-        mean = (p * wide).sum(1)
-        slope = float((mean - at_label).mean())
-        curvature = float(((p * wide.square()).sum(1) - mean.square()).mean())
-        if not curvature > 0:
-            break
-        step = -slope / curvature
-        while inverse + step <= 0 or loss(inverse + step) > loss(inverse) + 1e-15:
-            step /= 2
-            if abs(step) < 1e-12 * inverse:
-                return 1 / inverse
-        inverse += step
-        if abs(step) < 1e-12 * inverse:
-            break
-    return 1 / inverse
+    low, high = -LOG_REACH, LOG_REACH
+    if not slope(low) < 0:
+        raise ScoreError("the labels of the fit set fit its logits no better than chance")
+    if not slope(high) > 0:
+        raise ScoreError("every fit image is classified correctly, so no temperature is best")
+    return spread / math.exp(brentq(slope, low, high, xtol=1e-12))
 
 
 def klm(fit: FitSet) -> Scorer:

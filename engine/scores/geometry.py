@@ -42,7 +42,9 @@ def fdbd(fit: FitSet) -> Scorer:
         logits = outputs.logits.double()
         best = logits.max(1)
         distances = ((best.values[:, None] - logits) * inverse[best.indices]).sum(1) / (len(weight) - 1)
-        scores: Tensor = -distances / torch.linalg.vector_norm(outputs.wide() - centre, dim=1)
+        away = torch.linalg.vector_norm(outputs.wide() - centre, dim=1)
+        # At the mean itself the ratio has no limit; the tiniest distance keeps it finite.
+        scores: Tensor = -distances / away.clamp(min=torch.finfo(away.dtype).tiny)
         return scores
 
     return score

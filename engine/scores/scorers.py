@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,24 +15,49 @@ from engine import catalog
 from engine.errors import InputError, ScoreError, unknown_name
 from engine.scores.outputs import FitSet, Outputs, Scorer
 
+LEAST = {"temperature": 0, "gamma": 0, "top": 0, "k": 0}  # parameters must be above these
+
 
 def scorer(name: str, fit: FitSet | None = None, parameters: dict[str, Any] | None = None) -> Scorer:
     """Return the score `name`, fitted where it learns from a fit set.
 
-    Raises ScoreError, naming the score, if it cannot be fitted.
+    Raises ScoreError, naming the score, if it cannot be fitted; so does what it returns if it cannot score.
     """
     entry = catalog.SCORES[name]
     check(name, parameters or {})
-    function = partial(catalog.resolve(entry.target), **(parameters or {}))
+    function = partial(_function(name), **(parameters or {}))
     if not entry.fitted:
-        return lambda outputs: function(outputs.logits)
+        return _named(name, lambda outputs: function(outputs.logits))
     if fit is None:
         raise ScoreError(f"{name}: a fit set is needed")
+    if not all(bool(torch.isfinite(x).all()) for x in fit.outputs if x is not None):
+        raise ScoreError(f"{name}: the fit set has logits or features that are NaN or infinite")
+    fitted: Scorer = _named(name, function)(fit)
+    return _named(name, fitted)
+
+
+def _named(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a function whose errors name the score; what another package raises is one, too."""
+
+    def call(given: Any) -> Any:
+        try:
+            return function(given)
+        except torch.OutOfMemoryError:
+            raise
+        except ScoreError as error:
+            raise ScoreError(f"{name}: {error}") from None
+        except Exception as error:
+            raise ScoreError(f"{name}: it failed ({type(error).__name__}: {error})") from error
+
+    return call
+
+
+def _function(name: str) -> Callable[..., Any]:
     try:
-        fitted: Scorer = function(fit)
-    except ScoreError as error:
-        raise ScoreError(f"{name}: {error}") from None
-    return fitted
+        found: Callable[..., Any] = catalog.resolve(catalog.SCORES[name].target)
+    except Exception as error:
+        raise ScoreError(f"{name}: it cannot be loaded ({type(error).__name__}: {error})") from None
+    return found
 
 
 def check(name: str, parameters: dict[str, Any]) -> None:
@@ -42,8 +69,13 @@ def check(name: str, parameters: dict[str, Any]) -> None:
             raise ScoreError(f"{name}: there is no parameter {parameter!r}; choose from: {there}")
         wanted = _type_of(known[parameter])
         fits = isinstance(value, wanted) or (wanted is float and isinstance(value, int))
+        least = LEAST.get(parameter)
         if not fits or isinstance(value, bool):
             raise ScoreError(f"{name}: {parameter} = {value!r} cannot be used; a {wanted.__name__} is needed")
+        if isinstance(value, int | float) and not math.isfinite(value):
+            raise ScoreError(f"{name}: {parameter} = {value!r} cannot be used; a finite number is needed")
+        if least is not None and not value > least:
+            raise ScoreError(f"{name}: {parameter} = {value!r} cannot be used; it must be above {least}")
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
@@ -62,7 +94,7 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
 
 def defaults(name: str) -> dict[str, Any]:
     """Return the parameters of a score with their default values."""
-    signature = inspect.signature(catalog.resolve(catalog.SCORES[name].target))
+    signature = inspect.signature(_function(name))
     return {p.name: p.default for p in list(signature.parameters.values())[1:]}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.containers import Vertical
 from textual.markup import escape
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Static
@@ -30,8 +31,9 @@ class BitsScreen(ModalScreen[None]):
     BINDINGS = [("escape,q,b", "dismiss", "Close")]
     DEFAULT_CSS = """
     BitsScreen { align: center middle; }
-    BitsScreen > DataTable { width: 98%; height: 1fr; border: round $primary; background: $surface; }
-    BitsScreen > Static { width: 98%; height: auto; padding: 0 1; background: $surface; }
+    BitsScreen > Vertical { width: 98%; height: 98%; border: round $primary; background: $surface; }
+    BitsScreen DataTable { height: 1fr; background: $surface; }
+    BitsScreen Static { height: auto; max-height: 5; padding: 0 1; color: $text-muted; }
     """
 
     def __init__(self, table: BitsTabled) -> None:
@@ -40,14 +42,16 @@ class BitsScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Show the table and, below it, what stays in floating point."""
-        yield DataTable(cursor_type="row", zebra_stripes=True)
-        yield Static(Text(self._summary()))
+        with Vertical():
+            yield DataTable(cursor_type="row", zebra_stripes=True)
+            yield Static(Text(self._summary()))
 
     def on_mount(self) -> None:
         """Fill the table."""
         widget = self.query_one(DataTable)
-        widget.border_title = escape(f"Bit table · {clean(self.table.variant)}")
-        widget.border_subtitle = "escape closes"
+        frame = self.query_one(Vertical)
+        frame.border_title = escape(f"Bit table · {clean(self.table.variant)}")
+        frame.border_subtitle = "escape closes"
         for label, width in COLUMNS:
             widget.add_column(label, width=width)
         for row in self.table.rows:

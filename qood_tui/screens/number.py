@@ -60,12 +60,13 @@ class NumberScreen(ModalScreen[None]):
     def _values(self) -> list[tuple[str, str]]:
         base, own = (self._cell(key) for key in (self.variant.baseline, self.variant.key))
         lines = []
-        for label, cell in (("FP32", base), (str(self.variant.bits), own)):
+        shown = {"FP32": base, str(self.variant.bits): own}
+        for label, cell in shown.items():
             if cell is not None:
                 value = getattr(cell, self.measure.field)
                 counts = f"{cell.n_id:,} ID and {cell.n_ood:,} OOD images"
-                shown = f"{value:.7f}" if value is not None else f"no value: {cell.problem}"
-                lines.append((label, f"{shown}, from {counts}"))
+                words = f"{value:.7f}" if value is not None else f"no value: {cell.problem}"
+                lines.append((label, f"{words}, from {counts}"))
         deltas = self.state.deltas.variants if self.state.deltas else ()
         found = next((d for d in deltas if d.variant == self.variant.key), None)
         delta: Delta | None = getattr(found, self.measure.name, {}).get(self.ood_set) if found else None

@@ -32,6 +32,8 @@ SIZES = (
     ("seed", "seed"),
 )
 
+TALL = 50  # rows in which all scores fit
+
 
 class SetupScreen(Screen[None]):
     """Pick models × pretraining × bits × quantizer × OOD sets × headline score, then start."""
@@ -177,6 +179,17 @@ class SetupScreen(Screen[None]):
         line.update(
             f"[bold]{cost.variants} variants × {cost.images:,} images[/], about {roughly(cost.seconds)}"
         )
+
+    @on(Select.Changed, "#headline")
+    def tick_headline(self, event: Select.Changed) -> None:
+        """The headline score is one of the scores."""
+        for box in self.query("#scores Tick").results(Tick):
+            if box.name == event.value:
+                box.value = True
+
+    def on_resize(self) -> None:
+        """Show all scores where there is room for them."""
+        self.set_class(self.size.height >= TALL, "tall")
 
     @on(Button.Pressed, "#start")
     def start_pressed(self) -> None:

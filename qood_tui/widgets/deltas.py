@@ -49,6 +49,7 @@ class Look(NamedTuple):
     measure: Measure
     relative: bool
     cell: int
+    headline: str  # the score
 
     def number(self, value: float | None, form: str) -> str:
         """Return a number in its cell, a dot where there is none."""
@@ -87,7 +88,8 @@ class Deltas(Lines, can_focus=True):
         cell = WIDE if self.size.width >= ROOM else NARROW
         fits = max(1, (self.size.width - NAME - cell * 2 - INTERVAL) // cell)
         first = max(0, min(names.index(ood_set) - fits + 1, len(names) - fits))
-        look = Look(names[first : first + fits], measure, relative, cell)
+        headline = state.header.plan.headline
+        look = Look(names[first : first + fits], measure, relative, cell, headline)
         more = len(names) - fits
         hidden = f" · {more} more set{'s' if more > 1 else ''} hidden" if more > 0 else ""
         unit = "% of FP32" if relative else "points"
@@ -177,7 +179,7 @@ def _header(look: Look, ood_set: str) -> Text:
 
 
 def _values(line: Text, measured: Measured | None, look: Look) -> Text:
-    values = _cells(measured, look.measure)
+    values = _cells(measured, look)
     for name in look.sets:
         line.append(look.number(values.get(name), ".3f"), "dim")
     known = [value for value in values.values() if value is not None]
@@ -208,7 +210,7 @@ def _without_intervals(line: Text, measured: Measured | None, base: Measured | N
 
 
 def _spread(line: Text, state: State, draws: list[Variant], look: Look) -> Text:
-    """Append the standard deviation over draws, and how far the mean over sets reaches."""
+    """Append the standard deviation over draws."""
     base = state.measured.get(draws[0].baseline)
     found = [state.measured.get(variant.key) for variant in draws]
     lost = [_losses(measured, base, look) for measured in found]
@@ -216,9 +218,7 @@ def _spread(line: Text, state: State, draws: list[Variant], look: Look) -> Text:
     line.append(f"{f'  SD of {len(draws)} draws':<{NAME - 1}}", "dim")
     for name in look.sets:
         line.append(_deviation(spread(one.get(name) for one in lost), look), "dim")
-    whole = spread(means)
-    reach = f"{whole.low:+.1f} to {whole.high:+.1f}" if whole else ""
-    line.append(_deviation(whole, look), "dim").append(f"{reach:>{INTERVAL}}", "dim")
+    line.append(_deviation(spread(means), look), "dim").append(" " * INTERVAL)
     top1 = [_lost(base.top1 if base else None, m.top1 if m else None, look.relative) for m in found]
     return line.append(_deviation(spread(top1), look), "dim")
 
@@ -230,7 +230,7 @@ def _deviation(found: Spread | None, look: Look) -> str:
 
 def _losses(measured: Measured | None, base: Measured | None, look: Look) -> dict[str, float]:
     """Return what was lost on every OOD set where that is known."""
-    values, whole = _cells(measured, look.measure), _cells(base, look.measure)
+    values, whole = _cells(measured, look), _cells(base, look)
     known = {name: _lost(whole.get(name), value, look.relative) for name, value in values.items()}
     return {name: value for name, value in known.items() if value is not None}
 
@@ -256,11 +256,10 @@ def _scale(delta: Delta, relative: bool) -> float:
     return 100.0
 
 
-def _cells(measured: Measured | None, measure: Measure) -> dict[str, float | None]:
-    if measured is None:
-        return {}
-    headline = measured.cells[0].score if measured.cells else ""
-    return {c.name: getattr(c, measure.field) for c in measured.cells if c.score == headline}
+def _cells(measured: Measured | None, look: Look) -> dict[str, float | None]:
+    """Return the measure of the headline score on every OOD set."""
+    cells = measured.cells if measured else ()
+    return {c.name: getattr(c, look.measure.field) for c in cells if c.score == look.headline}
 
 
 def _delta_of(state: State, variant: Variant) -> VariantDelta | None:

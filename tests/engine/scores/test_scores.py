@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +201,59 @@ def test_another_package_can_offer_scores(tmp_path: Path) -> None:
     with np.load(tmp_path / "out.npz") as found:
         np.testing.assert_allclose(found["smallest"], OTHERS.logits.double().amin(1).numpy())
         assert found["spread"].shape == (90,)
+
+
+def test_a_temperature_that_does_not_exist_is_refused() -> None:
+    logits = torch.randn(200, 6, generator=torch.Generator().manual_seed(3))
+    for labels, words in ((logits.argmax(1), "every fit image"), (logits.argmin(1), "no better than chance")):
+        with pytest.raises(ScoreError, match=words):
+            scorers.scorer("msp_temperature", FitSet(Outputs(logits), labels))
+    labels = torch.where(torch.arange(200) % 5 == 0, logits.argmin(1), logits.argmax(1))
+    small = best_temperature(logits, labels)
+    assert best_temperature(logits * 1e4, labels) == pytest.approx(small * 1e4, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text", ["energy:temperature=0", "energy:temperature=nan", "gen:gamma=-1", "gen:top=0", "nci:alpha=inf"]
+)
+def test_parameters_without_a_meaning_are_refused(text: str) -> None:
+    name, parameters = scorers.parse(text)
+    with pytest.raises(ScoreError, match=name):
+        scorers.scorer(name, FIT, parameters)
+
+
+def test_a_fit_set_that_diverged_or_says_nothing_is_refused_by_name() -> None:
+    bad = OUTPUTS.features.clone()
+    bad[3, 2] = torch.nan
+    with pytest.raises(ScoreError, match="vim: the fit set"):
+        scorers.scorer("vim", FitSet(Outputs(OUTPUTS.logits, bad), LABELS, HEAD))
+    one_each = FitSet(Outputs(OUTPUTS.logits[:7], OUTPUTS.features[:7]), torch.arange(7), HEAD)
+    with pytest.raises(ScoreError, match="mahalanobis: no fit image differs"):
+        scorers.scorer("mahalanobis", one_each)
+
+
+@pytest.mark.parametrize("content", ["npy", "text", "big-endian", "member", "pickled", "narrow"])
+def test_files_of_any_kind_are_read_or_refused_without_a_traceback(tmp_path: Path, content: str) -> None:
+    path, out = tmp_path / "in.npz", tmp_path / "out.npz"
+    out.write_bytes(b"precious")
+    match content:
+        case "npy":
+            with path.open("wb") as file:
+                np.save(file, np.zeros((3, 4)))
+        case "text":
+            path.write_text("hello")
+        case "big-endian":
+            np.savez(path, logits=np.zeros((3, 4), ">f4"))
+        case "member":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("logits.npy", b"hello")
+        case "pickled":
+            np.savez(path, logits=np.array([[object()]]))
+        case "narrow":
+            np.savez(path, logits=np.zeros((3, 1)))
+    done = call(str(path), "-o", str(out), "--score", "margin")
+    assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) <= 3
+    if content == "big-endian":
+        assert done.returncode == 0
+    else:
+        assert done.returncode == 2 and out.read_bytes() == b"precious", done.stderr

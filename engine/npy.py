@@ -1,0 +1,69 @@
+"""Arrays of the user's own from .npy and .npz files, which may be anything."""
+
+from __future__ import annotations
+
+import tokenize
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InputError
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    SyntaxError,
+    RuntimeError,
+    NotImplementedError,
+    MemoryError,
+    zlib.error,
+    zipfile.BadZipFile,
+    tokenize.TokenError,
+)
+
+
+def read_array(path: Path, field: str) -> NDArray[Any]:
+    """Return the array in an .npy file; raise InputError naming `field` if it cannot be read."""
+    found = _load(path, field)
+    if not isinstance(found, np.ndarray):
+        raise InputError(field, str(path), "one array in a .npy file is needed, not several")
+    return found
+
+
+def read_arrays(path: Path, field: str, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Return those of the named arrays that an .npz file holds; raise InputError naming what is not."""
+    file = _load(path, field)
+    if isinstance(file, np.ndarray):
+        raise InputError(field, str(path), "an .npz file of named arrays is needed, this is a single one")
+    found = {}
+    with file:
+        for name in names:
+            if name in file.files:
+                try:
+                    found[name] = file[name]
+                except _UNREADABLE as error:
+                    raise InputError(name, str(path), f"it cannot be read ({_short(error)})") from None
+                if not isinstance(found[name], np.ndarray):
+                    raise InputError(name, str(path), "it is no array")
+    return found
+
+
+def _load(path: Path, field: str) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(field, str(path), "there is no such file") from None
+    except _UNREADABLE as error:
+        raise InputError(field, str(path), f"an array file of numpy is needed ({_short(error)})") from None
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
