@@ -56,13 +56,28 @@ class Fitting:
         found: dict[str, Scorer] = {}
         for name in stored_scores(self.plan):
             try:
-                found[name] = scorers.scorer(name, fit, self.plan.score_parameters.get(name))
+                score = scorers.scorer(name, fit, self.plan.score_parameters.get(name))
+                found[name] = self._guarded(ready.variant.key, name, score)
             except ScoreError as error:
                 self.emit(Logged("warning", f"{ready.variant.key}: {error}"))
                 found[name] = _no_value
             if fit is not None:
-                self._warn(name, fit.outputs)
+                self._warn(name, fit)
         return found
+
+    def _guarded(self, key: str, name: str, score: Scorer) -> Scorer:
+        """Return a score that has no value, and says so once, where it cannot be computed."""
+
+        def guarded(given: Outputs) -> Tensor:
+            try:
+                return score(given)
+            except ScoreError as error:
+                if f"{key} {name}" not in self.warned:
+                    self.warned.add(f"{key} {name}")
+                    self.emit(Logged("warning", f"{key}: {error}"))
+                return _no_value(given)
+
+        return guarded
 
     def _fit_set(self, ready: Ready) -> FitSet:
         labels = torch.from_numpy(self.images.labels[self.chosen]).to(self.device)
@@ -77,8 +92,9 @@ class Fitting:
     def _read(self, indices: order.Indices, geometry: Geometry) -> Tensor:
         return torch.from_numpy(self.images.read(indices, geometry)[0]).to(self.device)
 
-    def _warn(self, name: str, seen: Outputs) -> None:
-        for line in scorers.warnings(name, seen):
+    def _warn(self, name: str, fit: FitSet) -> None:
+        k = self.plan.score_parameters.get(name, {}).get("k")
+        for line in scorers.warnings(name, fit.outputs, fit, int(k) if k is not None else None):
             if name not in self.warned:
                 self.warned.add(name)
                 self.emit(Logged("warning", line))

@@ -99,6 +99,8 @@ def markdown(found: Document) -> str:
         *_bit_lines(found),
     ]
     lines += ["", "## Definitions", "", *_definition_lines(found)]
+    if found.warnings:
+        lines += ["", "## Warnings", "", *[f"- {line}" for line in found.warnings]]
     if found.failures:
         lines += ["", "## What went wrong", "", *[f"- {line}" for line in found.failures]]
     return "\n".join(lines) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeGuard
 
 import msgspec
 
@@ -14,12 +15,14 @@ from engine.measure.pair import PairMeasures
 from engine.measure.spread import SpreadRow
 from engine.plan import Bits, Variant
 from engine.protocol import (
+    AnyEvent,
     BitsTabled,
     CalibrationDraw,
     Delta,
     DeltasMeasured,
     Entry,
     ImageUnreadable,
+    Logged,
     Measured,
     SessionClosed,
     SetReady,
@@ -73,6 +76,7 @@ class Document(msgspec.Struct, frozen=True):
     sequential: bool  # stopped before its planned end: intervals hold at all looks, there are no tests
     spread: tuple[SpreadRow, ...]
     bit_tables: tuple[BitsTabled, ...]
+    warnings: tuple[str, ...]
     failures: tuple[str, ...]
 
 
@@ -123,8 +127,13 @@ def document(session: Path) -> Document:
         compared.sequential,
         spread.table(plan, measured, compared.variants),
         tuple({e.event.variant: e.event for e in entries if isinstance(e.event, BitsTabled)}.values()),
+        tuple(dict.fromkeys(e.event.text for e in entries if _is_warning(e.event))),
         tuple(failures(entries, variants)),
     )
+
+
+def _is_warning(event: AnyEvent) -> TypeGuard[Logged]:
+    return isinstance(event, Logged) and event.level == "warning"
 
 
 def failures(entries: list[Entry], variants: list[VariantRow]) -> list[str]:

@@ -79,6 +79,13 @@ def print_table(found: Document, console: Console) -> None:
         markup=False,
         highlight=False,
     )
+    for several in found.spread:
+        if several.measure == "ap_out lost":
+            numbers = f"{several.spread.mean * 100:+.1f} points, SD {several.spread.deviation * 100:.1f}"
+            text = f"{several.model} {several.bits}: {numbers} over {several.spread.draws} calibration draws"
+            console.print(text, markup=False, highlight=False)
+    for warning in found.warnings:
+        console.print(f"! {clean(warning)}", style="yellow", markup=False)
     for failure in found.failures:
         console.print(f"! {clean(failure)}", style="red", markup=False)
     told = f"{found.rows} images, {found.seconds:.1f} s, seed {found.seed}. Session: {found.session}"

@@ -33,6 +33,7 @@ class ResampledId:
     """The ID side of every comparison: sorted once, shared by all OOD sets of a variant."""
 
     def __init__(self, scores: Floats, weights: Weights) -> None:
+        scores = np.asarray(scores, np.float64)
         order = np.argsort(scores, kind="stable")
         self.ascending = scores[order]
         # Counts stay below 2**24, where float32 holds every whole number.
@@ -44,6 +45,7 @@ class ResampledId:
 
         AUROC and average precision with OOD positive; if `whole`, all that depend on ranks alone.
         """
+        scores = np.asarray(scores, np.float64)
         order = np.argsort(-scores, kind="stable")
         descending, weights = scores[order], weights[:, order]
         total = self.below[:, -1:]

@@ -49,14 +49,14 @@ def auroc_interval(id_scores: Floats, ood_scores: Floats, level: float = 0.95) -
 
     Near 0 and 1 the plain interval is too short (Pepe, "The Statistical Evaluation of Medical Tests",
     2003, section 5.2.4). `p` is of an AUROC of one half. An AUROC of exactly 0 or 1 has a standard error
-    of 0; its interval is then that of Newcombe for the smaller set (the rule of three).
+    of 0; its interval is then the exact one of the smaller set (the rule of three), and it has no p.
     """
     found = placements(id_scores, ood_scores)
     value, error = found.auroc, math.sqrt(_variance_of_mean(found.ood) + _variance_of_mean(found.id))
     if not 0 < value < 1:
         reach = 1 - (1 - level) ** (1 / min(len(found.ood), len(found.id)))
         low, high = (1 - reach, 1.0) if value == 1 else (0.0, reach)
-        return Estimate(value, error, low, high, two_sided(value - 0.5, error))
+        return Estimate(value, error, low, high, math.nan)
     centre, spread = math.log(value / (1 - value)), error / (value * (1 - value))
     reach = NORMAL.inv_cdf(0.5 + level / 2) * spread
     low, high = _logistic(centre - reach), _logistic(centre + reach)
@@ -75,8 +75,8 @@ def mean_difference(pairs: Sequence[tuple[Placements, Placements]], level: float
     """
     value = sum(one.auroc - other.auroc for one, other in pairs) / len(pairs)
     id_side = np.mean([one.id - other.id for one, other in pairs], axis=0)
-    ood_sides = [(one.ood - other.ood) / len(pairs) for one, other in pairs]
-    error = math.sqrt(sum(_variance_of_mean(side) for side in (id_side, *ood_sides)))
+    ood = sum(_variance_of_mean(one.ood - other.ood, 1.0) for one, other in pairs) / len(pairs) ** 2
+    error = math.sqrt(_variance_of_mean(id_side, 1.0) + ood)
     reach = NORMAL.inv_cdf(0.5 + level / 2) * error
     return Estimate(value, error, max(value - reach, -1.0), min(value + reach, 1.0), two_sided(value, error))
 
@@ -88,9 +88,9 @@ def _share_below(values: Floats, others: Floats) -> Floats:
     return share
 
 
-def _variance_of_mean(values: Floats) -> float:
-    """Return the variance of a mean; a single value has the most that a share can have, 1 / 4."""
-    return float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.25
+def _variance_of_mean(values: Floats, most: float = 0.25) -> float:
+    """Return the variance of a mean; a single value counts with the most it can have, 1 / 4 for a share."""
+    return float(values.var(ddof=1)) / len(values) if len(values) > 1 else most
 
 
 def _logistic(x: float) -> float:

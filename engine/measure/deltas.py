@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -44,6 +45,8 @@ class Resampled:
             return None
         id_side = ResampledId(columns[0], weights[0])
         rank, nll = rows.column("rank", variant, 0), rows.column("nll", variant, 0)
+        if not np.isfinite(nll).all():  # a diverged variant whose headline score is still a number
+            return None
         found = {
             "top1": bootstrap.mean_under_weights((rank == 0).astype(np.float64), weights[0]),
             "nll": bootstrap.mean_under_weights(nll, weights[0]),
@@ -123,7 +126,7 @@ class Comparison:
         if self.reach is not None:
             return tuple(self.variants), by_bits
         variants = _adjusted(self.variants, list(self.measures))
-        adjusted = holm([delta.p or 0.0 for delta in by_bits.values()])
+        adjusted = holm([_tested(delta) for delta in by_bits.values()])
         return variants, {
             bits: msgspec.structs.replace(delta, p_holm=_p(p))
             for (bits, delta), p in zip(by_bits.items(), adjusted, strict=True)
@@ -173,7 +176,7 @@ def _adjusted(variants: list[VariantDelta], measures: list[str]) -> tuple[Varian
     for family in families.values():
         deltas = [_at(variants[row], field, name) for row, field, name in family]
         for (row, field, name), delta, p in zip(
-            family, deltas, holm([delta.p or 0.0 for delta in deltas]), strict=True
+            family, deltas, holm([_tested(delta) for delta in deltas]), strict=True
         ):
             better = msgspec.structs.replace(delta, p_holm=_p(p))
             if name is None:
@@ -211,6 +214,10 @@ def _joined(blocks: list[Values | None]) -> Values | None:
     return {name: np.concatenate([found[0][name], *[b[name][1:] for b in found[1:]]]) for name in found[0]}
 
 
-def _p(value: float) -> float:
-    """Return a p-value with the digits it has."""
-    return float(f"{value:.3g}")
+def _tested(delta: Delta) -> float:
+    return math.nan if delta.p is None else delta.p
+
+
+def _p(value: float) -> float | None:
+    """Return a p-value with the digits it has; None for NaN."""
+    return None if math.isnan(value) else float(f"{value:.3g}")

@@ -150,7 +150,7 @@ def _ties(ascending: Floats) -> tuple[Counted, Counted]:
 def count(negative: Floats, positive: Floats) -> Counts:
     """Count positives and negatives at or above each distinct score; raise MeasureError."""
     check_scores(negative, positive)
-    scores = np.concatenate([positive, negative])
+    scores = np.concatenate([positive, negative]).astype(np.float64)
     is_positive = np.arange(len(scores)) < len(positive)
     order = np.argsort(-scores)
     ends = last_of_ties(scores[order])

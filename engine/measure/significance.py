@@ -38,11 +38,15 @@ def two_sided(value: float, error: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted so that all tests together err with their level (Holm, 1979)."""
-    adjusted = [1.0] * len(p_values)
+    """Return p-values adjusted so that all tests together err with their level (Holm, 1979).
+
+    NaN stays NaN and counts as no test.
+    """
+    adjusted = [math.nan] * len(p_values)
+    tests = sorted((p, position) for position, p in enumerate(p_values) if not math.isnan(p))
     largest = 0.0
-    for rank, position in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[position]))
+    for rank, (p, position) in enumerate(tests):
+        largest = max(largest, min(1.0, (len(tests) - rank) * p))
         adjusted[position] = largest
     return adjusted
 
@@ -52,8 +56,8 @@ def sequential_reach(n: int, planned: int, alpha: float = ALPHA) -> float:
 
     An asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas, "Time-uniform
     central limit theory and asymptotic confidence sequences", Annals of Statistics 2024, theorem 2.2):
-    after any number of images `n` one may look, and stop because of what one saw. It is tightest at
-    `planned` images, where it reaches 3.03 standard errors at 95 % instead of 1.96.
+    after any number of images `n` one may look, and stop because of what one saw. It is tightest near
+    `planned` images, where it reaches about 3.04 standard errors at 95 % instead of 1.96.
     """
     rho = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / max(planned, 1)
     seen = max(n, 1) * rho

@@ -110,7 +110,7 @@ def compute(arrays: Arrays, asked: list[tuple[str, dict[str, Any]]]) -> tuple[di
         if lost := int((~torch.isfinite(scores)).sum()):
             sys.stderr.write(f"{name}: {lost} of {len(scores)} scores are NaN or infinite\n")
             failed = True
-        for line in scorers.warnings(name, outputs):
+        for line in scorers.warnings(name, outputs, fit, parameters.get("k")):
             sys.stderr.write(f"warning: {line}\n")
         if (share := scorers.share_of_distinct(scores)) < 0.01:
             sys.stderr.write(f"warning: {name}: only {share:.2%} of its values are distinct\n")

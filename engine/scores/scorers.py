@@ -98,13 +98,21 @@ def defaults(name: str) -> dict[str, Any]:
     return {p.name: p.default for p in list(signature.parameters.values())[1:]}
 
 
-def warnings(name: str, outputs: Outputs) -> list[str]:
-    """List what speaks against a score on these outputs."""
+def warnings(name: str, outputs: Outputs, fit: FitSet | None = None, k: int | None = None) -> list[str]:
+    """List what speaks against a score on these outputs, or with `k` neighbours from this fit set."""
     entry, features = catalog.SCORES[name], outputs.features
+    found = []
     if entry.note and features is not None and bool((features < 0).any()):
         share = float((features < 0).double().mean())
-        return [f"{name}: {entry.note}, and {share:.0%} of these are negative"]
-    return []
+        found.append(f"{name}: {entry.note}, and {share:.0%} of these are negative")
+    neighbours = defaults(name).get("k") if k is None else k
+    if neighbours and fit is not None and fit.labels is not None:
+        each = len(fit.labels) / max(len(torch.unique(fit.labels)), 1)
+        if neighbours > each:
+            found.append(
+                f"{name}: its {neighbours} neighbours reach beyond the {each:.0f} fit images of a class"
+            )
+    return found
 
 
 def share_of_distinct(scores: Tensor) -> float:

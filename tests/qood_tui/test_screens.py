@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Select, Static
 
-from engine import journal, sessions
+from engine import journal, report, sessions
 from engine.protocol import SessionClosed
 from qood_tui.app import QoodApp
 from qood_tui.screens.bits import BitsScreen
@@ -19,6 +20,7 @@ from qood_tui.screens.replay import ReplayScreen
 from qood_tui.screens.setup import SetupScreen
 from qood_tui.widgets.choices import Tick
 from qood_tui.widgets.lines import Lines
+from tests.running import small_plan, sweep
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
@@ -272,3 +274,24 @@ async def test_a_headline_score_joins_the_scores_that_are_ticked() -> None:
         await pilot.pause()
         plan = screen.chosen_plan()
         assert plan.headline == "vim" and plan.scores == ("msp", "maxlogit", "energy", "vim")
+
+
+async def test_every_row_shows_the_headline_score_even_where_it_is_not_the_first() -> None:
+    plan = small_plan(
+        models=("vit-narrow",),
+        bits=("FP32", "W4A4"),
+        scores=("msp", "energy"),
+        headline="energy",
+        calibration_draws=2,
+    )
+    session = sweep(plan)
+    rows = report.document(session).variants
+    aps = [[c.ap_out for c in row.sets if c.score == "energy"] for row in rows]
+    lost = [np.mean(np.subtract(aps[0], draw)) * 100 for draw in aps[1:]]
+    app = QoodApp(session, at=1e9)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_end(pilot)
+        await pilot.pause(0.3)
+        lines = text_of(app, "deltas").splitlines()
+        assert f"{aps[0][0]:.3f}" in lines[1] and f"{np.mean(aps[0]):.3f}" in lines[1]
+        assert "SD of 2 draws" in lines[4] and f"±{np.std(lost, ddof=1):.1f}" in lines[4]

@@ -257,3 +257,8 @@ def test_files_of_any_kind_are_read_or_refused_without_a_traceback(tmp_path: Pat
         assert done.returncode == 0
     else:
         assert done.returncode == 2 and out.read_bytes() == b"precious", done.stderr
+
+
+def test_more_neighbours_than_a_class_has_images_are_warned_of() -> None:
+    assert "reach beyond the 43 fit images" in scorers.warnings("knn", OTHERS, FIT)[0]
+    assert scorers.warnings("knn", OTHERS, FIT, 10) == []
