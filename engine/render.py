@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from engine import catalog, definitions
 from engine.errors import unknown_name
 from engine.measure.pair import PairMeasures
-from engine.protocol import BitsTabled, Delta
+from engine.protocol import BitsTabled, Delta, VariantDelta
 from engine.report import Document
 from engine.text import clean
 
@@ -119,6 +120,12 @@ def interval(delta: Delta) -> str:
     return f"{delta.low * 100:+.1f} to {delta.high * 100:+.1f}"
 
 
+def mean_of(deltas: Sequence[VariantDelta], bits: str) -> str:
+    """Name the mean over models and draws at a bit setting by how many variants it covers."""
+    covered = sum(f" {bits} " in f"{delta.variant} " for delta in deltas)
+    return f"mean of {covered} {bits}"
+
+
 def _delta_lines(found: Document) -> list[str]:
     names = [s.name for s in found.images if s.role == "ood"]
     lines = [
@@ -136,7 +143,7 @@ def _delta_lines(found: Document) -> list[str]:
     for bits, mean in found.by_bits.items():
         between = interval(mean)
         blanks = " | ".join("" for _ in names)
-        lines.append(f"| all models {bits} | {blanks} | {points(mean)} | {between} | | |")
+        lines.append(f"| {mean_of(found.deltas, bits)} | {blanks} | {points(mean)} | {between} | | |")
     return lines
 
 

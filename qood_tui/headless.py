@@ -61,7 +61,7 @@ def print_table(found: Document, console: Console) -> None:
         )
     for bits, mean in found.by_bits.items():
         table.add_row(
-            f"all models {bits}",
+            render.mean_of(found.deltas, bits),
             *[""] * len(names),
             render.points(mean),
             render.interval(mean),
@@ -111,7 +111,8 @@ def moment(session: Path, at: float | None) -> str:
     if state.deltas:
         for bits, mean in state.deltas.by_bits.items():
             lines.append(
-                f"all models {bits}: AUPR-out {mean.value * 100:+.1f} points, {render.interval(mean)}"
+                f"{render.mean_of(state.deltas.variants, bits)}: AUPR-out {mean.value * 100:+.1f} points, "
+                f"{render.interval(mean)}"
             )
     return "\n".join(map(clean, lines)) + "\n"
 

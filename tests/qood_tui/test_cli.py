@@ -110,7 +110,7 @@ def test_a_finished_session_is_not_resumed(recorded: Path) -> None:
 def test_replay_prints_a_moment_without_a_terminal(recorded: Path) -> None:
     ran = call("replay", str(recorded), "--plain")
     assert ran.returncode == 0
-    assert "vit-narrow W4A4" in ran.stdout and "all models W4A4" in ran.stdout
+    assert "vit-narrow W4A4" in ran.stdout and "mean of 2 W4A4" in ran.stdout
     assert "0/" in call("replay", str(recorded), "--plain", "--at", "0").stdout.splitlines()[0]
 
 
