@@ -185,3 +185,29 @@ def test_arrays_of_different_length_are_refused(copied: Path) -> None:
     np.save(copied / "arrays" / "nll.npy", short)
     with pytest.raises(Exception, match="different numbers of rows"):
         Arrays(copied, plan)
+
+
+def test_scores_that_learn_are_fitted_again_to_the_same_bits(tmp_path: Path) -> None:
+    plan = small_plan(models=("vit-narrow",), bits=("FP32", "W4A4"), scores=("msp", "vim", "knn"))
+    whole = sweep(plan)
+    cut = cut_after(whole, tmp_path / "cut", b"chunk.finished", 2)
+    # What was not committed is gone, as after a crash of the machine.
+    for name in ("vim", "knn"):
+        array = np.load(cut / "arrays" / f"{name}.npy", mmap_mode="r+")
+        array[150:] = 0
+        array.flush()
+    assert resumed(cut).outcome == "finished"
+    for file in (whole / "arrays").iterdir():
+        assert file.read_bytes() == (cut / "arrays" / file.name).read_bytes(), file.name
+
+
+def test_a_sweep_that_was_killed_as_it_had_seen_enough_stops_there_too(tmp_path: Path) -> None:
+    plan = small_plan(
+        models=("vit-narrow",), bits=("FP32", "W4A4"), id_images=600, ood_images=240, stop_width=60.0
+    )
+    whole = sweep(plan)
+    rows = journal.finished_rows(journal.read(whole)[1])
+    cut = cut_after(whole, tmp_path / "cut", b"chunk.finished", -1)
+    assert resumed(cut).outcome == "finished"
+    assert journal.finished_rows(journal.read(cut)[1]) == rows < 1560
+    assert report.document(cut).by_bits == report.document(whole).by_bits
