@@ -38,12 +38,16 @@ class Set(msgspec.Struct, frozen=True):
 
 
 class Quantizer(msgspec.Struct, frozen=True):
-    """A post-training quantization method, with the options that its function is called with."""
+    """A post-training quantization method, with the options that its function is called with.
+
+    `seconds` is roughly what calibrating one micro model costs on one core.
+    """
 
     name: str
     label: str
     target: str
     options: Mapping[str, Any] = {}
+    seconds: float = 0.3
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -102,8 +106,11 @@ QUANTIZERS: Mapping[str, Quantizer] = _by_name(
         "ptq4vit",
         "PTQ4ViT: twin uniform, scales by the Fisher information",
         "engine.quantize.ptq4vit:quantize",
+        seconds=6,
     ),
-    Quantizer("adalog", "AdaLog: logarithms of a searched base", "engine.quantize.adalog:quantize"),
+    Quantizer(
+        "adalog", "AdaLog: logarithms of a searched base", "engine.quantize.adalog:quantize", seconds=50
+    ),
     Quantizer("erq", "ridge-corrected weights, rounded by halves", "engine.quantize.erq:quantize"),
     Quantizer("qwt", "RepQ-ViT with a linear correction beside each block", "engine.quantize.qwt:quantize"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 import msgspec
@@ -31,8 +32,11 @@ def estimate(plan: Plan, folders: dict[str, str], pace: float | None) -> Cost:
     for name in plan.ood_sets:
         there = _count(folders[name], name) if name in folders else catalog.SETS[name].available
         images += min(plan.ood_images, there)
-    variants = len(plan.variants())
-    return Cost(variants, images, START_SECONDS + variants * images * (pace or DEFAULT_PACE))
+    variants = plan.variants()
+    quantized = sum(not variant.bits.is_float for variant in variants)
+    calibrating = quantized * catalog.QUANTIZERS[plan.quantizer].seconds / (os.cpu_count() or 1)
+    sweeping = len(variants) * images * (pace or DEFAULT_PACE)
+    return Cost(len(variants), images, START_SECONDS + calibrating + sweeping)
 
 
 @cache
