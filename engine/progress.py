@@ -10,7 +10,7 @@ from engine.arrays import Arrays, Rows
 from engine.calibration import Emit, Ready
 from engine.chunk import Chunk
 from engine.measure import deltas, table
-from engine.measure.pair import LEAST_DISTINCT
+from engine.measure.pair import LEAST_DISTINCT, share_of_distinct
 from engine.plan import Plan
 from engine.protocol import CurvesDrawn, DeltasMeasured, Logged, PhaseChanged
 
@@ -98,7 +98,7 @@ class Progress:
         for column, ready in alive:
             sets = range(len(rows.of_set))
             scores = np.concatenate([rows.column(self.plan.headline, column, i) for i in sets])
-            share = len(np.unique(scores)) / max(len(scores), 1)
+            share = share_of_distinct(scores)
             if share < LEAST_DISTINCT:
                 text = f"only {share:.2%} of its {self.plan.headline} scores are distinct, ties decide"
                 self.emit(Logged("warning", f"{ready.variant.key}: {text}"))

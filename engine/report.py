@@ -93,8 +93,6 @@ def document(session: Path) -> Document:
     for position, variant in enumerate(plan.variants()):
         if variant.key not in classes:
             continue
-        found = table.measure_variant(finished, position, plan.scores, classes[variant.key])
-        measured[variant.key] = found
         pairs = [
             pair.measure(
                 name,
@@ -105,6 +103,9 @@ def document(session: Path) -> Document:
             for score in plan.scores
             for at, name in enumerate(plan.ood_sets, start=1)
         ]
+        found = table.measure_variant(finished, position, (), classes[variant.key])
+        cells = tuple(table.cell_of(p.name, p.score, p, p.problem) for p in pairs)
+        measured[variant.key] = msgspec.structs.replace(found, cells=cells)
         variants.append(_row(variant, found, tuple(pairs)))
     prepared = next((e.event for e in entries if isinstance(e.event, SetsPrepared)), None)
     compared = _last_deltas(entries, rows) or deltas.measure_deltas(

@@ -104,8 +104,7 @@ def moment(session: Path, at: float | None) -> str:
     for key, measured in state.measured.items():
         cells = "  ".join(
             f"{c.name} {'no value' if c.ap_out is None else f'{c.ap_out:.3f}'}"
-            for c in measured.cells
-            if c.score == state.header.plan.headline
+            for c in state.cells_of(key).values()
         )
         lines.append(f"{key:<20} top-1 {measured.top1 or 0:.3f}  AUPR-out {cells}")
     if state.deltas:

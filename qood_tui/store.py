@@ -9,6 +9,7 @@ import msgspec
 from engine.protocol import (
     AnyEvent,
     BitsTabled,
+    Cell,
     ChunkFinished,
     CurvesDrawn,
     DeltasMeasured,
@@ -22,6 +23,7 @@ from engine.protocol import (
     SessionResumed,
     SetsPrepared,
     Telemetry,
+    VariantDelta,
     VariantFailed,
     VariantReady,
     WorkerDied,
@@ -78,6 +80,17 @@ class State(msgspec.Struct, frozen=True):
         if end <= start or rows <= before:
             return None
         return (self.total - rows) * (end - start) / (rows - before)
+
+    def delta_of(self, variant: str) -> VariantDelta | None:
+        """Return what quantization cost a variant, as far as that is known."""
+        compared = self.deltas.variants if self.deltas else ()
+        return next((delta for delta in compared if delta.variant == variant), None)
+
+    def cells_of(self, variant: str) -> dict[str, Cell]:
+        """Return the cells of a variant under the headline score, by OOD set."""
+        measured = self.measured.get(variant)
+        cells = measured.cells if measured else ()
+        return {cell.name: cell for cell in cells if cell.score == self.header.plan.headline}
 
 
 def reduce(state: State, entry: Entry) -> State:

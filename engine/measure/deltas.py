@@ -99,6 +99,7 @@ class Comparison:
         self.measures = RANKED if reach is not None else RANKED_AT_THE_END
         self.variants: list[VariantDelta] = []
         self.means: dict[str, list[Floats]] = {}
+        self.placed: dict[int, list[Placements]] = {}  # of the reference at hand
 
     def add(self, variant: Variant, position: int, found: Values, base: int, whole: Values) -> None:
         """Compare one variant (column `position`) with its reference (column `base`)."""
@@ -150,16 +151,18 @@ class Comparison:
 
     def _tests_of_auroc(self, base: int, position: int) -> dict[str, float]:
         """Return DeLong's p-values by OOD set, and that of their mean under the empty name."""
-        plan = self.rows.plan
-
-        def placed(column: int, name: str) -> Placements:
-            which = plan.ood_sets.index(name) + 1
-            scores = (self.rows.column(plan.headline, column, of_set) for of_set in (0, which))
-            return placements(*scores)
-
-        pairs = [(placed(base, name), placed(position, name)) for name in self.sets]
+        if base not in self.placed:
+            self.placed = {base: self._placements(base)}
+        pairs = list(zip(self.placed[base], self._placements(position), strict=True))
         tests = {name: mean_difference([pair]).p for name, pair in zip(self.sets, pairs, strict=True)}
         return {**tests, "": mean_difference(pairs).p}
+
+    def _placements(self, column: int) -> list[Placements]:
+        """Return the placement values of one variant on every OOD set."""
+        plan = self.rows.plan
+        id_scores = self.rows.column(plan.headline, column, 0)
+        positions = [plan.ood_sets.index(name) + 1 for name in self.sets]
+        return [placements(id_scores, self.rows.column(plan.headline, column, at)) for at in positions]
 
 
 def _adjusted(variants: list[VariantDelta], measures: list[str]) -> tuple[VariantDelta, ...]:

@@ -49,7 +49,7 @@ def measure(name: str, id_scores: Floats, ood_scores: Floats, score: str = "") -
         )
     interval = auroc_interval(id_scores, ood_scores)
     together = np.concatenate([id_scores, ood_scores])
-    share = len(np.unique(together)) / len(together)
+    share = share_of_distinct(together)
     return PairMeasures(
         name,
         chance_aupr_out=found.n_ood / len(together),
@@ -59,6 +59,11 @@ def measure(name: str, id_scores: Floats, ood_scores: Floats, score: str = "") -
         score=score,
         **found._asdict(),
     )
+
+
+def share_of_distinct(scores: Floats) -> float:
+    """Return the number of distinct values over that of all, 0 for none."""
+    return len(np.unique(scores)) / max(len(scores), 1)
 
 
 def _warnings(share: float, together: Floats, found: Detection) -> list[str]:

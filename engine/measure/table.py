@@ -1,4 +1,4 @@
-"""From rows to tables: what every variant scores, and what quantization cost it."""
+"""From rows to tables: what every variant scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from engine.arrays import Rows
 from engine.errors import MeasureError
-from engine.measure.detection import count, detection, roc, thin
+from engine.measure.detection import Detection, count, detection, roc, thin
+from engine.measure.pair import PairMeasures
 from engine.measure.reliability import (
     adaptive_calibration_error,
     area_under_risk_coverage,
@@ -18,7 +19,6 @@ from engine.measure.reliability import (
 from engine.protocol import Cell, Curve, Measured
 
 LEAST_FOR_TOP5 = 10  # classes
-PROVISIONAL = 1000  # images a set, below which average precision and FPR95 still lean
 DIGITS = 7
 
 
@@ -53,6 +53,11 @@ def measure_cell(rows: Rows, variant: int, score: str, position: int) -> Cell:
         found = detection(id_scores, ood_scores)
     except MeasureError as error:
         return Cell(name, score, len(id_scores), len(ood_scores), problem=str(error))
+    return cell_of(name, score, found)
+
+
+def cell_of(name: str, score: str, found: Detection | PairMeasures, problem: str = "") -> Cell:
+    """Return as the journal has it what was measured, or why it was not."""
     return Cell(
         name,
         score,
@@ -63,6 +68,7 @@ def measure_cell(rows: Rows, variant: int, score: str, position: int) -> Cell:
         ap_in=_number(found.ap_in),
         fpr95_ood_positive=_number(found.fpr95_ood_positive),
         fpr95_id_positive=_number(found.fpr95_id_positive),
+        problem=problem,
     )
 
 
@@ -79,6 +85,8 @@ def draw_curve(
     return Curve(name, tuple(np.round(fpr, decimals).tolist()), tuple(np.round(tpr, decimals).tolist()))
 
 
-def _number(value: float | np.floating[Any]) -> float | None:
+def _number(value: float | np.floating[Any] | None) -> float | None:
+    if value is None:
+        return None
     number = float(value)
     return round(number, DIGITS) if np.isfinite(number) else None

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from engine.quantize.layers import freeze, quantized_copy
 from engine.quantize.logarithmic import FRACTIONS, AdaptiveLog, ShiftedAdaptiveLog
-from engine.quantize.products import LEFT, RIGHT, Parts, Product, products
+from engine.quantize.products import LEFT, Parts, Product, in_turns, least, products
 from engine.quantize.quantizer import Quantizer
 from engine.quantize.repq import behind_layer_norm, fold
 from engine.quantize.search import best_percentile
@@ -42,7 +42,7 @@ def quantize(model: VisionTransformer, widths: Widths, images: Tensor) -> Vision
     quantized = quantized_copy(model, widths, _choose)
     fold_layer_norms(quantized, images)
     for product in products(quantized, images):
-        search(product)
+        in_turns(product, start, best, ROUNDS)
     return freeze(quantized)
 
 
@@ -55,18 +55,6 @@ def fold_layer_norms(model: VisionTransformer, images: Tensor) -> None:
             scale, zero_point = best_percentile(product.operands[LEFT], quantizer.bits, -1)
             quantizer.use({"scale": scale, "zero_point": zero_point})
             fold(*pairs[id(quantizer)], quantizer, rounded_zero_point=True)
-
-
-def search(product: Product) -> None:
-    """Set the parameters of both operands in turns; the first one sees the other as `start` leaves it."""
-    order = (LEFT, RIGHT) if product.is_attention else (RIGHT, LEFT)
-    searched = [side for side in order if isinstance(product.quantizers[side], Quantizer)]
-    for side in searched:
-        product.use(side, start(product, side))
-    exact = product.exact()
-    # An operand alone, beside one in floating point, finds the same again in a second round.
-    for side in searched * (ROUNDS if len(searched) > 1 else 1):
-        product.use(side, best(product, side, exact))
 
 
 def start(product: Product, side: int) -> Parts:
@@ -89,8 +77,7 @@ def best(product: Product, side: int, exact: Tensor) -> Parts:
     if isinstance(quantizer, AdaptiveLog) and quantizer.shift == 0:
         bases = x.new_tensor(BASES)[:, None]
         candidates = {"scale": torch.ones_like(bases), "base": bases}
-        chosen = product.errors(side, candidates, exact).argmin(0, keepdim=True)
-        return {part: values.gather(0, chosen)[0] for part, values in candidates.items()}
+        return least(candidates, product.errors(side, candidates, exact))
     rows = channels_first(x, quantizer.axis)
     if isinstance(quantizer, AdaptiveLog):
         scales = quantiles(rows + quantizer.shift, HIGH_SHARES)
@@ -126,8 +113,7 @@ def progressive(
         one, other = torch.cat([one, near_one]), torch.cat([other, near_other])
         errors = torch.cat([errors, near])
         steps = [step / 2 for step in steps]
-    chosen = errors.argmin(0, keepdim=True)
-    return {part: v[0] for part, v in to_parts(one.gather(0, chosen), other.gather(0, chosen)).items()}
+    return least(to_parts(one, other), errors)
 
 
 def _log_parts(scale: Tensor, base: Tensor) -> Parts:

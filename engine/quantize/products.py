@@ -69,6 +69,32 @@ class Product(NamedTuple):
         return error.movedim(self.channels, 0).reshape(groups, -1).sum(1)
 
 
+def in_turns(
+    product: Product,
+    start: Callable[[Product, int], Parts],
+    best: Callable[[Product, int, Tensor], Parts],
+    rounds: int,
+) -> None:
+    """Set the parameters of both operands in turns, each while the other stays; the first as `start` says.
+
+    A weight is searched before its input; softmax outputs and queries before values and keys.
+    """
+    order = (LEFT, RIGHT) if product.is_attention else (RIGHT, LEFT)
+    searched = [side for side in order if isinstance(product.quantizers[side], Quantizer)]
+    for side in searched:
+        product.use(side, start(product, side))
+    exact = product.exact()
+    # An operand alone, beside one in floating point, finds the same again in a second round.
+    for side in searched * (rounds if len(searched) > 1 else 1):
+        product.use(side, best(product, side, exact))
+
+
+def least(candidates: Parts, errors: Tensor) -> Parts:
+    """Return of candidates with errors, all (candidates, groups), the one with the least in every group."""
+    chosen = errors.argmin(0, keepdim=True)
+    return {part: values.gather(0, chosen)[0] for part, values in candidates.items()}
+
+
 def products(model: VisionTransformer, images: Tensor) -> Iterator[Product]:
     """Yield the products of a quantized copy in network order, with their operands in floating point.
 

@@ -21,7 +21,7 @@ from engine.quantize.layers import (
     quantized_copy,
     without_quantizers,
 )
-from engine.quantize.products import LEFT, RIGHT, Product, products
+from engine.quantize.products import RIGHT, Parts, Product, in_turns, least, products
 from engine.quantize.quantizer import Quantizer
 from engine.quantize.sites import Role, Site, Widths
 from engine.quantize.twin import TwinGelu, TwinSoftmax
@@ -54,19 +54,17 @@ def quantize(model: VisionTransformer, widths: Widths, images: Tensor) -> Vision
 
 def search(product: Product, importance: Tensor) -> None:
     """Set the scales of both operands in turns, each to the candidate with the least weighted error."""
-    # A weight is searched before its input; softmax and queries before values and keys.
-    order = (LEFT, RIGHT) if product.is_attention else (RIGHT, LEFT)
-    searched = [side for side in order if isinstance(product.quantizers[side], Quantizer)]
-    for side in searched:
-        product.use(side, {"scale": widest(product, side)})
-    exact = product.exact()
-    # An operand alone, beside one in floating point, finds the same again in a second round.
-    for side in searched * (ROUNDS if len(searched) > 1 else 1):
+
+    def start(product: Product, side: int) -> Parts:
+        return {"scale": widest(product, side)}
+
+    def best(product: Product, side: int, exact: Tensor) -> Parts:
         twin = isinstance(product.quantizers[side], TwinSoftmax)
         ratios = exact.new_tensor(SPLITS if twin else CANDIDATES)
-        scales = ratios[:, None] * widest(product, side)
-        errors = product.errors(side, {"scale": scales}, exact, importance)
-        product.use(side, {"scale": scales.gather(0, errors.argmin(0, keepdim=True))[0]})
+        candidates = {"scale": ratios[:, None] * widest(product, side)}
+        return least(candidates, product.errors(side, candidates, exact, importance))
+
+    in_turns(product, start, best, ROUNDS)
 
 
 def widest(product: Product, side: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from engine import catalog
 from engine.errors import BAD_INPUT, FINISHED, WITH_FAILURES, InputError, ScoreError
+from engine.measure.pair import LEAST_DISTINCT, share_of_distinct
 from engine.npy import read_arrays
 from engine.scores import scorers
 from engine.scores.outputs import FitSet, Head, Outputs
@@ -112,9 +113,9 @@ def compute(arrays: Arrays, asked: list[tuple[str, dict[str, Any]]]) -> tuple[di
             failed = True
         for line in scorers.warnings(name, outputs, fit, parameters.get("k")):
             sys.stderr.write(f"warning: {line}\n")
-        if (share := scorers.share_of_distinct(scores)) < 0.01:
-            sys.stderr.write(f"warning: {name}: only {share:.2%} of its values are distinct\n")
         found[name] = scores.double().numpy()
+        if (share := share_of_distinct(found[name])) < LEAST_DISTINCT:
+            sys.stderr.write(f"warning: {name}: only {share:.2%} of its values are distinct\n")
     return found, failed
 
 

@@ -37,17 +37,28 @@ def relative_mahalanobis(fit: FitSet) -> Scorer:
 
 def knn(fit: FitSet, k: int = 50) -> Scorer:
     """Score by the distance to the k-th nearest feature of length 1 (Sun et al., ICML 2022)."""
-    bank = F.normalize(fit.features())
-    if not 1 <= k <= len(bank):
-        raise ScoreError(f"k = {k} neighbours need as many fit images, there are {len(bank)}")
+    nearest = Nearest(F.normalize(fit.features()), k)
 
     def score(outputs: Outputs) -> Tensor:
-        queries = F.normalize(outputs.wide())
         # On the sphere the k-th nearest has the k-th largest cosine.
-        cosines = [(part @ bank.T).topk(k, 1).values[:, -1] for part in torch.split(queries, ROWS_AT_ONCE)]
-        return (2 - 2 * torch.cat(cosines)).clamp(min=0).sqrt()
+        cosine = nearest(F.normalize(outputs.wide()))[:, -1]
+        return (2 - 2 * cosine).clamp(min=0).sqrt()
 
     return score
+
+
+class Nearest:
+    """The `k` nearest of a bank (n, width) by inner product; raise ScoreError if there are fewer."""
+
+    def __init__(self, bank: Tensor, k: int) -> None:
+        if not 1 <= k <= len(bank):
+            raise ScoreError(f"k = {k} neighbours need as many fit images, there are {len(bank)}")
+        self.bank, self.k = bank, k
+
+    def __call__(self, queries: Tensor) -> Tensor:
+        """Return the k largest inner products of every query, from the largest down."""
+        parts = torch.split(queries, ROWS_AT_ONCE)
+        return torch.cat([(part @ self.bank.T).topk(self.k, 1).values for part in parts])
 
 
 class _NearestClass:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.errors import ScoreError
-from engine.scores.distance import ROWS_AT_ONCE
+from engine.scores.distance import Nearest
 from engine.scores.outputs import FitSet, Outputs, Scorer, class_means
 
 
@@ -57,14 +57,11 @@ def nnguide(fit: FitSet, k: int = 10) -> Scorer:
     pytorch-ood (OpenOOD draws 1 % of it and takes k = 100).
     """
     logits = torch.logsumexp(fit.outputs.logits.double(), 1)
-    bank = F.normalize(fit.features()) * logits[:, None]
-    if not 1 <= k <= len(bank):
-        raise ScoreError(f"k = {k} neighbours need as many fit images, there are {len(bank)}")
+    nearest = Nearest(F.normalize(fit.features()) * logits[:, None], k)
 
     def score(outputs: Outputs) -> Tensor:
-        queries = F.normalize(outputs.wide())
-        near = [(part @ bank.T).topk(k, 1).values.mean(1) for part in torch.split(queries, ROWS_AT_ONCE)]
-        return -torch.cat(near) * torch.logsumexp(outputs.logits.double(), 1)
+        near = nearest(F.normalize(outputs.wide())).mean(1)
+        return -near * torch.logsumexp(outputs.logits.double(), 1)
 
     return score
 

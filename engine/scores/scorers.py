@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from engine import catalog
 from engine.errors import InputError, ScoreError, unknown_name
@@ -113,11 +112,6 @@ def warnings(name: str, outputs: Outputs, fit: FitSet | None = None, k: int | No
                 f"{name}: its {neighbours} neighbours reach beyond the {each:.0f} fit images of a class"
             )
     return found
-
-
-def share_of_distinct(scores: Tensor) -> float:
-    """Return the number of distinct values over that of all, 0 for none."""
-    return len(torch.unique(scores)) / max(len(scores), 1)
 
 
 def _converted(name: str, parameter: str, value: str, default: Any) -> Any:

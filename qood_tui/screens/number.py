@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from engine import catalog, definitions
 from engine.plan import Variant
-from engine.protocol import Cell, Delta
+from engine.protocol import Delta
 from qood_tui.store import State
 from qood_tui.widgets.deltas import Measure
 from qood_tui.words import clean
@@ -58,7 +58,8 @@ class NumberScreen(ModalScreen[None]):
         return text
 
     def _values(self) -> list[tuple[str, str]]:
-        base, own = (self._cell(key) for key in (self.variant.baseline, self.variant.key))
+        keys = self.variant.baseline, self.variant.key
+        base, own = (self.state.cells_of(key).get(self.ood_set) for key in keys)
         lines = []
         shown = {"FP32": base, str(self.variant.bits): own}
         for label, cell in shown.items():
@@ -67,8 +68,7 @@ class NumberScreen(ModalScreen[None]):
                 counts = f"{cell.n_id:,} ID and {cell.n_ood:,} OOD images"
                 words = f"{value:.7f}" if value is not None else f"no value: {cell.problem}"
                 lines.append((label, f"{words}, from {counts}"))
-        deltas = self.state.deltas.variants if self.state.deltas else ()
-        found = next((d for d in deltas if d.variant == self.variant.key), None)
+        found = self.state.delta_of(self.variant.key)
         delta: Delta | None = getattr(found, self.measure.name, {}).get(self.ood_set) if found else None
         if delta is not None:
             lines.append(("delta", f"{delta.value * 100:+.3f} points, FP32 minus quantized"))
@@ -79,9 +79,3 @@ class NumberScreen(ModalScreen[None]):
             resamples, seed = self.state.deltas.resamples, self.state.deltas.seed
             lines.append(("bootstrap", f"{resamples:,} resamples, seed {seed}"))
         return lines or [("", "nothing is measured yet")]
-
-    def _cell(self, key: str) -> Cell | None:
-        measured = self.state.measured.get(key)
-        headline = self.state.header.plan.headline
-        cells = measured.cells if measured else ()
-        return next((c for c in cells if c.name == self.ood_set and c.score == headline), None)

@@ -13,7 +13,7 @@ from textual.message import Message
 from engine import catalog
 from engine.measure.spread import Spread, groups, spread
 from engine.plan import Plan, Variant
-from engine.protocol import Delta, Measured, VariantDelta
+from engine.protocol import Delta, VariantDelta
 from qood_tui.plot.palette import style_of
 from qood_tui.store import State
 from qood_tui.widgets.lines import Lines
@@ -49,7 +49,6 @@ class Look(NamedTuple):
     measure: Measure
     relative: bool
     cell: int
-    headline: str  # the score
 
     def number(self, value: float | None, form: str) -> str:
         """Return a number in its cell, a dot where there is none."""
@@ -88,8 +87,7 @@ class Deltas(Lines, can_focus=True):
         cell = WIDE if self.size.width >= ROOM else NARROW
         fits = max(1, (self.size.width - NAME - cell * 2 - INTERVAL) // cell)
         first = max(0, min(names.index(ood_set) - fits + 1, len(names) - fits))
-        headline = state.header.plan.headline
-        look = Look(names[first : first + fits], measure, relative, cell, headline)
+        look = Look(names[first : first + fits], measure, relative, cell)
         more = len(names) - fits
         hidden = f" · {more} more set{'s' if more > 1 else ''} hidden" if more > 0 else ""
         unit = "% of FP32" if relative else "points"
@@ -138,14 +136,13 @@ class Deltas(Lines, can_focus=True):
         line.append(f"{clip(label, NAME - 1):<{NAME - 1}}", f"rgb({red},{green},{blue})")
         if variant.key in state.failed:
             return line.append(clip(f"left out: {state.failed[variant.key]}", self.size.width - NAME), LOST)
-        measured, base = state.measured.get(variant.key), state.measured.get(variant.baseline)
         if variant.bits.is_float:
-            return _values(line, measured, look)
-        delta = _delta_of(state, variant)
+            return _values(line, state, variant, look)
+        delta = state.delta_of(variant.key)
         mean = getattr(delta, f"{look.measure.name}_mean", None)
         if delta is not None and mean is not None:
             return _with_intervals(line, delta, mean, look)
-        return _without_intervals(line, measured, base, look)
+        return _without_intervals(line, state, variant, look)
 
 
 def _rows(plan: Plan) -> list[list[Variant]]:
@@ -178,8 +175,8 @@ def _header(look: Look, ood_set: str) -> Text:
     return line.append(f"{'mean':>{look.cell - 1}} {'95 % interval':>{INTERVAL}}{'top-1':>{look.cell - 1}} ")
 
 
-def _values(line: Text, measured: Measured | None, look: Look) -> Text:
-    values = _cells(measured, look)
+def _values(line: Text, state: State, variant: Variant, look: Look) -> Text:
+    measured, values = state.measured.get(variant.key), _cells(state, variant.key, look)
     for name in look.sets:
         line.append(look.number(values.get(name), ".3f"), "dim")
     known = [value for value in values.values() if value is not None]
@@ -198,9 +195,10 @@ def _with_intervals(line: Text, delta: VariantDelta, mean: Delta, look: Look) ->
     return _append_delta(line, delta.top1, look._replace(measure=MEASURES[0]))
 
 
-def _without_intervals(line: Text, measured: Measured | None, base: Measured | None, look: Look) -> Text:
+def _without_intervals(line: Text, state: State, variant: Variant, look: Look) -> Text:
     """Append differences that have no interval yet, in italics."""
-    differences = _losses(measured, base, look)
+    measured, base = state.measured.get(variant.key), state.measured.get(variant.baseline)
+    differences = _losses(state, variant, look)
     for name in look.sets:
         line.append(look.number(differences.get(name), "+.1f"), "italic dim")
     mean = sum(differences.values()) / len(differences) if differences else None
@@ -213,7 +211,7 @@ def _spread(line: Text, state: State, draws: list[Variant], look: Look) -> Text:
     """Append the standard deviation over draws."""
     base = state.measured.get(draws[0].baseline)
     found = [state.measured.get(variant.key) for variant in draws]
-    lost = [_losses(measured, base, look) for measured in found]
+    lost = [_losses(state, variant, look) for variant in draws]
     means = [sum(one.values()) / len(one) for one in lost if one]
     line.append(f"{f'  SD of {len(draws)} draws':<{NAME - 1}}", "dim")
     for name in look.sets:
@@ -228,9 +226,9 @@ def _deviation(found: Spread | None, look: Look) -> str:
     return f"{text:>{look.cell - 1}} "
 
 
-def _losses(measured: Measured | None, base: Measured | None, look: Look) -> dict[str, float]:
+def _losses(state: State, variant: Variant, look: Look) -> dict[str, float]:
     """Return what was lost on every OOD set where that is known."""
-    values, whole = _cells(measured, look), _cells(base, look)
+    values, whole = (_cells(state, key, look) for key in (variant.key, variant.baseline))
     known = {name: _lost(whole.get(name), value, look.relative) for name, value in values.items()}
     return {name: value for name, value in known.items() if value is not None}
 
@@ -256,13 +254,6 @@ def _scale(delta: Delta, relative: bool) -> float:
     return 100.0
 
 
-def _cells(measured: Measured | None, look: Look) -> dict[str, float | None]:
+def _cells(state: State, key: str, look: Look) -> dict[str, float | None]:
     """Return the measure of the headline score on every OOD set."""
-    cells = measured.cells if measured else ()
-    return {c.name: getattr(c, look.measure.field) for c in cells if c.score == look.headline}
-
-
-def _delta_of(state: State, variant: Variant) -> VariantDelta | None:
-    if state.deltas is None:
-        return None
-    return next((d for d in state.deltas.variants if d.variant == variant.key), None)
+    return {name: getattr(cell, look.measure.field) for name, cell in state.cells_of(key).items()}
