@@ -9,11 +9,14 @@ from pathlib import Path
 
 from engine import client, render, report, request, sessions
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError
+from engine.resources import gathered
 
 COMMANDS = {
     "quantize": ("engine.quantize.command", "quantize a model of your own, save it, run a saved one"),
     "scores": ("engine.scores.command", "OOD scores of arrays of your own"),
+    "data": ("engine.images.command", "which image sets a folder holds, and whether they can be read"),
     "metrics": ("engine.measure.command", "OOD measures of scores of your own"),
+    "doctor": ("engine.doctor.command", "whether everything is ready here"),
 }
 
 
@@ -25,9 +28,13 @@ def main() -> int:
     run.add_argument("plan", nargs="?")
     run.add_argument("--preset")
     run.add_argument("--resume")
-    run.add_argument("--ood", action="append", default=[], metavar="NAME=FOLDER")
-    run.add_argument("--data", type=Path)
+    for name in ("--ood", "--id", "--train", "--checkpoint"):
+        run.add_argument(name, action="append", default=[], metavar="NAME=PATH")
+    for name in ("--data", "--classes", "--crops"):
+        run.add_argument(name, type=Path)
     run.add_argument("--devices", default="auto")
+    run.add_argument("--any-accuracy", action="store_true")
+    run.add_argument("--share", type=float)
     run.add_argument("--session-dir", type=Path)
     run.add_argument("--seed", type=int)
     again = commands.add_parser("report", help="print what a session found")
@@ -57,17 +64,22 @@ def _program(command: str) -> str:
 
 
 def _run(given: argparse.Namespace) -> int:
-    asked = request.prepare(
-        given.plan,
-        given.preset,
-        given.resume,
+    resources = gathered(
         data=given.data,
         ood=tuple(given.ood),
-        device=given.devices,
-        root=given.session_dir,
-        seed=given.seed,
+        own_id=tuple(given.id),
+        train=tuple(given.train),
+        checkpoint=tuple(given.checkpoint),
+        classes=given.classes,
+        devices=given.devices,
+        any_accuracy=given.any_accuracy,
+        crops=given.crops,
     )
-    client.start(asked.session, asked.folders, asked.device)
+    changes = {name: getattr(given, name) for name in ("share", "seed") if getattr(given, name) is not None}
+    asked = request.prepare(
+        given.plan, given.preset, given.resume, resources=resources, root=given.session_dir, changes=changes
+    )
+    client.start(asked.session, asked.resources)
     try:
         for _ in client.watch(asked.session, asked.beyond):
             pass

@@ -1,10 +1,10 @@
-"""From a plan to variants that can be run: load, quantize, make sure of the result, tabulate."""
+"""From a plan to variants that can be run: load, quantize or load what was quantized, tabulate."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from engine import catalog
 from engine.errors import EngineError, QuantizeError
-from engine.images import order
-from engine.images.source import Geometry, ImageSet
+from engine.images.sets import Learnt, Sets
+from engine.images.source import Geometry
 from engine.models.loaded import Loaded, load, normalise
 from engine.plan import Plan, Variant
-from engine.protocol import AnyEvent, CalibrationDraw, VariantFailed, VariantReady
+from engine.protocol import AnyEvent, Logged, ModelLoaded, SetsPrepared, VariantFailed, VariantReady
 from engine.quantize.bit_table import tabulate
 from engine.quantize.sites import Widths
+from engine.quantize.states import States, key_of
+from engine.resources import Resources
 from engine.scores.outputs import Scorer
 
 Emit = Callable[[AnyEvent], None]
@@ -31,95 +33,148 @@ class Ready(NamedTuple):
     variant: Variant
     model: nn.Module
     source: Loaded
-    scorers: dict[str, Scorer] = {}
-    needs_features: bool = False
+    digest: str
+    scorers: Mapping[str, Scorer] = {}
 
 
-class CalibrationImages:
-    """The images that quantizers are calibrated on: other ones for every draw, in seeded order."""
+class Known(NamedTuple):
+    """What a journal says of variants from before: their digests, and which have a bit table."""
 
-    def __init__(self, plan: Plan, images: ImageSet) -> None:
-        self.images = images
-        self.draws = [
-            order.draw(images.labels, plan.calibration_images, plan.calibration_seed(draw))
-            for draw in range(plan.calibration_draws)
-        ]
+    digests: Mapping[str, str] = {}
+    tabled: frozenset[str] = frozenset()
 
-    def read(self, draw: int, geometry: Geometry, device: torch.device) -> Tensor:
-        """Return the uint8 images (n, 3, size, size) of one draw."""
-        return torch.from_numpy(self.images.read(self.draws[draw], geometry)[0]).to(device)
 
-    def describe(self, plan: Plan) -> tuple[CalibrationDraw, ...]:
-        """Return what is recorded of every draw."""
-        return tuple(
-            CalibrationDraw(
-                self.images.name,
-                plan.calibration_seed(draw),
-                tuple(self.images.name_of(int(i)) for i in chosen),
-                self.images.digest(chosen),
+class Models:
+    """The models of a plan on a device, in floating point."""
+
+    def __init__(self, plan: Plan, resources: Resources, device: torch.device, emit: Emit) -> None:
+        def tell(text: str) -> None:
+            emit(Logged("info", text))
+
+        self.by_name = {name: load(name, device, resources, tell) for name in plan.models}
+        self.digests = {name: state_digest(loaded.model) for name, loaded in self.by_name.items()}
+        self.geometries = sorted({loaded.geometry for loaded in self.by_name.values()})
+
+    def describe(self) -> list[ModelLoaded]:
+        """Return the events that say what the models are."""
+        return [
+            ModelLoaded(
+                name,
+                loaded.origin,
+                self.digests[name],
+                sum(p.numel() for p in loaded.model.parameters()),
+                loaded.classes,
+                *loaded.geometry,
+                loaded.mean,
+                loaded.std,
             )
-            for draw, chosen in enumerate(self.draws)
-        )
+            for name, loaded in self.by_name.items()
+        ]
 
 
 class Calibration:
-    """The models of a plan and how their quantizers are set."""
+    """How the quantizers of a plan are set, on images that are read once."""
 
-    def __init__(self, plan: Plan, images: CalibrationImages, device: torch.device, emit: Emit) -> None:
-        self.plan, self.images, self.device, self.emit = plan, images, device, emit
-        self.models = {name: load(name, device) for name in plan.models}
-        self.geometries = {loaded.geometry for loaded in self.models.values()}
+    def __init__(
+        self, plan: Plan, models: Models, sets: Sets, prepared: SetsPrepared, states: States
+    ) -> None:
+        self.plan, self.models, self.prepared, self.states = plan, models, prepared, states
+        self.pixels = [_read(one, models.geometries) for one in sets.calibrations]
 
-    def calibrate(self, variant: Variant, known: dict[str, str]) -> Ready | None:
-        """Quantize one variant and say so; one that cannot be is None and is said, too.
+    def calibrate(self, variant: Variant, known: Known, emit: Emit) -> Ready | None:
+        """Quantize one variant, or load it as it was; one that cannot be is None. Either is said.
 
-        `known` holds digests from before an interruption; raises EngineError if another one results.
+        Raises EngineError if it is not what it was before an interruption.
         """
         started = time.monotonic()
-        source = self.models[variant.model]
-        try:
-            model = quantize(variant, source, self.images_for(variant, source), self.plan.overrides)
-        except QuantizeError as error:
-            self.emit(VariantFailed(variant.key, str(error)))
-            return None
-        digest = state_digest(model)
-        if known.get(variant.key, digest) != digest:
+        source = self.models.by_name[variant.model]
+        before = known.digests.get(variant.key)
+        if variant.bits.is_float:
+            model: nn.Module = source.model
+            digest = self.models.digests[variant.model]
+        else:
+            # One without a bit table is calibrated again: the table needs the weights as they were.
+            tabled = variant.key in known.tabled and before is not None
+            saved = (
+                load_saved(self.plan, self.models, self.prepared, self.states, variant, before)
+                if tabled
+                else None
+            )
+            if saved is not None and before is not None:
+                model, digest = saved, before
+            else:
+                try:
+                    model = self._quantize(variant, source)
+                except QuantizeError as error:
+                    emit(VariantFailed(variant.key, str(error)))
+                    return None
+                digest = self._save(variant, model, source)
+        if before is not None and before != digest:
             raise EngineError(
-                f"{variant.key}: quantizing it again gave other weights than before the interruption; "
+                f"{variant.key}: its weights are not what they were before the interruption; "
                 "the finished rows cannot be continued here, start a new session"
             )
-        self.emit(VariantReady(variant.key, digest, round(time.monotonic() - started, 3), source.classes))
-        return Ready(variant, model, source)
+        emit(VariantReady(variant.key, digest, round(time.monotonic() - started, 3), source.classes))
+        return Ready(variant, model, source, digest)
 
-    def tabulate_all(self, variants: list[Ready | None], pool: ThreadPoolExecutor) -> None:
+    def tabulate_all(
+        self, variants: list[Ready | None], known: Known, emit: Emit, pool: ThreadPoolExecutor
+    ) -> None:
         """Emit the bit table of every quantized variant, activations measured on the calibration images."""
 
         def tabulate_one(ready: Ready | None) -> None:
-            if ready is not None and not ready.variant.bits.is_float:
-                self.emit(
-                    tabulate(ready.variant.key, ready.model, self.images_for(ready.variant, ready.source))
-                )
+            if ready is None or ready.variant.bits.is_float or ready.variant.key in known.tabled:
+                return
+            emit(tabulate(ready.variant.key, ready.model, self._images(ready.variant, ready.source)))
 
         list(pool.map(tabulate_one, variants))
 
-    def images_for(self, variant: Variant, source: Loaded) -> Tensor:
-        """Return the calibration images of a variant as its model takes them."""
-        return normalise(self.images.read(variant.draw, source.geometry, self.device), source)
+    def _quantize(self, variant: Variant, source: Loaded) -> nn.Module:
+        entry = catalog.QUANTIZERS[variant.quantizer]
+        method = catalog.resolve(entry.target)
+        widths = Widths(variant.bits, self.plan.overrides)
+        model: nn.Module = method(source.model, widths, self._images(variant, source), **entry.options)
+        return model
+
+    def _save(self, variant: Variant, model: nn.Module, source: Loaded) -> str:
+        about = {
+            "overrides": self.plan.overrides,
+            "calibration": self.prepared.calibrations[variant.draw].digest,
+            "calibration_images": self.plan.calibration_images,
+        }
+        key = _key(self.plan, self.models, self.prepared, variant)
+        return self.states.save(variant, model, source, key, about)
+
+    def _images(self, variant: Variant, source: Loaded) -> Tensor:
+        device = next(source.model.parameters()).device
+        return normalise(self.pixels[variant.draw][source.geometry].to(device), source)
 
 
-def quantize(variant: Variant, source: Loaded, images: Tensor, overrides: dict[str, int]) -> nn.Module:
-    """Return the model of a variant, calibrated on normalised images if it is quantized at all."""
-    if variant.bits.is_float:
-        unchanged: nn.Module = source.model
-        return unchanged
-    entry = catalog.QUANTIZERS[variant.quantizer]
-    method = catalog.resolve(entry.target)
-    model: nn.Module = method(source.model, Widths(variant.bits, overrides), images, **entry.options)
-    return model
+def load_saved(
+    plan: Plan, models: Models, prepared: SetsPrepared, states: States, variant: Variant, digest: str | None
+) -> nn.Module | None:
+    """Return a quantized variant as it was saved for exactly this plan and these images, else None."""
+    key = _key(plan, models, prepared, variant)
+    return states.load(variant, models.by_name[variant.model], key, digest)
+
+
+def _key(plan: Plan, models: Models, prepared: SetsPrepared, variant: Variant) -> str:
+    draw = prepared.calibrations[variant.draw].digest
+    source = models.by_name[variant.model]
+    return key_of(variant, source, models.digests[variant.model], draw, plan.overrides)
+
+
+def _read(learnt: Learnt, geometries: list[Geometry]) -> dict[Geometry, Tensor]:
+    """Return uint8 images, unreadable ones left out."""
+    read = learnt.images.read(learnt.chosen, geometries)
+    kept = [at for at in range(len(learnt.chosen)) if at not in read.unreadable]
+    if not kept:
+        raise EngineError(f"{learnt.images.name}: none of its calibration images can be read")
+    return {geometry: torch.from_numpy(pixels[kept]) for geometry, pixels in read.pixels.items()}
 
 
 def state_digest(model: nn.Module) -> str:
-    """Return the SHA-256 of all parameters and buffers, quantizer scales and zero points included."""
+    """Return the SHA-256 of all parameters and buffers."""
     state = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         state.update(name.encode())

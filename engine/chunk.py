@@ -1,7 +1,11 @@
-"""The images of a sweep in their order, and one chunk of them with what every variant says of it."""
+"""One chunk of a sweep: its images, read once, and what every variant says of them."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,115 +13,132 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine import catalog
 from engine.arrays import READABLE, layout
-from engine.calibration import CalibrationImages, Ready
-from engine.images import order
-from engine.images.folder import FolderImages
-from engine.images.source import Geometry, ImageSet, Pixels
-from engine.models.features import outputs
-from engine.models.loaded import normalise
+from engine.batches import forward
+from engine.calibration import Ready
+from engine.fitting import needs_features
+from engine.images.sets import Sets
+from engine.images.source import Geometry, PassingError
+from engine.patience import Patience
 from engine.plan import Plan
-from engine.protocol import ImageUnreadable, SetReady, SetsPrepared
+from engine.protocol import ImageUnreadable
 from engine.scores.logits import brier, negative_log_likelihood, rank_of_label
-from engine.scores.outputs import Outputs
 
-Indices = NDArray[np.int64]
-
-
-class Images(NamedTuple):
-    """All sets of a sweep and the order in which their images are shown."""
-
-    sets: list[ImageSet]
-    which: Indices
-    places: Indices  # of each image in its set
-
-
-def prepare_images(plan: Plan, folders: dict[str, str]) -> Images:
-    """Load every set and draw the order of the sweep."""
-    sets = [open_set(name, folders) for name in (plan.id_set, *plan.ood_sets)]
-    sizes = [plan.id_images, *[plan.ood_images] * len(plan.ood_sets)]
-    drawn = [
-        order.draw(images.labels, min(size, len(images.labels)), plan.seed + i)
-        for i, (images, size) in enumerate(zip(sets, sizes, strict=True))
-    ]
-    which, place = order.interleave([len(part) for part in drawn])
-    places = np.array([drawn[s][p] for s, p in zip(which, place, strict=True)], np.int64)
-    return Images(sets, which, places)
-
-
-def open_set(name: str, folders: dict[str, str]) -> ImageSet:
-    """Return the set `name`: one of the user's folders or one of the catalog."""
-    if name in folders:
-        return FolderImages(name, folders[name])
-    opened: ImageSet = catalog.resolve(catalog.SETS[name].target)(name)
-    return opened
-
-
-def describe(
-    plan: Plan, images: Images, calibration: CalibrationImages, fit: SetReady | None
-) -> SetsPrepared:
-    """Return the event that says which images take part, by the hash of their contents."""
-    chosen = [images.places[images.which == i] for i in range(len(images.sets))]
-    ready = tuple(_set_ready(s, part) for s, part in zip(images.sets, chosen, strict=True))
-    return SetsPrepared(ready, len(images.which), calibration.describe(plan), fit)
-
-
-def _set_ready(images: ImageSet, chosen: Indices) -> SetReady:
-    return SetReady(images.name, images.role, images.label, len(chosen), images.digest(chosen))
+AHEAD = 2  # chunks that are read while one is scored
 
 
 class Chunk:
     """Some rows of a sweep: read once for every geometry, filled in column by column.
 
-    `parts` has the rows of every array; the column of a variant that is not scored stays NaN.
+    `parts` has the rows of every array; the column of a variant that is not scored stays NaN. `predicted`
+    is what a variant takes the images for.
     """
 
     def __init__(
-        self, plan: Plan, images: Images, first: int, geometries: set[Geometry], device: torch.device
+        self, plan: Plan, sets: Sets, first: int, geometries: list[Geometry], device: torch.device
     ) -> None:
-        self.plan, self.first = plan, first
+        self.plan, self.first, self.device = plan, first, device
         rows = slice(first, first + plan.chunk_images)
-        which, places = images.which[rows], images.places[rows]
-        labels = [images.sets[s].labels[i] for s, i in zip(which, places, strict=True)]
+        which, places = sets.which[rows], sets.places[rows]
+        self.labels = np.array([sets.sets[s].labels[i] for s, i in zip(which, places, strict=True)], np.int64)
         self.parts: dict[str, NDArray[Any]] = {
             name: np.full((len(which), columns), np.nan if dtype.kind == "f" else -1, dtype)
             for name, (dtype, columns) in layout(plan).items()
         }
-        self.parts["samples"][:] = np.stack([which, places, labels, np.ones(len(which))], 1)
+        self.parts["samples"][:] = np.stack([which, places, self.labels, np.ones(len(which))], 1)
         self.unreadable: list[ImageUnreadable] = []
-        self._labels = torch.from_numpy(np.array(labels, np.int64)).to(device)
-        self._pixels = {g: self._read(images, which, places, g, device) for g in sorted(geometries)}
+        self.predicted: dict[int, NDArray[np.int64]] = {}
+        self._features = needs_features(plan)
+        self._pixels = self._read(sets, geometries)
 
     def __len__(self) -> int:
-        return len(self.parts["samples"])
+        return len(self.labels)
 
-    def score(self, column: int, ready: Ready) -> None:
-        """Fill in what one variant says of the images."""
+    def load(self) -> None:
+        """Put the images on the device."""
+        self._pixels = {g: pixels.to(self.device, non_blocking=True) for g, pixels in self._pixels.items()}
+
+    def score(self, column: int, ready: Ready, size: int) -> None:
+        """Fill in what one variant says of the images, `size` of them at once."""
         with torch.inference_mode():
-            given = normalise(self._pixels[ready.source.geometry], ready.source)
-            seen = outputs(ready.model, given) if ready.needs_features else Outputs(ready.model(given))
-            logits = seen.logits
+            given = self._pixels[ready.source.geometry]
+            seen = forward(ready.model, ready.source, given, size, features=self._features)
+            logits, labels = seen.logits, torch.from_numpy(self.labels).to(self.device)
             found = {
-                "nll": negative_log_likelihood(logits, self._labels),
-                "brier": brier(logits, self._labels),
-                "rank": rank_of_label(logits, self._labels),
+                "nll": negative_log_likelihood(logits, labels),
+                "brier": brier(logits, labels),
+                "rank": rank_of_label(logits, labels),
             }
             found |= {name: score(seen) for name, score in ready.scorers.items()}
+        self.predicted[column] = logits.argmax(1).cpu().numpy()
         for name, values in found.items():
             self.parts[name][:, column] = values.cpu().numpy()
 
-    def _read(
-        self, images: Images, which: Indices, places: Indices, geometry: Geometry, device: torch.device
-    ) -> Tensor:
-        pixels: Pixels = np.empty((len(which), 3, geometry.size, geometry.size), np.uint8)
-        readable = self.parts["samples"][:, READABLE]
-        for position, of_set in enumerate(images.sets):
+    def _read(self, sets: Sets, geometries: list[Geometry]) -> dict[Geometry, Tensor]:
+        which, places = self.parts["samples"][:, 0], self.parts["samples"][:, 1].astype(np.int64)
+        pixels = {g: np.empty((len(which), 3, g.size, g.size), np.uint8) for g in geometries}
+        for position, of_set in enumerate(sets.sets):
             rows = np.flatnonzero(which == position)
-            pixels[rows], failed = of_set.read(places[rows], geometry)
-            for at, reason in failed.items():
-                if readable[rows[at]]:
-                    name = of_set.name_of(int(places[rows[at]]))
-                    self.unreadable.append(ImageUnreadable(of_set.name, name, reason))
-                readable[rows[at]] = 0
-        return torch.from_numpy(pixels).to(device)
+            read = of_set.read(places[rows], geometries)
+            for geometry, images in read.pixels.items():
+                pixels[geometry][rows] = images
+            for at, reason in read.unreadable.items():
+                name = of_set.name_of(int(places[rows[at]]))
+                self.unreadable.append(ImageUnreadable(of_set.name, name, reason))
+                self.parts["samples"][rows[at], READABLE] = 0
+        tensors = {geometry: torch.from_numpy(images) for geometry, images in pixels.items()}
+        pinned = self.device.type == "cuda"
+        return {g: images.pin_memory() if pinned else images for g, images in tensors.items()}
+
+
+class Scored(NamedTuple):
+    """What all variants say of a chunk; `predicted` is of the first variant alone."""
+
+    first: int
+    parts: dict[str, NDArray[Any]]
+    unreadable: tuple[ImageUnreadable, ...]
+    predicted: NDArray[np.int64]
+    batch: int
+    seconds: float
+    waited: float
+
+    @classmethod
+    def of(cls, chunk: Chunk, batch: int, seconds: float, waited: float) -> Scored:
+        """Return a chunk that was scored in so many seconds, `waited` of them for its images."""
+        none = np.full(len(chunk), -1)
+        predicted = chunk.predicted[min(chunk.predicted)] if chunk.predicted else none
+        unreadable = tuple(chunk.unreadable)
+        times = round(seconds, 3), round(waited, 3)
+        return cls(chunk.first, chunk.parts, unreadable, predicted, batch, *times)
+
+
+class ReadAhead:
+    """Chunks in the order in which they are asked for, read while earlier ones are scored."""
+
+    def __init__(self, read: Callable[[int], Chunk], patience: Patience) -> None:
+        self._read, self._patience = read, patience
+        self._reader = ThreadPoolExecutor(1)
+        self._asked: deque[tuple[int, Future[Chunk]]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def ask(self, first: int) -> None:
+        """Begin to read the chunk from row `first` on."""
+        self._asked.append((first, self._reader.submit(self._read, first)))
+
+    def take(self) -> tuple[Chunk, float]:
+        """Return the next chunk, on its device, and for how many seconds it was waited for."""
+        first, reading = self._asked.popleft()
+        started = monotonic()
+        try:
+            chunk = reading.result()
+        except PassingError:
+            chunk = self._patience.patiently(lambda: self._read(first))
+        waited = monotonic() - started
+        chunk.load()
+        return chunk, waited
+
+    def close(self) -> None:
+        """Read no more."""
+        self._reader.shutdown(wait=False, cancel_futures=True)

@@ -15,6 +15,7 @@ import msgspec
 from engine import journal, places
 from engine.errors import EngineError
 from engine.protocol import Cancel, Command, Entry, Reply, SessionClosed, Start, Status, Stop, Warm
+from engine.resources import Resources, own_environment, remember
 
 START_SECONDS = 20.0
 ANSWER_SECONDS = 15.0
@@ -60,18 +61,20 @@ def ensure() -> Reply:
     raise EngineError(f"the engine did not start within {START_SECONDS:.0f} s; its log is {log}")
 
 
-def start(session: Path, folders: dict[str, str], device: str) -> None:
+def start(session: Path, resources: Resources) -> None:
     """Queue a session whose journal has been made; raise EngineError if the daemon refuses."""
     ensure()
-    reply = call(Start(str(session.resolve()), folders, device))
+    resources = msgspec.structs.replace(resources, environment=own_environment())
+    reply = call(Start(str(session.resolve()), resources))
     if reply is None or not reply.ok:
         raise EngineError(reply.reason if reply else "the engine does not answer")
+    remember(journal.Reader(session).header.id, resources)
 
 
 def warm() -> None:
     """Start daemon and worker ahead of need."""
     ensure()
-    call(Warm())
+    call(Warm(own_environment()))
 
 
 def cancel(session: Path) -> None:

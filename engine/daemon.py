@@ -36,6 +36,7 @@ from engine.protocol import (
     Stop,
     Warm,
     WorkerDied,
+    WorkerStarted,
 )
 from engine.worker_process import GRACE_SECONDS, WorkerProcess
 
@@ -124,8 +125,9 @@ class Daemon:
                 return self._accept(command)
             case Cancel(session):
                 self._cancel(session)
-            case Warm():
-                await self._warm_worker()
+            case Warm(environment):
+                if self.running is None:  # the worker at work has the environment of who asked for that
+                    await self._warm_worker(environment)
             case Stop():
                 for run in [*self.queue, *([self.running] if self.running else [])]:
                     self._cancel(run.start.session)
@@ -159,10 +161,13 @@ class Daemon:
             place=places.program(),
         )
 
-    async def _warm_worker(self) -> WorkerProcess:
+    async def _warm_worker(self, environment: dict[str, str]) -> WorkerProcess:
+        """Return a living worker that sees the devices and caches of the one who asks."""
         async with self._starting:
+            if self.worker is not None and self.worker.alive and self.worker.environment != environment:
+                await self.worker.end()
             if self.worker is None or not self.worker.alive:
-                self.worker = await WorkerProcess.start()
+                self.worker = await WorkerProcess.start(environment)
             return self.worker
 
     def _cancel(self, session: str) -> None:
@@ -224,10 +229,10 @@ class Daemon:
         start, writer = run.start, run.writer
         for restarts in range(MOST_RESTARTS + 1):
             writer.append(PhaseChanged("starting"))
-            worker = await self._warm_worker()
+            worker = await self._warm_worker(start.resources.environment)
             if run.is_cancelled():
                 return "cancelled", STOPPED
-            worker.send(Job(start.session, writer.plan, start.folders, start.device, writer.finished_rows))
+            worker.send(Job(start.session, writer.plan, start.resources, writer.finished_rows))
             ended = await self._follow(worker, writer)
             if ended is not None:
                 return ended.outcome, ended.reason
@@ -243,6 +248,8 @@ class Daemon:
                 return message
             if isinstance(message, Idle):
                 continue
+            if isinstance(message, WorkerStarted):
+                worker.machine.look_at(tuple(message.accelerators))
             if isinstance(message, ChunkFinished) and message.first == writer.finished_rows:
                 writer.finished_rows += message.rows
             writer.append(message)

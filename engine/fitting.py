@@ -2,57 +2,102 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from engine import catalog
 from engine.arrays import stored_scores
+from engine.batches import Batches, forward
 from engine.calibration import Emit, Ready
-from engine.errors import ScoreError
-from engine.images import order
-from engine.images.source import Geometry, ImageSet
-from engine.models.features import head_of, outputs
-from engine.models.loaded import normalise
+from engine.errors import EngineError, ScoreError
+from engine.images.sets import Learnt
+from engine.images.source import Geometry
+from engine.models.features import head_of
+from engine.patience import Patience
 from engine.plan import Plan
-from engine.protocol import Logged, SetReady
+from engine.protocol import Logged, PhaseChanged
 from engine.scores import scorers
 from engine.scores.outputs import FitSet, Outputs, Scorer
+from engine.text import in_bytes
 
 IMAGES_AT_ONCE = 250
+FLOAT_BYTES = 4
+
+
+def needs_features(plan: Plan) -> bool:
+    """Tell whether a score of a plan looks at features."""
+    return any("features" in catalog.SCORES[name].needs for name in stored_scores(plan))
 
 
 class Fitting:
-    """The fit set of a plan, if any of its scores learns, and what is fitted on it."""
+    """Fit the scores of all variants in one pass over the fit set: every image is decoded once."""
 
-    def __init__(self, plan: Plan, images: ImageSet, device: torch.device, emit: Emit) -> None:
-        self.plan, self.images, self.device, self.emit = plan, images, device, emit
-        self.chosen = order.draw(images.labels, plan.fit_images, plan.seed)
+    def __init__(self, plan: Plan, learnt: Learnt | None, device: torch.device, emit: Emit) -> None:
+        self.plan, self.learnt, self.device, self.emit = plan, learnt, device, emit
         self.warned: set[str] = set()
-        for name, parameters in plan.score_parameters.items():
-            scorers.check(name, parameters)
+        self._seen: dict[int, list[Outputs]] = {}
+        self._labels = np.zeros(0, np.int64)
 
-    @property
-    def is_needed(self) -> bool:
-        """Tell whether a score learns."""
-        return any(catalog.SCORES[name].fitted for name in stored_scores(self.plan))
+    def learn(
+        self,
+        variants: list[Ready | None],
+        geometries: list[Geometry],
+        batches: Batches,
+        patience: Patience,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        """Show the fit set to every variant, if a score learns; nothing else of it is kept."""
+        if self.learnt is None:
+            return
+        images, chosen = self.learnt.images, self.learnt.chosen
+        bound = sum(
+            len(chosen) * (ready.source.classes + ready.source.model.num_features) * FLOAT_BYTES
+            for ready in variants
+            if ready is not None
+        )
+        note = f"{len(chosen)} images, at most {in_bytes(bound)} of features and logits"
+        patience.emit(PhaseChanged("fitting", note))
+        labels = []
+        for start in range(0, len(chosen), IMAGES_AT_ONCE):
+            part = chosen[start : start + IMAGES_AT_ONCE]
+            read = patience.patiently(lambda part=part: images.read(part, geometries))  # type: ignore[misc]
+            for at, reason in read.unreadable.items():
+                self.emit(Logged("warning", f"fit set: {images.name_of(int(part[at]))} left out: {reason}"))
+            kept = [at for at in range(len(part)) if at not in read.unreadable]
+            pixels = {g: torch.from_numpy(p[kept]).to(self.device) for g, p in read.pixels.items()}
+            labels.append(images.labels[part[kept]])
+            self._look(variants, pixels, batches, pool)
+        self._labels = np.concatenate(labels)
+        if len(self._labels) < 2:
+            raise EngineError(f"{images.name}: fewer than two images of the fit set can be read")
 
-    @property
-    def needs_features(self) -> bool:
-        """Tell whether a score looks at features."""
-        needs = (catalog.SCORES[name].needs for name in stored_scores(self.plan))
-        return any("features" in arrays for arrays in needs)
+    def _look(
+        self,
+        variants: list[Ready | None],
+        pixels: dict[Geometry, Tensor],
+        batches: Batches,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        def look(size: int) -> list[Outputs | None]:
+            def one(ready: Ready | None) -> Outputs | None:
+                if ready is None:
+                    return None
+                with torch.inference_mode():
+                    given = pixels[ready.source.geometry]
+                    return forward(ready.model, ready.source, given, size, features=True)
 
-    def describe(self) -> SetReady | None:
-        """Return what is recorded of the fit set; None if it is not needed."""
-        if not self.is_needed:
-            return None
-        images = self.images
-        return SetReady(images.name, images.role, images.label, len(self.chosen), images.digest(self.chosen))
+            return list(pool.map(one, variants))
 
-    def scorers(self, ready: Ready) -> dict[str, Scorer]:
+        for column, seen in enumerate(batches.fitting(look, 0)):
+            if seen is not None:
+                self._seen.setdefault(column, []).append(seen)
+
+    def scorers(self, column: int, ready: Ready) -> dict[str, Scorer]:
         """Return the scores of a variant by name; one that cannot be fitted is said and gives NaN."""
-        fit = self._fit_set(ready) if self.is_needed else None
+        fit = self._fit_set(column, ready)
         found: dict[str, Scorer] = {}
         for name in stored_scores(self.plan):
             try:
@@ -79,18 +124,15 @@ class Fitting:
 
         return guarded
 
-    def _fit_set(self, ready: Ready) -> FitSet:
-        labels = torch.from_numpy(self.images.labels[self.chosen]).to(self.device)
-        parts = [
-            outputs(ready.model, normalise(self._read(part, ready.source.geometry), ready.source))
-            for part in np.array_split(self.chosen, max(1, len(self.chosen) // IMAGES_AT_ONCE))
-        ]
+    def _fit_set(self, column: int, ready: Ready) -> FitSet | None:
+        parts = self._seen.pop(column, [])
+        if not parts:
+            return None
         features = torch.cat([part.wide() for part in parts])
         logits = torch.cat([part.logits for part in parts])
-        return FitSet(Outputs(logits, features), labels, head_of(ready.model))
-
-    def _read(self, indices: order.Indices, geometry: Geometry) -> Tensor:
-        return torch.from_numpy(self.images.read(indices, geometry)[0]).to(self.device)
+        labels = torch.from_numpy(self._labels).to(self.device)
+        with torch.inference_mode():
+            return FitSet(Outputs(logits, features), labels, head_of(ready.model))
 
     def _warn(self, name: str, fit: FitSet) -> None:
         k = self.plan.score_parameters.get(name, {}).get("k")

@@ -49,6 +49,8 @@ class Reader:
         self.expected = 1
         self._offset = 0
         self._too_long = False
+        self._least = 1  # a lower number is a line that was there before
+        self._jump = 0  # events that the last line seems to have left out
         self.header = self._read_header()
 
     def poll(self) -> list[Entry]:
@@ -67,10 +69,14 @@ class Reader:
                 self._offset += len(line)
                 entry = None if self._too_long else _decode(line)
                 self._too_long = False
-                if entry is None or entry.seq < self.expected:
+                if entry is None or entry.seq < self._least:
                     self.skipped += 1
                     continue
-                self.skipped += entry.seq - self.expected
+                # Numbers that jump ahead and come back: the line that jumped has a damaged number.
+                missing = entry.seq - min(self.expected, entry.seq)
+                self.skipped += missing - (self._jump if entry.seq < self.expected else 0)
+                self._least = self.expected + 1 if missing else entry.seq + 1
+                self._jump = missing
                 self.expected = entry.seq + 1
                 entries.append(entry)
         self.torn = 0

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from platformdirs import user_data_path, user_log_path
+from platformdirs import user_data_path, user_log_path, user_state_path
 
 LONGEST_SOCKET_PATH = 100  # the system's limit is 108 bytes
 
@@ -20,6 +20,11 @@ def sessions_folder() -> Path:
     """Return the folder that new sessions are put into (`QOOD_SESSIONS`)."""
     given = os.environ.get("QOOD_SESSIONS")
     return Path(given).expanduser() if given else user_data_path("qood-tui") / "sessions"
+
+
+def resources_file(session: str) -> Path:
+    """Return where this machine keeps the paths that the session of that id was run with."""
+    return user_state_path("qood-tui") / "resources" / f"{Path(session).name}.json"
 
 
 def log_file(name: str) -> Path:

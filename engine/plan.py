@@ -15,6 +15,7 @@ import msgspec
 
 from engine import catalog
 from engine.errors import InputError, unknown_name
+from engine.resources import Checkpoint, Resources, check_checkpoint, parse_named
 
 FLOAT = 32
 _BITS = re.compile(r"W(\d{1,2})A(\d{1,2})", re.IGNORECASE)
@@ -71,7 +72,7 @@ class Variant(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to sweep. `folders` of the user join `ood_sets` by their names."""
+    """What to sweep. The user's own sets and checkpoints take part by their names."""
 
     models: tuple[str, ...]
     bits: tuple[str, ...] = catalog.BITS
@@ -82,13 +83,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     scores: tuple[str, ...] = ("msp", "maxlogit", "energy")
     score_parameters: dict[str, dict[str, int | float | str]] = {}  # such as {"knn": {"k": 10}}
     headline: str = "msp"
+    share: float | None = None  # of every set alike, in place of the two numbers below
     id_images: int = 1500
     ood_images: int = 500
+    calibration_set: str = catalog.DEMO_CALIBRATION
+    fit_set: str = catalog.DEMO_FIT
     calibration_images: int = 32
     calibration_draws: int = 1  # every quantized variant is calibrated on so many draws of images
     fit_images: int = 1000  # ID images that scores learn from, where a score does
     stop_width: float | None = None  # points of AUPR-out: stop once every mean's interval is narrower
     chunk_images: int = 125
+    tf32: bool = False  # matrix products of floats rounded to 10 bits, on GPUs that can
     seed: int = 0
 
     def variants(self) -> list[Variant]:
@@ -102,6 +107,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             for draw in range(1 if bits.is_float else self.calibration_draws)
         ]
 
+    @property
+    def learns(self) -> bool:
+        """Tell whether a score is fitted, and so a fit set is needed."""
+        return any(catalog.SCORES[name].fitted for name in self.scores)
+
+    def size_of(self, role: str, available: int) -> int:
+        """Return how many of a set's images are evaluated."""
+        if self.share is not None:
+            return max(1, round(self.share * available))
+        return min(self.id_images if role == "id" else self.ood_images, available)
+
     def calibration_seed(self, draw: int) -> int:
         """Return the seed that calibration images are drawn with."""
         return self.seed + draw
@@ -112,16 +128,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def preset(name: str) -> Plan:
-    """Return the preset plan `name`; raise InputError naming the nearest presets."""
+    """Return the preset plan `name`, its sets still to be chosen; raise InputError naming the nearest."""
     if name not in catalog.PRESETS:
         raise unknown_name("preset", name, catalog.PRESETS)
-    return validated(msgspec.convert(dict(catalog.PRESETS[name].plan), Plan))
+    return msgspec.convert(dict(catalog.PRESETS[name].plan), Plan)
 
 
-def read_toml(path: Path, data_root: Path | None = None) -> tuple[Plan, dict[str, str]]:
-    """Read a plan and its `[folders]` table (name = path); raise InputError naming the key.
+def read_toml(path: Path) -> tuple[Plan, Resources]:
+    """Read a plan and what it names: `[folders]`, `[id]`, `[train]` and `[checkpoints]`.
 
-    An OOD set that the catalog does not know may be a folder of that name below `data_root`.
+    Raises InputError naming the key. Sets that are to be chosen by what there is are still `auto`.
     """
     try:
         data = tomllib.loads(path.read_text("utf-8"))
@@ -129,24 +145,35 @@ def read_toml(path: Path, data_root: Path | None = None) -> tuple[Plan, dict[str
         raise InputError("plan", str(path), "there is no such file") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError("plan", str(path), f"a readable TOML file is needed ({error})") from None
-    folders = data.pop("folders", {})
-    if not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
-        raise InputError("folders", folders, "give a table of NAME = 'FOLDER'")
-    plan = from_mapping(data)
-    for name in plan.ood_sets:
-        if data_root is not None and name not in catalog.SETS and (data_root / name).is_dir():
-            folders.setdefault(name, str(data_root / name))
-    joined = tuple(dict.fromkeys((*plan.ood_sets, *folders)))
-    return validated(msgspec.structs.replace(plan, ood_sets=joined), folders), folders
+    tables = {name: data.pop(name, {}) for name in ("folders", "id", "train")}
+    for name, table in tables.items():
+        if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
+            raise InputError(name, table, "give a table of NAME = 'FOLDER'")
+    ood, own_id, train = (
+        parse_named(name, tuple(f"{key}={value}" for key, value in table.items()))
+        for name, table in tables.items()
+    )
+    try:
+        checkpoints = msgspec.convert(data.pop("checkpoints", {}), dict[str, Checkpoint])
+    except msgspec.ValidationError as error:
+        right = f"give NAME = {{ file = 'FILE', model = 'MODEL' }} ({error})"
+        raise InputError("checkpoints", "this table", right) from None
+    checkpoints = {name: check_checkpoint(name, one) for name, one in checkpoints.items()}
+    return from_mapping(data), Resources(ood=ood, id=own_id, train=train, checkpoints=checkpoints)
 
 
 def from_mapping(data: dict[str, Any]) -> Plan:
     """Build a Plan from plain data; raise InputError naming the field that is wrong."""
     for key in data:
         if key not in Plan.__struct_fields__:
-            raise unknown_name("plan field", key, (*Plan.__struct_fields__, "folders"))
+            tables = ("folders", "id", "train", "checkpoints")
+            raise unknown_name("plan field", key, (*Plan.__struct_fields__, *tables))
     if "models" not in data:
         raise InputError("models", "nothing", f"choose at least one of {', '.join(catalog.MODELS)}")
+    if not catalog.is_made(str(data.get("id_set", "fractals"))):
+        data = {"calibration_set": catalog.AUTO, "fit_set": catalog.AUTO, **data}
+        if not data.keys() & {"share", "id_images", "ood_images"}:
+            data["share"] = 1.0
     try:
         return msgspec.convert(data, Plan)
     except msgspec.ValidationError as error:
@@ -155,39 +182,70 @@ def from_mapping(data: dict[str, Any]) -> Plan:
         raise InputError(field, data.get(field), reason[0].lower() + reason[1:]) from None
 
 
-def validated(plan: Plan, folders: dict[str, str] | None = None) -> Plan:
+def validated(plan: Plan, resources: Resources | None = None) -> Plan:
     """Return `plan` if every name is known and every size makes sense; raise InputError if not."""
-    _check_names("models", plan.models, catalog.MODELS)
+    there = resources or Resources()
+    for name in plan.models:
+        if name not in catalog.MODELS and name not in there.checkpoints and not catalog.is_timm_name(name):
+            raise unknown_name("models", name, [*catalog.MODELS, *there.checkpoints])
     for text in plan.bits:
         Bits.parse(text)
+    _check_names("models", plan.models, plan.models)
     _check_names("quantizer", (plan.quantizer,), catalog.QUANTIZERS)
-    _check_names("id_set", (plan.id_set,), [s.name for s in catalog.SETS.values() if s.role == "id"])
-    known = [s.name for s in catalog.SETS.values() if s.role == "ood"]
-    _check_names("ood_sets", plan.ood_sets, [*known, *(folders or {})])
+    own = {"id": there.id, "ood": there.ood, "train": there.train}
+    sets = {role: [*(s.name for s in catalog.SETS.values() if s.role == role), *own[role]] for role in own}
+    _check_names("id_set", (plan.id_set,), sets["id"])
+    _check_names("ood_sets", plan.ood_sets, sets["ood"])
+    for field in ("calibration_set", "fit_set"):
+        _check_names(field, (getattr(plan, field),), [*sets["train"], catalog.HELD_OUT])
     _check_names("scores", plan.scores, catalog.SCORES)
     _check_names("headline", (plan.headline,), plan.scores)
     for name in plan.score_parameters:
         _check_names("score_parameters", (name,), plan.scores)
     check_shape(plan)
-    if plan.calibration_images > catalog.CALIBRATION_IMAGES:
-        most = f"the calibration pool holds {catalog.CALIBRATION_IMAGES} images"
-        raise InputError("calibration_images", plan.calibration_images, most)
-    if plan.fit_images > catalog.FIT_IMAGES:
-        raise InputError("fit_images", plan.fit_images, f"the fit pool holds {catalog.FIT_IMAGES} images")
-    if plan.stop_width is not None and not 0 < plan.stop_width <= 100:
-        raise InputError("stop_width", plan.stop_width, "give a width above 0 and up to 100 points")
+    _check_demo(plan)
+    _check_sizes(plan)
     for pattern, width in plan.overrides.items():
         if not 2 <= width <= 8 and width != FLOAT:
             raise InputError(
                 "overrides", f"{pattern} = {width}", "give 2 to 8 bits, or 32 for floating point"
             )
+    return plan
+
+
+def _check_sizes(plan: Plan) -> None:
+    """Raise InputError naming a size that makes no sense."""
+    if (
+        plan.calibration_set == catalog.DEMO_CALIBRATION
+        and plan.calibration_images > catalog.CALIBRATION_IMAGES
+    ):
+        most = f"the calibration pool holds {catalog.CALIBRATION_IMAGES} images"
+        raise InputError("calibration_images", plan.calibration_images, most)
+    if plan.fit_set == catalog.DEMO_FIT and plan.fit_images > catalog.FIT_IMAGES:
+        raise InputError("fit_images", plan.fit_images, f"the fit pool holds {catalog.FIT_IMAGES} images")
+    if plan.stop_width is not None and not 0 < plan.stop_width <= 100:
+        raise InputError("stop_width", plan.stop_width, "give a width above 0 and up to 100 points")
+    if plan.share is not None and not 0 < plan.share <= 1:
+        raise InputError("share", plan.share, "give a share of every set, above 0 and up to 1")
     limits = {"id_images": 20, "ood_images": 20, "calibration_images": 1, "fit_images": 2, "chunk_images": 1}
     for field, least in limits.items():
         if getattr(plan, field) < least:
             raise InputError(field, getattr(plan, field), f"give {least} or more")
     if not 0 <= plan.seed < 2**32:
         raise InputError("seed", plan.seed, "give a whole number from 0 to 4294967295")
-    return plan
+
+
+def _check_demo(plan: Plan) -> None:
+    """Raise InputError where the demo's miniatures, of 32 by 32 pixels, are mixed with anything real."""
+    real = [name for name in plan.models if name not in catalog.DEMO_MODELS]
+    sets = (plan.id_set, plan.calibration_set, plan.fit_set)
+    made = [name for name in (*sets, *plan.ood_sets) if catalog.is_made(name)]
+    if real and made:
+        field = "id_set" if made[0] == plan.id_set else "ood_sets"
+        right = f"{real[0]} takes photographs: name an ID set and OOD sets of your own, with --data or --id"
+        raise InputError(field, made[0], right)
+    if not real and not all(catalog.is_made(name) for name in sets):
+        raise InputError("id_set", plan.id_set, f"{plan.models[0]} knows the classes of fractals alone")
 
 
 def check_shape(plan: Plan) -> None:
@@ -196,7 +254,8 @@ def check_shape(plan: Plan) -> None:
         names = getattr(plan, field)
         if not 1 <= len(names) <= MOST_NAMES or len(set(names)) < len(names):
             raise InputError(field, f"{len(names)} names", f"1 to {MOST_NAMES} different names are needed")
-    for name in (*plan.models, *plan.ood_sets, *plan.scores, plan.id_set, plan.quantizer):
+    sets = (plan.id_set, *plan.ood_sets, plan.calibration_set, plan.fit_set)
+    for name in (*plan.models, *sets, *plan.scores, plan.quantizer):
         if not _NAME.fullmatch(name):
             raise InputError("name", name[:40], "letters, digits and . _ + - are needed")
     if not 1 <= plan.calibration_draws <= MOST_DRAWS:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.arrays import Arrays, Rows
 from engine.calibration import Emit, Ready
-from engine.chunk import Chunk
 from engine.measure import deltas, table
 from engine.measure.pair import LEAST_DISTINCT, share_of_distinct
 from engine.plan import Plan
@@ -28,16 +29,21 @@ class Progress:
         self.plan, self.emit = plan, emit
         self.next_table, self.next_curve = 2 * plan.chunk_images, FIRST_CURVE_ROWS
         self.diverged: set[str] = set()
+        self.classes: dict[str, int] = {}  # of every variant that is measured
         self._enough = False
         # A sweep that goes on looks when it would have looked anyway, at its first row too: what it saw
         # there may not have been decided on yet.
         for finished in range(plan.chunk_images, first_row, plan.chunk_images):
             self._is_due(finished)
 
-    def preview(self, chunk: Chunk, column: int, ready: Ready) -> None:
+    def know(self, variants: list[Ready | None]) -> None:
+        """Take in which variants there are, in the order of their columns."""
+        self.classes = {ready.variant.key: ready.source.classes for ready in variants if ready is not None}
+
+    def preview(self, parts: dict[str, NDArray[Any]], column: int, classes: int) -> None:
         """Show what one variant says of the first chunk, before the others are there."""
-        rows = Rows(self.plan, chunk.parts)
-        self._table(rows, column, ready, (self.plan.headline,))
+        rows = Rows(self.plan, parts)
+        self._table(rows, column, classes, (self.plan.headline,))
         self._curves(rows, column, INTERIM_POINTS, INTERIM_DECIMALS)
 
     def measure(
@@ -45,20 +51,20 @@ class Progress:
         arrays: Arrays,
         finished: int,
         total: int,
-        variants: list[Ready | None],
         pool: ThreadPoolExecutor,
         *,
         last: bool = False,
     ) -> None:
         """Emit what is due after `finished` of `total` rows."""
         rows = arrays.first(finished)
-        alive = [(column, ready) for column, ready in enumerate(variants) if ready]
+        keys = [variant.key for variant in self.plan.variants()]
+        alive = [(column, self.classes[key]) for column, key in enumerate(keys) if key in self.classes]
         if last:
             self.emit(PhaseChanged("measuring", f"{FINAL_RESAMPLES} bootstrap resamples"))
         table_is_due, curve_is_due = self._is_due(finished)
         if last or table_is_due:
-            for column, ready in alive:
-                self._table(rows, column, ready, self.plan.scores if last else (self.plan.headline,))
+            for column, classes in alive:
+                self._table(rows, column, classes, self.plan.scores if last else (self.plan.headline,))
         if last or curve_is_due:
             points, decimals = (FINAL_POINTS, FINAL_DECIMALS) if last else (INTERIM_POINTS, INTERIM_DECIMALS)
             for column, _ in alive:
@@ -94,17 +100,17 @@ class Progress:
             reason = f"the widest interval of a mean is {widest:.1f} points, narrower than {width:g}"
             self.emit(Logged("info", f"enough after {found.rows} images: {reason}"))
 
-    def _warn_of_ties(self, rows: Rows, alive: list[tuple[int, Ready]]) -> None:
-        for column, ready in alive:
+    def _warn_of_ties(self, rows: Rows, alive: list[tuple[int, int]]) -> None:
+        for column, _ in alive:
             sets = range(len(rows.of_set))
             scores = np.concatenate([rows.column(self.plan.headline, column, i) for i in sets])
             share = share_of_distinct(scores)
             if share < LEAST_DISTINCT:
                 text = f"only {share:.2%} of its {self.plan.headline} scores are distinct, ties decide"
-                self.emit(Logged("warning", f"{ready.variant.key}: {text}"))
+                self.emit(Logged("warning", f"{self.plan.variants()[column].key}: {text}"))
 
-    def _table(self, rows: Rows, column: int, ready: Ready, scores: tuple[str, ...]) -> None:
-        measured = table.measure_variant(rows, column, scores, ready.source.classes)
+    def _table(self, rows: Rows, column: int, classes: int, scores: tuple[str, ...]) -> None:
+        measured = table.measure_variant(rows, column, scores, classes)
         self.emit(measured)
         lost = int(np.isnan(rows.column("msp", column, 0)).sum())
         if lost and measured.variant not in self.diverged:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.plan import Plan
+from engine.resources import Resources
 
 FORMAT = "qood-session"
 VERSION = 1
@@ -33,38 +34,58 @@ class Event(msgspec.Struct, frozen=True, tag_field="type"):
 
 
 class PhaseChanged(Event, frozen=True, tag="phase.changed"):
-    """The engine turned to something else: `starting`, `images`, `calibrating`, `sweeping`, `measuring`."""
+    """The engine turned to something else.
+
+    `starting`, `images`, `checking`, `models`, `calibrating`, `fitting`, `sweeping`, `measuring`, or `paused`
+    until a disk answers again.
+    """
 
     phase: str
     note: str = ""
 
 
 class WorkerStarted(Event, frozen=True, tag="worker.started"):
-    """A worker runs; everything about it that may move a number."""
+    """A worker runs; everything about it that may move a number.
+
+    `device` names all devices, `accelerators` the UUID and name of each that is a GPU.
+    """
 
     device: str
     threads: int
     versions: dict[str, str]
     resumed_at: int = 0
+    accelerators: dict[str, str] = {}
 
 
-class SetReady(msgspec.Struct, frozen=True):
-    """An image set as it takes part: how many images, and the hash of the list of their contents."""
+class SetReady(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An image set as it takes part: how many images of how many, and the hash of their contents and labels.
+
+    `expected` is how many the published set has; `copies` how many images that are also evaluated were left
+    out of a set that is learnt from.
+    """
 
     name: str
     role: str
     label: str
     count: int
     digest: str
+    available: int = 0
+    expected: int | None = None
+    copies: int = 0
+    notes: tuple[str, ...] = ()
 
 
-class CalibrationDraw(msgspec.Struct, frozen=True):
-    """The images that quantizers are calibrated on, by name and in order; `digest` is of their contents."""
+class CalibrationDraw(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The images that quantizers are calibrated on, by name and in order; `digest` is of their contents.
+
+    `copies` images of the set were passed over, because they are evaluated too.
+    """
 
     set: str
     seed: int
     images: tuple[str, ...]
     digest: str
+    copies: int = 0
 
 
 class SetsPrepared(Event, frozen=True, tag="sets.prepared"):
@@ -76,8 +97,32 @@ class SetsPrepared(Event, frozen=True, tag="sets.prepared"):
     fit: SetReady | None = None
 
 
+class ModelLoaded(Event, frozen=True, tag="model.loaded"):
+    """A model and its preprocessing; `digest` is the SHA-256 of its weights, `origin` where they are from."""
+
+    model: str
+    origin: str
+    digest: str
+    parameters: int
+    classes: int
+    size: int  # pixels a side
+    crop: float
+    interpolation: str
+    crop_mode: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class BatchSized(Event, frozen=True, tag="batch.sized"):
+    """From row `first` on so many images go through a model at once; `reason` says why."""
+
+    first: int
+    images: int
+    reason: str = ""
+
+
 class VariantReady(Event, frozen=True, tag="variant.ready"):
-    """A variant is calibrated; `digest` is the SHA-256 of its weights, scales and zero points."""
+    """A variant is calibrated; `digest` is the SHA-256 of its weights, or of its saved quantized state."""
 
     variant: str
     digest: str
@@ -126,13 +171,18 @@ class ImageUnreadable(Event, frozen=True, tag="image.unreadable"):
     reason: str
 
 
-class ChunkFinished(Event, frozen=True, tag="chunk.finished"):
-    """Rows `first` to `first + rows` are on disk for every array; `digests` are their SHA-256."""
+class ChunkFinished(Event, frozen=True, tag="chunk.finished", omit_defaults=True):
+    """Rows `first` to `first + rows` are on disk for every array; `digests` are their SHA-256.
+
+    `batch` images went through a model at once; of the `seconds` the device waited `waited` for images.
+    """
 
     first: int
     rows: int
     seconds: float
     digests: dict[str, str]
+    batch: int = 0
+    waited: float = 0.0
 
 
 class Cell(msgspec.Struct, frozen=True, array_like=True):
@@ -271,7 +321,11 @@ class SessionResumed(Event, frozen=True, tag="session.resumed"):
 
 
 class SessionClosed(Event, frozen=True, tag="session.closed"):
-    """The last event: `outcome` is `finished`, `failed` or `cancelled`; `sha256` is of all lines before."""
+    """The last event; `sha256` is of all lines before.
+
+    `outcome` is `finished`, `failed`, `cancelled`, or `refused` where nothing was begun because of what the
+    user gave.
+    """
 
     outcome: str
     reason: str
@@ -283,6 +337,8 @@ AnyEvent = (
     PhaseChanged
     | WorkerStarted
     | SetsPrepared
+    | ModelLoaded
+    | BatchSized
     | VariantReady
     | BitsTabled
     | VariantFailed
@@ -312,8 +368,7 @@ class Job(msgspec.Struct, frozen=True, tag="job"):
 
     session: str
     plan: Plan
-    folders: dict[str, str]
-    device: str
+    resources: Resources
     first_row: int
 
 
@@ -335,8 +390,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     """Client to daemon: begin a session in the folder `session`, whose journal has its header."""
 
     session: str
-    folders: dict[str, str]
-    device: str
+    resources: Resources
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
@@ -347,6 +401,8 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
 
 class Warm(msgspec.Struct, frozen=True, tag="warm"):
     """Client to daemon: start a worker now, so that a session begins at once."""
+
+    environment: dict[str, str] = {}
 
 
 class Status(msgspec.Struct, frozen=True, tag="status"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine import catalog, definitions
+from engine import catalog, definitions, provenance
 from engine.errors import unknown_name
 from engine.measure.pair import PairMeasures
 from engine.protocol import BitsTabled, Delta, VariantDelta
@@ -77,8 +77,8 @@ def markdown(found: Document) -> str:
     lines = [
         f"# {Path(found.session).name}",
         "",
-        f"{found.note[0].upper()}{found.note[1:]}. State: {found.state}, {found.rows} images, "
-        f"{found.seconds:.0f} s, seed {found.seed}.",
+        *([f"{found.note[0].upper()}{found.note[1:]}."] if found.note else []),
+        f"State: {found.state}, {found.rows} images, {found.seconds:.0f} s, seed {found.seed}.",
         "",
         f"## AUPR-out lost against FP32 ({label}, average precision, percentage points)",
         "",
@@ -86,6 +86,7 @@ def markdown(found: Document) -> str:
         "",
         *_delta_lines(found),
         "",
+        *provenance.stated_lines(found),
         *_spread_lines(found),
         "## Detection",
         "",
@@ -98,6 +99,8 @@ def markdown(found: Document) -> str:
         "## Bits",
         "",
         *_bit_lines(found),
+        "",
+        *provenance.provenance_lines(found),
     ]
     lines += ["", "## Definitions", "", *_definition_lines(found)]
     if found.warnings:

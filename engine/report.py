@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TypeGuard
 
 import msgspec
 
-from engine import catalog, journal
+from engine import catalog, journal, study
 from engine.arrays import Arrays
 from engine.errors import InputError
 from engine.measure import deltas, pair, spread, table
 from engine.measure.pair import PairMeasures
 from engine.measure.spread import SpreadRow
-from engine.plan import Bits, Variant
+from engine.plan import Bits, Plan, Variant
 from engine.protocol import (
     AnyEvent,
+    BatchSized,
     BitsTabled,
     CalibrationDraw,
     Delta,
@@ -24,14 +26,17 @@ from engine.protocol import (
     ImageUnreadable,
     Logged,
     Measured,
+    ModelLoaded,
     SessionClosed,
     SetReady,
     SetsPrepared,
     VariantDelta,
     VariantFailed,
     VariantReady,
+    WorkerStarted,
 )
 from engine.sessions import state_of
+from engine.study import Stated
 
 
 class VariantRow(msgspec.Struct, frozen=True):
@@ -68,8 +73,15 @@ class Document(msgspec.Struct, frozen=True):
     headline: str
     seed: int
     rows: int
+    plan: Plan
     images: tuple[SetReady, ...]
+    unreadable: dict[str, int]  # images that count nowhere, by set
     calibrations: tuple[CalibrationDraw, ...]
+    fit: SetReady | None
+    models: tuple[ModelLoaded, ...]
+    workers: tuple[WorkerStarted, ...]
+    batches: tuple[BatchSized, ...]
+    stated: tuple[Stated, ...]
     variants: tuple[VariantRow, ...]
     deltas: tuple[VariantDelta, ...]
     by_bits: dict[str, Delta]
@@ -115,13 +127,20 @@ def document(session: Path) -> Document:
         str(session),
         state_of(session, entries),
         entries[-1].t,
-        catalog.MINIATURE,
+        catalog.note_of(plan.id_set),
         header.identity,
         plan.headline,
         plan.seed,
         rows,
+        plan,
         prepared.sets if prepared else (),
+        dict(Counter(e.event.set for e in entries if isinstance(e.event, ImageUnreadable))),
         prepared.calibrations if prepared else (),
+        prepared.fit if prepared else None,
+        tuple({e.event.model: e.event for e in entries if isinstance(e.event, ModelLoaded)}.values()),
+        tuple(e.event for e in entries if isinstance(e.event, WorkerStarted)),
+        tuple(e.event for e in entries if isinstance(e.event, BatchSized)),
+        study.beside(compared.variants),
         tuple(variants),
         compared.variants,
         compared.by_bits,

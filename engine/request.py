@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from engine import journal, sessions
+from engine import catalog, journal, sessions
+from engine.datasets.discover import discover, id_set, ood_folder, read_classes
+from engine.datasets.found import Found
 from engine.errors import InputError
-from engine.folders import parse_folders
 from engine.plan import Plan, preset, read_toml, validated
-
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+from engine.resources import Resources, check_devices, joined, recall
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A session whose journal has been made, the folders behind its sets, and where to run it."""
+    """A session whose journal has been made, and what this machine brings to it."""
 
     session: Path
-    folders: dict[str, str]
-    device: str
+    resources: Resources
     beyond: int = 0  # the last entry of the journal before the engine went on with it
+    missing: tuple[str, ...] = ()  # sets of a preset that are not there
 
 
 def prepare(
@@ -29,55 +31,111 @@ def prepare(
     preset_name: str | None = None,
     resume: str | None = None,
     *,
-    data: Path | None = None,
-    ood: tuple[str, ...] = (),
-    device: str = "auto",
+    resources: Resources,
     root: Path | None = None,
-    seed: int | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Request:
-    """Check everything a command line gave and make the session; raise InputError and make nothing."""
-    check_device(device)
+    """Check everything a command line gave and make the session; raise InputError and make nothing.
+
+    `changes` are fields of the plan that are given beside it.
+    """
+    check_devices(resources.devices)
     if sum(given is not None for given in (plan_file, preset_name, resume)) != 1:
         right = "give one of PLAN.toml, --demo, --preset NAME or --resume SESSION"
         raise InputError("plan", plan_file or "", right)
-    folders = parse_folders(ood)
     if resume is not None:
         session = sessions.find(resume).resolve()
-        return Request(session, folders, device, check_resumable(session, folders))
-    plan, folders = resolve(plan_file, preset_name, data, folders, seed)
+        resources, beyond = resumable(session, resources)
+        return Request(session, resources, beyond)
+    plan, own = (
+        read_toml(Path(plan_file)) if plan_file is not None else (preset(preset_name or ""), Resources())
+    )
+    resources = joined(own, resources)
+    if changes:
+        plan = msgspec.structs.replace(plan, **changes)
+    settled, resources, missing = settle(plan, resources, may_miss=preset_name is not None)
     title = re.sub(r"[^a-z0-9]+", "-", (preset_name or Path(plan_file or "").stem).lower()).strip("-")
-    session = sessions.create(plan, folders, root, title or "sweep").resolve()
-    return Request(session, folders, device)
+    session = sessions.create(settled, resources.names(), root, title or "sweep").resolve()
+    return Request(session, resources, missing=missing)
 
 
-def resolve(
-    plan_file: str | None, name: str | None, data: Path | None, folders: dict[str, str], seed: int | None
-) -> tuple[Plan, dict[str, str]]:
-    """Return the plan that was asked for and the folders behind its sets; raise InputError."""
-    if plan_file is not None:
-        plan, own = read_toml(Path(plan_file), data)
-        folders = {**parse_folders(tuple(f"{n}={f}" for n, f in own.items())), **folders}
-    else:
-        plan = preset(name or "demo")
-    joined = tuple(dict.fromkeys((*plan.ood_sets, *folders)))
-    plan = msgspec.structs.replace(plan, ood_sets=joined)
-    if seed is not None:
-        plan = msgspec.structs.replace(plan, seed=seed)
-    return validated(plan, folders), folders
+def settle(
+    plan: Plan, resources: Resources, *, may_miss: bool = False
+) -> tuple[Plan, Resources, tuple[str, ...]]:
+    """Return a validated plan that names every set, its resources, and the sets that are left out.
+
+    The user's own OOD sets join the plan. Sets that the plan wants and the root does not hold raise
+    InputError, or are left out where they may be missing, as long as one stays.
+    """
+    found = discover(Path(resources.data)) if resources.data else {}
+    own = {name: str(one.root) for name, one in found.items() if name not in catalog.SETS}
+    wanted = [name for name in plan.ood_sets if name in own and name not in resources.ood]
+    ood = {**{name: own[name] for name in wanted}, **resources.ood}
+    resources = msgspec.structs.replace(resources, ood=ood)
+    if len(resources.id) == 1 and plan.id_set not in resources.id:
+        plan = msgspec.structs.replace(plan, id_set=next(iter(resources.id)))
+    missing = tuple(
+        name
+        for name in plan.ood_sets
+        if name in catalog.SETS and not catalog.is_made(name) and name not in found
+    )
+    there = tuple(name for name in plan.ood_sets if name not in missing or not may_miss)
+    plan = msgspec.structs.replace(
+        plan,
+        ood_sets=tuple(dict.fromkeys((*there, *resources.ood))),
+        calibration_set=_learnt_from(plan.calibration_set, plan, found),
+        fit_set=_learnt_from(plan.fit_set, plan, found),
+    )
+    for field in ("id_set", "ood_sets", "calibration_set", "fit_set"):
+        given = getattr(plan, field)
+        for name in (given,) if isinstance(given, str) else given or missing:
+            _check_there(field, name, resources, found)
+    plan = validated(plan, resources)
+    for name, folder in resources.ood.items():
+        ood_folder(name, folder)
+    classes = read_classes(resources.classes) if resources.classes else ()
+    for name, path in {**resources.id, **resources.train}.items():
+        id_set(name, path, Path(resources.data) if resources.data else None, classes)
+    return plan, resources, missing if may_miss else ()
 
 
-def check_resumable(session: Path, folders: dict[str, str]) -> int:
-    """Return the last entry's number; raise InputError if a session is done, at work, or misses folders."""
+def _learnt_from(given: str, plan: Plan, found: Mapping[str, Found]) -> str:
+    """Choose the set that calibration or fitting takes its images from, where that is left open."""
+    if given != catalog.AUTO:
+        return given
+    if plan.id_set == "imagenet":
+        known = ("imagenet-train", "imagenet-held-out")
+        return next((name for name in known if name in found), catalog.HELD_OUT)
+    return catalog.HELD_OUT
+
+
+def _check_there(field: str, name: str, resources: Resources, found: Mapping[str, Found]) -> None:
+    known = catalog.SETS.get(name)
+    if known is None or known.made or name in found:
+        return
+    if not resources.data:
+        raise InputError(field, name, f"say where {known.label} lies: --data ROOT")
+    seen = ", ".join(found) or "no image set"
+    right = f"it is not below {resources.data}, where 'qood-tui data check' finds {seen}"
+    raise InputError(field, name, right)
+
+
+def resumable(session: Path, given: Resources) -> tuple[Resources, int]:
+    """Return with what a session goes on, and its last entry's number.
+
+    Raises InputError if it is done, at work, or if it is not known where its sets lie.
+    """
     header, entries, _ = journal.read(session)
     state = sessions.state_of(session, entries)
     if state in ("finished", "running"):
         raise InputError("session", str(session), f"it is {state}, there is nothing to resume")
-    if missing := [name for name in header.folders if name not in folders]:
-        raise InputError("session", str(session), f"give its folders again: --ood {missing[0]}=FOLDER")
-    return entries[-1].seq if entries else 0
-
-
-def check_device(given: str) -> None:
-    """Raise InputError if a device cannot be meant."""
-    if not _DEVICE.fullmatch(given):
-        raise InputError("devices", given, "give auto, cpu, or one GPU such as cuda:0")
+    resources = joined(recall(header.id), given)
+    if missing := [name for name in header.folders if name not in resources.names()]:
+        raise InputError("session", str(session), f"say again where its sets lie: --ood {missing[0]}=FOLDER")
+    plan = header.plan
+    sets = [
+        name for name in (plan.id_set, *plan.ood_sets) if name in catalog.SETS and not catalog.is_made(name)
+    ]
+    if sets and not resources.data:
+        raise InputError("session", str(session), f"say again where {sets[0]} lies: --data ROOT")
+    return resources, entries[-1].seq if entries else 0

@@ -6,15 +6,19 @@ from pathlib import Path
 
 from engine import journal
 from engine.arrays import Arrays
+from engine.calibration import Known
 from engine.errors import EngineError, JournalError
 from engine.plan import Plan
-from engine.protocol import ChunkFinished, SetsPrepared, VariantReady
+from engine.protocol import BitsTabled, ChunkFinished, SetsPrepared, VariantReady
 
 NEW = "start a new session instead"
 
 
-def check(session: Path, plan: Plan, prepared: SetsPrepared) -> dict[str, str]:
-    """Return the digests that variants had before; raise EngineError if images or finished rows changed."""
+def check(session: Path, plan: Plan, prepared: SetsPrepared) -> tuple[Known, int]:
+    """Return what variants were before, and how many images went through at once, 0 if that is not known.
+
+    Raises EngineError if images or finished rows changed.
+    """
     events = [entry.event for entry in journal.read(session)[1]]
     before = next((e for e in events if isinstance(e, SetsPrepared)), prepared)
     fits = [event.fit.digest if event.fit else "" for event in (before, prepared)]
@@ -32,10 +36,12 @@ def check(session: Path, plan: Plan, prepared: SetsPrepared) -> dict[str, str]:
         arrays = Arrays(session, plan)
     except JournalError as error:
         raise EngineError(f"the finished rows cannot be read ({error}); {NEW}") from None
-    rows = 0
+    rows = size = 0
     for event in events:
         if isinstance(event, ChunkFinished) and event.first == rows:
             if arrays.digests(event.first, event.rows) != event.digests:
                 raise EngineError(f"the rows from {event.first} on are damaged; {NEW}")
             rows += event.rows
-    return {e.variant: e.digest for e in events if isinstance(e, VariantReady)}
+            size = event.batch
+    digests = {e.variant: e.digest for e in events if isinstance(e, VariantReady)}
+    return Known(digests, frozenset(e.variant for e in events if isinstance(e, BitsTabled))), size

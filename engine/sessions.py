@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -29,8 +30,8 @@ class Summary(msgspec.Struct, frozen=True):
     total: int
 
 
-def create(plan: Plan, folders: dict[str, str], root: Path | None = None, title: str = "sweep") -> Path:
-    """Make the folder of a new session with the header of its journal and return it."""
+def create(plan: Plan, own: Iterable[str], root: Path | None = None, title: str = "sweep") -> Path:
+    """Make the folder of a new session with the header of its journal, naming the user's own sets."""
     now = datetime.now(UTC)
     name = f"{now:%Y%m%d-%H%M%S}-{title}-{secrets.token_hex(2)}"
     session = (root or sessions_folder()) / name
@@ -42,7 +43,7 @@ def create(plan: Plan, folders: dict[str, str], root: Path | None = None, title:
         f"qood-tui {version('qood-tui')}",
         plan,
         plan.identity(),
-        tuple(folders),
+        tuple(own),
     )
     journal.create(session, header)
     return session

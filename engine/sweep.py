@@ -1,100 +1,102 @@
-"""The sweep: calibrate every variant, then show all of them the same images, chunk by chunk."""
+"""The sweep: images, models, calibration, then chunk by chunk on every device, then measures."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from engine import resume
-from engine.arrays import Arrays, ArrayWriter
-from engine.calibration import Calibration, CalibrationImages, Emit, Ready
-from engine.chunk import Chunk, describe, prepare_images
-from engine.fitting import Fitting
-from engine.images import demo
+from engine import preflight, resume
+from engine.arrays import SET, Arrays, ArrayWriter
+from engine.calibration import Emit, Known
+from engine.chunk import Scored
+from engine.crew import Crew
+from engine.images.decoders import Decoders
+from engine.images.sets import Sets, open_sets, without_copies
+from engine.patience import Cancelled, Patience
 from engine.progress import Progress
-from engine.protocol import ChunkFinished, Job, PhaseChanged
+from engine.protocol import BatchSized, ChunkFinished, Job, Logged, PhaseChanged, SetsPrepared
+from engine.solo import Solo
+from engine.station import Station
+
+__all__ = ["Cancelled", "Team", "sweep"]
 
 
-class Cancelled(Exception):
-    """The user asked to stop; what is finished is kept."""
+class Team(NamedTuple):
+    """Who computes: devices, threads that a device's variants share, processes that decode."""
+
+    devices: list[str]
+    threads: int
+    pool: ThreadPoolExecutor
+    decoders: Decoders
 
 
-def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], pool: ThreadPoolExecutor) -> None:
+def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> None:
     """Run a job to its end; raise Cancelled, or a QoodError in words the user can act on."""
-    plan, session, device = job.plan, Path(job.session), torch.device(job.device)
-    emit(PhaseChanged("images"))
-    images = prepare_images(plan, job.folders)
-    total = len(images.which)
-    calibration_images = CalibrationImages(plan, demo.load_calibration())
-    fitting = Fitting(plan, demo.load_fit(), device, emit)
-    prepared = describe(plan, images, calibration_images, fitting.describe())
-    known = resume.check(session, plan, prepared) if job.first_row else {}
+    plan, session, device = job.plan, Path(job.session), torch.device(team.devices[0])
+    patience = Patience(emit, cancelled)
+    sets, prepared = _prepare(job, patience, team.decoders)
+    known, size = resume.check(session, plan, prepared) if job.first_row else (Known(), 0)
     emit(prepared)
-    writer = ArrayWriter(session, plan, total)
+
+    patience.emit(PhaseChanged("models", f"{len(plan.models)} models on {device}"))
+    station = Station(plan, job.resources, sets, device, patience, team.pool)
+    for event in station.models.describe():
+        emit(event)
+    for text in preflight.check(plan, session, sets, station.models, device):
+        emit(Logged("warning", text))
+    writer = ArrayWriter(session, plan, sets.rows)
+    station.batches.size = size or station.batches.size
+    emit(BatchSized(job.first_row, station.batches.size))
+
+    count = f"{len(plan.variants())} variants on {plan.calibration_images} images"
+    patience.emit(PhaseChanged("calibrating", count))
     progress = Progress(plan, emit, job.first_row)
-
-    emit(PhaseChanged("calibrating", f"{len(plan.variants())} variants on {plan.calibration_images} images"))
-    calibration = Calibration(plan, calibration_images, device, emit)
-    chunk = Chunk(plan, images, job.first_row, calibration.geometries, device)
-
-    def begin(column: int) -> Ready | None:
-        """Calibrate a variant and let it score the first chunk, so that its curve is there at once."""
-        stop_if(cancelled)
-        ready = calibration.calibrate(plan.variants()[column], known)
-        if ready is None:
-            return None
-        with torch.inference_mode():
-            ready = ready._replace(scorers=fitting.scorers(ready), needs_features=fitting.needs_features)
-        if len(chunk):
-            chunk.score(column, ready)
-            if not job.first_row:
-                progress.preview(chunk, column, ready)
-        return ready
-
-    started = time.monotonic()
-    variants = list(pool.map(begin, range(len(plan.variants()))))
-    emit(PhaseChanged("sweeping", f"{total} images"))
+    chunks = _chunks(job, station, progress, prepared, known, team)
     arrays = Arrays(session, plan)
     finished = job.first_row
-    if 0 < finished < total:
-        progress.measure(arrays, finished, total, variants, pool)
-    while len(chunk) and not progress.is_enough():
-        for event in chunk.unreadable:
-            emit(event)
-        digests = writer.write(chunk.first, chunk.parts)
-        emit(ChunkFinished(chunk.first, len(chunk), round(time.monotonic() - started, 3), digests))
-        finished = chunk.first + len(chunk)
-        if finished < total:  # the last measures follow below, also for a sweep that was only missing them
-            progress.measure(arrays, finished, total, variants, pool)
-        if chunk.first == job.first_row:
-            calibration.tabulate_all(variants, pool)
-        if progress.is_enough():
-            break
-        started = time.monotonic()
-        chunk = Chunk(plan, images, finished, calibration.geometries, device)
-        score_all(chunk, variants, cancelled, pool)
-    progress.measure(arrays, finished, total, variants, pool, last=True)
+    while not progress.is_enough() and (scored := next(chunks, None)) is not None:
+        if 0 < finished == job.first_row:  # what an interruption may have kept from being measured
+            progress.measure(arrays, finished, sets.rows, team.pool)
+            if progress.is_enough():
+                break
+        for unreadable in scored.unreadable:
+            emit(unreadable)
+        digests = writer.write(scored.first, scored.parts)
+        rows = len(scored.parts["samples"])
+        emit(ChunkFinished(scored.first, rows, scored.seconds, digests, scored.batch, scored.waited))
+        finished = scored.first + rows
+        if not job.resources.any_accuracy:
+            _check_accuracy(arrays, finished, progress, scored)
+        if finished < sets.rows:  # the last measures follow below, also for a sweep that only missed them
+            progress.measure(arrays, finished, sets.rows, team.pool)
+    chunks.close()
+    progress.measure(arrays, finished, sets.rows, team.pool, last=True)
 
 
-def score_all(
-    chunk: Chunk, variants: list[Ready | None], cancelled: Callable[[], bool], pool: ThreadPoolExecutor
-) -> None:
-    """Let every variant score a chunk."""
-
-    def score(column: int) -> None:
-        ready = variants[column]
-        if ready is not None and len(chunk):
-            stop_if(cancelled)
-            chunk.score(column, ready)
-
-    list(pool.map(score, range(len(variants))))
+def _prepare(job: Job, patience: Patience, decoders: Decoders) -> tuple[Sets, SetsPrepared]:
+    patience.emit(PhaseChanged("images"))
+    sets = patience.patiently(lambda: open_sets(job.plan, job.resources, decoders))
+    patience.emit(PhaseChanged("checking", f"the contents of {sets.rows} images"))
+    return patience.patiently(lambda: without_copies(sets, job.plan))
 
 
-def stop_if(cancelled: Callable[[], bool]) -> None:
-    """Raise Cancelled if the user asked to stop."""
-    if cancelled():
-        raise Cancelled
+def _chunks(
+    job: Job, station: Station, progress: Progress, prepared: SetsPrepared, known: Known, team: Team
+) -> Generator[Scored]:
+    firsts = range(job.first_row, station.sets.rows, job.plan.chunk_images)
+    session = Path(job.session)
+    if len(team.devices) == 1:
+        return Solo(station, progress, firsts).scored(session, prepared, known)
+    crew = Crew(job, station, progress, firsts)
+    return crew.scored(session, prepared, known, team.devices, team.threads)
+
+
+def _check_accuracy(arrays: Arrays, finished: int, progress: Progress, scored: Scored) -> None:
+    samples = scored.parts["samples"]
+    of_id = samples[:, SET] == 0
+    hint = preflight.why_wrong(scored.predicted[of_id], samples[of_id, 2])
+    preflight.check_accuracy(progress.plan, arrays.first(finished), progress.classes, hint)

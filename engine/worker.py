@@ -94,29 +94,14 @@ def run(job: Job, channel: Channel, orders: Orders, cancelled: type[Exception]) 
     """Run one job and say how it ended; the traceback of a defect goes to standard error only."""
     import torch
 
-    from engine.errors import QoodError
-    from engine.sweep import sweep
+    from engine.errors import InputError, QoodError
 
-    device = job.device
-    if device == "auto":
-        device = "cuda:0" if torch.cuda.is_available() else "cpu"
-        job = msgspec.structs.replace(job, device=device)
-    if device != "cpu" and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
-        there = torch.cuda.device_count()
-        return Ended(
-            "failed", f"devices: there is no {device}, this machine has {there} GPUs that torch can use"
-        )
-    # On a GPU, convolutions would otherwise round their inputs to TF32's 10 bits.
-    torch.backends.cudnn.allow_tf32 = False
-    threads = 1 if device != "cpu" else usable_cores()
-    channel.send(started(job, threads))
     try:
-        # One thread a variant: what a variant computes does not depend on how many cores there are.
-        torch.set_num_threads(1)
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            sweep(job, channel.send, lambda: orders.is_cancelled(job.session), pool)
+        _sweep(job, channel, orders)
     except cancelled:
         return Ended("cancelled", "stopped by the user")
+    except InputError as error:
+        return Ended("failed" if job.first_row else "refused", str(error))
     except QoodError as error:
         return Ended("failed", str(error))
     except OSError as error:
@@ -124,29 +109,64 @@ def run(job: Job, channel: Channel, orders: Orders, cancelled: type[Exception]) 
         return Ended("failed", f"{error.strerror or error}: {error.filename or job.session}")
     except torch.OutOfMemoryError:
         traceback.print_exc()
-        return Ended("failed", f"{job.device} is out of memory; give smaller chunk_images")
+        devices = job.resources.devices
+        return Ended(
+            "failed",
+            f"{devices} is out of memory, whatever the batch; give fewer models or calibration_images",
+        )
     except Exception as error:
         traceback.print_exc()
         return Ended("failed", f"a defect in the engine ({type(error).__name__}: {error})")
     return Ended("finished")
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _sweep(job: Job, channel: Channel, orders: Orders) -> None:
+    """Gather devices, threads and decoders for a job, and run it."""
+    import torch
+
+    from engine.devices import choose, usable_cores
+    from engine.images.decoders import Decoders
+    from engine.sweep import Team, sweep
+
+    chosen = choose(job.resources.devices)
+    devices = [one if isinstance(one, str) else one.device for one in chosen]
+    uuids = {one.uuid: one.name for one in chosen if not isinstance(one, str)}
+    # On a GPU, TF32 would round the inputs of products and convolutions to 10 bits.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = job.plan.tf32
+    share = max(1, usable_cores() // len(devices))
+    threads = 1 if uuids else share
+    channel.send(started(job, ",".join(devices), threads, uuids))
+    # One thread a variant: what a variant computes does not depend on how many cores there are.
+    torch.set_num_threads(1)
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    decoders = Decoders(share)
+    try:
+        with pool:
+            sweep(
+                job,
+                channel.send,
+                lambda: orders.is_cancelled(job.session),
+                Team(devices, share, pool, decoders),
+            )
+    finally:
+        decoders.close()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
-def started(job: Job, threads: int) -> WorkerStarted:
+def started(job: Job, device: str, threads: int, accelerators: dict[str, str]) -> WorkerStarted:
     """Describe this process as far as it may move a number."""
     from importlib.metadata import version
 
-    names = ("qood-tui", "torch", "torchvision", "timm", "numpy", "scikit-learn")
+    from PIL import features
+
+    names = ("qood-tui", "torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow")
     versions = {name: version(name) for name in names}
+    versions["libjpeg"] = str(features.version("libjpeg_turbo") or features.version("jpg"))
     versions["python"] = platform.python_version()
     versions["machine"] = platform.machine()
-    return WorkerStarted(job.device, threads, versions, job.first_row)
+    return WorkerStarted(device, threads, versions, job.first_row, accelerators)
 
 
 if __name__ == "__main__":

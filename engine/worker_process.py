@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 
@@ -12,6 +13,7 @@ import msgspec
 from engine import places
 from engine.machine import Machine
 from engine.protocol import LARGEST_LINE, Cancel, Job, Message
+from engine.resources import ENVIRONMENT
 
 GRACE_SECONDS = 5  # between asking a worker to stop, SIGTERM and SIGKILL
 
@@ -21,13 +23,17 @@ _message = msgspec.json.Decoder(Message)
 class WorkerProcess:
     """One worker; a new one takes its place when it has died."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
+    def __init__(self, process: asyncio.subprocess.Process, environment: dict[str, str]) -> None:
+        self.process, self.environment = process, environment
         self.machine = Machine(process.pid)
 
     @classmethod
-    async def start(cls) -> WorkerProcess:
-        """Start a fresh interpreter; its standard error goes to the log."""
+    async def start(cls, environment: dict[str, str]) -> WorkerProcess:
+        """Start a fresh interpreter; its standard error goes to the log.
+
+        `environment` replaces what the daemon's own says of devices and caches.
+        """
+        own = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
         with places.log_file("worker").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -37,8 +43,9 @@ class WorkerProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 limit=LARGEST_LINE,
+                env={**own, **environment},
             )
-        return cls(process)
+        return cls(process, environment)
 
     @property
     def alive(self) -> bool:

@@ -11,6 +11,7 @@ from textual.app import App
 from engine.errors import QoodError
 from engine.journal import is_being_written
 from engine.plan import Plan
+from engine.resources import Resources
 from qood_tui import actions
 from qood_tui.defects import keep_traceback
 from qood_tui.screens.help import HelpScreen
@@ -35,14 +36,13 @@ class QoodApp(App[None]):
         speed: float | None = None,
         at: float | None = None,
         plan: Plan | None = None,
-        folders: dict[str, str] | None = None,
-        device: str = "auto",
+        resources: Resources | None = None,
         root: Path | None = None,
         ascii_only: bool = False,
     ) -> None:
         super().__init__()
         self.session, self.speed, self.at = session, speed, at
-        self.plan, self.folders, self.device, self.root = plan, folders or {}, device, root
+        self.plan, self.resources, self.root = plan, resources or Resources(), root
         self.ascii_only = ascii_only
 
     def on_mount(self) -> None:
@@ -72,7 +72,7 @@ class QoodApp(App[None]):
         return ReplayScreen(source)
 
     def _open_setup(self) -> None:
-        self.push_screen(SetupScreen(self.plan, self.folders, device=self.device, root=self.root))
+        self.push_screen(SetupScreen(self.plan, self.resources, root=self.root))
 
     @on(SetupScreen.Opened)
     def show_opened(self, event: SetupScreen.Opened) -> None:

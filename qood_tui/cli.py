@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from engine.plan import Plan
+    from engine.resources import Resources
 
 from engine.errors import BAD_INPUT, CANCELLED, WITH_FAILURES
 
@@ -43,19 +45,71 @@ class Guarded(click.Group):
             raise SystemExit(1) from None
 
 
+Command = Callable[..., Any]
+
+
+def machine_options(command: Command) -> Command:
+    """Add the options that say what this machine brings: sets, weights, devices."""
+    for option in reversed(
+        (
+            click.option("--data", type=Path, metavar="ROOT", help="Folder that holds image sets."),
+            click.option(
+                "--ood", multiple=True, metavar="NAME=FOLDER", help="A folder of images: an OOD set."
+            ),
+            click.option(
+                "--id",
+                "own_id",
+                multiple=True,
+                metavar="NAME=FOLDER",
+                help="A folder of classes, or a list of images with labels: the ID set.",
+            ),
+            click.option(
+                "--train", multiple=True, metavar="NAME=FOLDER", help="Images to calibrate and fit on."
+            ),
+            click.option(
+                "--checkpoint",
+                multiple=True,
+                metavar="NAME=[MODEL:]FILE",
+                help="Weights of your own: .safetensors, .pth, .npz, or a folder as timm saves it.",
+            ),
+            click.option("--classes", type=Path, metavar="FILE", help="The classes of a model, one a line."),
+            click.option(
+                "--devices", default="auto", show_default=True, help="auto, cpu, cuda, or cuda:0,cuda:1."
+            ),
+            click.option("--any-accuracy", is_flag=True, help="Go on even if accuracy is that of guessing."),
+            click.option(
+                "--crops", type=Path, metavar="FOLDER", help="Keep prepared images for later sweeps."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _resources(given: dict[str, Any]) -> Resources:
+    from engine.resources import gathered
+
+    return gathered(**given)
+
+
 @click.group(
     cls=Guarded,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="qood-tui")
-@click.option("--ood", multiple=True, metavar="NAME=FOLDER", help="Add a folder of images as an OOD set.")
-@click.option("--devices", default="auto", show_default=True, help="auto, cpu or cuda:0.")
+@machine_options
+@click.option("--preset", "preset_name", metavar="NAME", help="Begin with the choices of a preset.")
 @click.option("--session-dir", type=Path, help="Folder that sessions are put into.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII alone.")
 @click.pass_context
 def main(
-    context: click.Context, ood: tuple[str, ...], devices: str, session_dir: Path | None, ascii_only: bool
+    context: click.Context,
+    /,
+    preset_name: str | None,
+    session_dir: Path | None,
+    ascii_only: bool,
+    **machine: Any,
 ) -> None:
     """See what low-bit quantization does to the OOD detection of vision transformers.
 
@@ -67,34 +121,25 @@ def main(
         if given:
             from engine.errors import InputError
 
-            option = "--" + given[0].replace("ascii_only", "ascii").replace("_", "-")
+            names = {"ascii_only": "ascii", "own_id": "id", "preset_name": "preset"}
+            option = "--" + names.get(given[0], given[0]).replace("_", "-")
             right = f"put it behind the command: qood-tui {context.invoked_subcommand} {option} …"
             raise InputError(option, context.params[given[0]], right)
         return
-    from engine.folders import parse_folders
-    from engine.request import check_device
-
-    folders = parse_folders(ood)
-    check_device(devices)
-    _open(
-        folders=folders,
-        device=devices,
-        root=session_dir,
-        ascii_only=ascii_only,
-        plan=_joined(folders),
-    )
+    resources = _resources(machine)
+    plan, resources = _begun(preset_name, resources)
+    _open(resources=resources, root=session_dir, ascii_only=ascii_only, plan=plan)
 
 
 @main.command()
 @click.argument("plan_file", required=False, metavar="[PLAN.toml]")
 @click.option("--demo", is_flag=True, help="Sweep the demo plan.")
-@click.option("--preset", "preset_name", metavar="NAME", help="Sweep a preset plan: demo or quick.")
-@click.option("--resume", metavar="SESSION", help="Go on with an interrupted session.")
 @click.option(
-    "--data", type=Path, metavar="ROOT", help="Folder whose sub-folders hold further OOD sets of a plan."
+    "--preset", "preset_name", metavar="NAME", help="Sweep a preset plan: demo, quick or kuang-wong-2026."
 )
-@click.option("--ood", multiple=True, metavar="NAME=FOLDER", help="Add a folder of images as an OOD set.")
-@click.option("--devices", default="auto", show_default=True, help="auto, cpu or cuda:0.")
+@click.option("--resume", metavar="SESSION", help="Go on with an interrupted session.")
+@machine_options
+@click.option("--share", type=float, metavar="X", help="Take this share of every set, such as 0.1.")
 @click.option("--session-dir", type=Path, help="Folder that sessions are put into.")
 @click.option("--seed", type=int, help="Another seed than the plan's.")
 @click.option("--plain", is_flag=True, help="Lines instead of a progress bar.")
@@ -104,13 +149,12 @@ def run(
     demo: bool,
     preset_name: str | None,
     resume: str | None,
-    data: Path | None,
-    ood: tuple[str, ...],
-    devices: str,
+    share: float | None,
     session_dir: Path | None,
     seed: int | None,
     plain: bool,
     as_json: bool,
+    **machine: Any,
 ) -> None:
     """Sweep a plan without the terminal application and print its delta table.
 
@@ -122,15 +166,14 @@ def run(
 
     if demo and preset_name:
         raise InputError("preset", preset_name, "give --demo or --preset, not both")
+    changes = {name: value for name, value in (("share", share), ("seed", seed)) if value is not None}
     asked = request.prepare(
         plan_file,
         "demo" if demo else preset_name,
         resume,
-        data=data,
-        ood=ood,
-        device=devices,
+        resources=_resources(machine),
         root=session_dir,
-        seed=seed,
+        changes=changes,
     )
     raise SystemExit(headless.run(asked, plain=plain, as_json=as_json))
 
@@ -192,7 +235,21 @@ _forwarded(
     "quantize", "Quantize a model of your own, save it packed, or run a saved one (--help tells more)."
 )
 _forwarded("scores", "Compute OOD scores of logits and features of your own (--list shows all).")
+_forwarded("data", "See which image sets a folder holds and whether they can be read: data check ROOT.")
 _forwarded("metrics", "Measure OOD scores of your own: AUROC, AUPR, FPR95, with intervals.")
+
+
+@main.command()
+@click.option("--data", type=Path, metavar="ROOT", help="Look at the folder of your image sets too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
+def doctor(data: Path | None, as_json: bool) -> None:
+    """See whether everything is ready: torch, GPUs, disk, weights, terminal.
+
+    Exit status: 0 nothing is bad, 3 something is.
+    """
+    from qood_tui.doctor import run as examine
+
+    raise SystemExit(examine(data, as_json=as_json))
 
 
 @main.command(name="sessions")
@@ -223,8 +280,7 @@ def _open(
     *,
     speed: float | None = None,
     at: float | None = None,
-    folders: dict[str, str] | None = None,
-    device: str = "auto",
+    resources: Resources | None = None,
     root: Path | None = None,
     ascii_only: bool = False,
     plan: Plan | None = None,
@@ -243,8 +299,7 @@ def _open(
         speed=speed,
         at=at,
         plan=plan,
-        folders=folders,
-        device=device,
+        resources=resources,
         root=root,
         ascii_only=ascii_only or encoding != "utf8",
     )
@@ -253,13 +308,23 @@ def _open(
         raise SystemExit(app.return_code)
 
 
-def _joined(folders: dict[str, str]) -> Plan:
-    import msgspec
-
+def _begun(name: str | None, resources: Resources) -> tuple[Plan, Resources]:
+    """Return the plan that the set-up screen begins with: the study where there are photographs."""
+    from engine import catalog, request
     from engine.plan import preset
 
-    plan = preset("demo")
-    return msgspec.structs.replace(plan, ood_sets=(*plan.ood_sets, *folders))
+    real = bool(resources.data or resources.id or resources.checkpoints)
+    plan = preset(name or ("kuang-wong-2026" if real else "demo"))
+    if resources.checkpoints and name is None:
+        import msgspec
+
+        plan = msgspec.structs.replace(plan, models=tuple(resources.checkpoints))
+    if catalog.is_made(plan.id_set):
+        import msgspec
+
+        return msgspec.structs.replace(plan, ood_sets=(*plan.ood_sets, *resources.ood)), resources
+    plan, resources, _ = request.settle(plan, resources, may_miss=True)
+    return plan, resources
 
 
 def _say(text: str) -> None:

@@ -8,12 +8,14 @@ from functools import cache
 import msgspec
 
 from engine import catalog, journal, sessions
+from engine.datasets.walk import images_below
 from engine.errors import QoodError
-from engine.folders import find_images
 from engine.plan import Plan
 from engine.protocol import SessionClosed, SessionResumed
+from engine.resources import Resources
 
-DEFAULT_PACE = 0.0006  # seconds a variant and image, on two CPU cores
+# Seconds a variant and image on two CPU cores, of a micro model and of a ViT-S.
+DEFAULT_PACE, DEFAULT_REAL_PACE = 0.0006, 0.065
 START_SECONDS = 10.0
 SESSIONS_ASKED = 5
 
@@ -26,26 +28,34 @@ class Cost(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def estimate(plan: Plan, folders: dict[str, str], pace: float | None) -> Cost:
+def estimate(plan: Plan, resources: Resources, pace: float | None) -> Cost:
     """Count variants and images and estimate the time from the pace of earlier sessions."""
-    images = min(plan.id_images, catalog.SETS[plan.id_set].available)
-    for name in plan.ood_sets:
-        there = _count(folders[name], name) if name in folders else catalog.SETS[name].available
-        images += min(plan.ood_images, there)
+    images = plan.size_of("id", _available(plan.id_set, resources))
+    images += sum(plan.size_of("ood", _available(name, resources)) for name in plan.ood_sets)
     variants = plan.variants()
     quantized = sum(not variant.bits.is_float for variant in variants)
     calibrating = quantized * catalog.QUANTIZERS[plan.quantizer].seconds / (os.cpu_count() or 1)
-    sweeping = len(variants) * images * (pace or DEFAULT_PACE)
+    default = DEFAULT_PACE if catalog.is_made(plan.id_set) else DEFAULT_REAL_PACE
+    sweeping = len(variants) * images * (pace or default)
     return Cost(len(variants), images, START_SECONDS + calibrating + sweeping)
 
 
+def _available(name: str, resources: Resources) -> int:
+    """Return how many images a set has: those of a folder, else what is published."""
+    if name in catalog.SETS:
+        known = catalog.SETS[name]
+        return known.listed if resources.data and known.listed else known.available
+    folder = resources.ood.get(name) or resources.id.get(name, "")
+    return _count(folder)
+
+
 @cache
-def _count(folder: str, name: str) -> int:
-    return len(find_images(folder, name))
+def _count(folder: str) -> int:
+    return len(images_below(folder).files)
 
 
-def measured_pace() -> float | None:
-    """Return the seconds a variant and image of the newest finished session on this machine."""
+def measured_pace(is_real: bool = False) -> float | None:
+    """Return the seconds a variant and image of the newest finished session like this on this machine."""
     for folder in sessions.folders()[:SESSIONS_ASKED]:
         if folder.parent == sessions.recorded_folder():
             continue
@@ -55,6 +65,8 @@ def measured_pace() -> float | None:
             continue
         rows = journal.finished_rows(entries)
         events = [entry.event for entry in entries]
+        if catalog.is_made(header.plan.id_set) == is_real:
+            continue
         whole = not any(isinstance(event, SessionResumed) for event in events)
         if rows and whole and isinstance(events[-1], SessionClosed) and events[-1].outcome == "finished":
             seconds = max(entries[-1].t - START_SECONDS, 0.0)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from engine import catalog, client, journal, render, report
-from engine.errors import CANCELLED, FINISHED, WITH_FAILURES, QoodError
+from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, QoodError
 from engine.report import Document
 from engine.request import Request
 from qood_tui.sources import ReplaySource
@@ -27,10 +27,15 @@ def run(asked: Request, *, plain: bool, as_json: bool) -> int:
     """Sweep a session whose journal has been made, print the result and return the exit status."""
     session = asked.session
     told = Console(stderr=True)
+    for name in asked.missing:
+        sys.stderr.write(f"{name} is not below {clean(asked.resources.data)}; the study goes on without it\n")
     attended = told.is_terminal and not plain
     with _cancelling(session):
-        client.start(session, asked.folders, asked.device)
+        client.start(session, asked.resources)
         state = _attended(asked, told) if attended else _plain(asked)
+    if state.phase == "refused":
+        sys.stderr.write(f"qood-tui: {clean(state.note)}\n")
+        return BAD_INPUT
     if state.rows == 0:
         sys.stderr.write(f"{NOTHING_FINISHED} {clean(state.note)}\n")
         return CANCELLED if state.phase == "cancelled" else WITH_FAILURES
@@ -75,10 +80,14 @@ def print_table(found: Document, console: Console) -> None:
     if found.sequential:
         legend = "* outside a 95 % interval that holds at all looks together: the sweep ended early."
     console.print(
-        f"{legend} This is {found.note}.",
+        f"{legend} This is {found.note}." if found.note else legend,
         markup=False,
         highlight=False,
     )
+    for one in found.stated:
+        relative = f", {one.measured.relative:+.1%} relative" if one.measured.relative is not None else ""
+        text = f"{one.variant}: {one.measured.value * 100:+.1f} points{relative}; {one.stated:.1f} % stated"
+        console.print(f"{text} ({one.measure}, {catalog.STATED_BY})", markup=False, highlight=False)
     for several in found.spread:
         if several.measure == "ap_out lost":
             numbers = f"{several.spread.mean * 100:+.1f} points, SD {several.spread.deviation * 100:.1f}"

@@ -8,6 +8,7 @@ import msgspec
 
 from engine.protocol import (
     AnyEvent,
+    BatchSized,
     BitsTabled,
     Cell,
     ChunkFinished,
@@ -18,6 +19,7 @@ from engine.protocol import (
     ImageUnreadable,
     Logged,
     Measured,
+    ModelLoaded,
     PhaseChanged,
     SessionClosed,
     SessionResumed,
@@ -55,6 +57,7 @@ class State(msgspec.Struct, frozen=True):
     prepared: SetsPrepared | None = None
     rows: int = 0
     pace: tuple[tuple[float, int], ...] = ()
+    waits: tuple[tuple[float, float], ...] = ()  # of the last chunks: seconds, and those without images
     ready: dict[str, VariantReady] = {}
     bits: dict[str, BitsTabled] = {}
     failed: dict[str, str] = {}
@@ -80,6 +83,12 @@ class State(msgspec.Struct, frozen=True):
         if end <= start or rows <= before:
             return None
         return (self.total - rows) * (end - start) / (rows - before)
+
+    @property
+    def share_waited(self) -> float:
+        """Return for what share of the last chunks' time the device waited for images."""
+        seconds = sum(of_chunk for of_chunk, _ in self.waits)
+        return sum(waited for _, waited in self.waits) / seconds if seconds else 0.0
 
     def delta_of(self, variant: str) -> VariantDelta | None:
         """Return what quantization cost a variant, as far as that is known."""
@@ -119,9 +128,10 @@ def _changes(state: State, event: AnyEvent, t: float) -> dict[str, Any]:
             return {"failed": {**state.failed, variant: reason}}
         case ImageUnreadable():
             return {"unreadable": state.unreadable + 1}
-        case ChunkFinished(first, rows) if first == state.rows:
+        case ChunkFinished(first, rows, seconds) if first == state.rows:
             done = state.rows + rows
-            return {"rows": done, "pace": (*state.pace[-PACE_CHUNKS + 1 :], (t, done))}
+            waits = (*state.waits[-PACE_CHUNKS + 1 :], (seconds, event.waited))
+            return {"rows": done, "pace": (*state.pace[-PACE_CHUNKS + 1 :], (t, done)), "waits": waits}
         case Measured(variant=variant):
             return {"measured": {**state.measured, variant: event}}
         case CurvesDrawn(variant=variant):
@@ -148,6 +158,12 @@ def describe(event: AnyEvent) -> tuple[str, str] | None:
             return "info", f"worker on {device} with {threads} threads{again}"
         case SetsPrepared(sets, rows):
             return "info", f"{rows:,} images in {len(sets)} sets"
+        case ModelLoaded(model, origin, _, parameters, classes):
+            return "info", f"{model}: {parameters / 1e6:.1f} M parameters, {classes:,} classes, {origin}"
+        case BatchSized(first, images, reason):
+            return (
+                ("warning", f"{images} images at once from image {first:,} on: {reason}") if reason else None
+            )
         case VariantReady(variant, _, seconds):
             return "info", f"{variant} calibrated in {seconds:.2f} s"
         case VariantFailed(variant, reason):
@@ -161,7 +177,7 @@ def describe(event: AnyEvent) -> tuple[str, str] | None:
         case SessionResumed(rows):
             return "info", f"resumed after {rows:,} images"
         case SessionClosed(outcome, reason):
-            level = "info" if outcome == "finished" else "error" if outcome == "failed" else "warning"
+            level = {"finished": "info", "failed": "error", "refused": "error"}.get(outcome, "warning")
             return level, f"{outcome}: {reason}" if reason else outcome
         case _:
             return None

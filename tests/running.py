@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from engine import client, sessions
 from engine.plan import Plan
 from engine.protocol import Entry
+from engine.resources import Resources
+
+CPU = Resources(devices="cpu")
 
 
 def small_plan(**changes: object) -> Plan:
@@ -22,10 +27,11 @@ def small_plan(**changes: object) -> Plan:
     return Plan(**given)  # type: ignore[arg-type]
 
 
-def sweep(plan: Plan, folders: dict[str, str] | None = None) -> Path:
-    """Sweep a plan to its end and return its session."""
-    session = sessions.create(plan, folders or {}, title="test")
-    client.start(session, folders or {}, "cpu")
+def sweep(plan: Plan, folders: dict[str, str] | None = None, resources: Resources = CPU) -> Path:
+    """Sweep a plan to its end, with more folders of images, and return its session."""
+    resources = msgspec.structs.replace(resources, ood={**resources.ood, **(folders or {})})
+    session = sessions.create(plan, resources.names(), title="test")
+    client.start(session, resources)
     follow(session)
     return session
 

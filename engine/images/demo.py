@@ -29,26 +29,10 @@ def load_set(name: str) -> ArrayImages:
     return ArrayImages(name, entry.label, entry.role, images, labels)
 
 
-def load_calibration() -> ArrayImages:
-    """Return the calibration images of the ID classes; none of them is ever evaluated."""
-    images, labels = _cached("calibration", catalog.CALIBRATION_IMAGES)
-    label = "calibration set, ID classes"
-    return ArrayImages("calibration", label, "calibration", images, labels)
-
-
-def load_fit() -> ArrayImages:
-    """Return images of the ID classes that scores may be fitted on; none of them is ever evaluated."""
-    images, labels = _cached("fit", catalog.FIT_IMAGES)
-    return ArrayImages("fit", "fit set, ID classes", "fit", images, labels)
-
-
 def make_all() -> None:
     """Fill the cache, so that nobody waits for it later."""
     for name in MAKERS:
-        if name in catalog.SETS:
-            load_set(name)
-    load_calibration()
-    load_fit()
+        load_set(name)
 
 
 def _cached(name: str, count: int) -> tuple[Pixels, NDArray[np.int64]]:
@@ -161,8 +145,8 @@ def _generator(seed: int) -> np.random.Generator:
 
 MAKERS = {
     "fractals": _known,
-    "calibration": _calibration,
-    "fit": _fit,
+    catalog.DEMO_CALIBRATION: _calibration,
+    catalog.DEMO_FIT: _fit,
     "unseen-fractals": _unseen,
     "digits": _digits,
     "photo-patches": _patches,

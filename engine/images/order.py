@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
+HELD_OUT, HELD_OUT_SEED = 0.1, 20260201
 
 
 def draw(labels: Indices, count: int, seed: int) -> Indices:
@@ -14,13 +15,25 @@ def draw(labels: Indices, count: int, seed: int) -> Indices:
     A smaller subset with the same seed is a prefix of a larger one.
     """
     shuffled = np.argsort(np.random.Generator(np.random.PCG64(seed)).random(len(labels)), kind="stable")
-    turn = np.zeros(len(labels), np.int64)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels[shuffled] == label)
-        turn[members] = np.arange(len(members))
-    if len(np.unique(labels)) == 1:
+    by_label = np.argsort(labels[shuffled], kind="stable")
+    _, sizes = np.unique(labels, return_counts=True)
+    if len(sizes) == 1:
         return shuffled[:count]
+    turn = np.empty(len(labels), np.int64)
+    turn[by_label] = np.concatenate([np.arange(size) for size in sizes])
     return shuffled[np.argsort(turn, kind="stable")][:count]
+
+
+def hold_out(labels: Indices) -> tuple[Indices, Indices]:
+    """Split a set into images that are evaluated and a tenth, of every label alike, that is learnt from.
+
+    The same for every plan: the seed of a plan does not move it. OpenOOD holds as much out of ImageNet's
+    validation images.
+    """
+    count = round(len(labels) * HELD_OUT)
+    held = draw(labels, count, HELD_OUT_SEED)
+    evaluated = np.setdiff1d(np.arange(len(labels)), held)
+    return evaluated, np.sort(held)
 
 
 def interleave(sizes: list[int]) -> tuple[Indices, Indices]:

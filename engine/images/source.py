@@ -9,13 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+Indices = NDArray[np.int64]
 
 
 class Geometry(NamedTuple):
-    """How an image is cut for a model: bicubic resize to size / crop, then centre crop."""
+    """How an image is cut for a model, in timm's terms: resized to size / crop, then its centre is cut."""
 
     size: int
     crop: float = 1.0
+    interpolation: str = "bicubic"
+    mode: str = "center"  # the shorter side is resized; `squash` resizes both
+
+
+class Images(NamedTuple):
+    """Some images of a set: uint8 (n, 3, size, size) for every geometry, and why some could not be read."""
+
+    pixels: dict[Geometry, Pixels]
+    unreadable: dict[int, str]  # by position, whose pixels are grey
 
 
 class ImageSet(Protocol):
@@ -24,39 +34,54 @@ class ImageSet(Protocol):
     name: str
     label: str
     role: str
-    labels: NDArray[np.int64]
+    labels: Indices
 
-    def read(self, indices: NDArray[np.int64], geometry: Geometry) -> tuple[Pixels, dict[int, str]]:
-        """Return uint8 images (n, 3, size, size) and, for positions that cannot be read, the reason."""
+    def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
+        """Return images, each decoded once whatever the number of geometries.
+
+        Raises PassingError where the disk, not an image, is at fault.
+        """
         ...
 
     def name_of(self, index: int) -> str:
         """Return a name for one image that a user can find again."""
         ...
 
-    def digest(self, indices: NDArray[np.int64]) -> str:
-        """Return the SHA-256 of the contents of the given images, in their order."""
+    def digests(self, indices: Indices) -> list[str]:
+        """Return the SHA-256 of the content of each image."""
         ...
+
+
+class PassingError(OSError):
+    """A disk does not answer as it should; it may again. No image is to blame."""
+
+
+def digest_of(images: ImageSet, indices: Indices) -> str:
+    """Return the SHA-256 over the contents and labels of images, in their order."""
+    state = hashlib.sha256()
+    for digest in images.digests(indices):
+        state.update(bytes.fromhex(digest))
+    state.update(np.ascontiguousarray(images.labels[indices], "<i8").tobytes())
+    return state.hexdigest()
 
 
 class ArrayImages:
     """Images that are held in memory: uint8 (n, height, width, 3)."""
 
-    def __init__(self, name: str, label: str, role: str, images: Pixels, labels: NDArray[np.int64]) -> None:
+    def __init__(self, name: str, label: str, role: str, images: Pixels, labels: Indices) -> None:
         self.name, self.label, self.role = name, label, role
         self.images, self.labels = images, labels
 
-    def read(self, indices: NDArray[np.int64], geometry: Geometry) -> tuple[Pixels, dict[int, str]]:
+    def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
         """Return the images; they must already have the size of the geometry."""
-        assert self.images.shape[1] == geometry.size, "in-memory images come in their model's size"
-        return np.ascontiguousarray(self.images[indices].transpose(0, 3, 1, 2)), {}
+        assert {g.size for g in geometries} == {self.images.shape[1]}, "in-memory images come in their size"
+        pixels = np.ascontiguousarray(self.images[indices].transpose(0, 3, 1, 2))
+        return Images(dict.fromkeys(geometries, pixels), {})
 
     def name_of(self, index: int) -> str:
         """Return the number of the image in its set."""
         return f"{self.name}[{index}]"
 
-    def digest(self, indices: NDArray[np.int64]) -> str:
-        """Return the SHA-256 of pixels and labels."""
-        state = hashlib.sha256(self.images[indices].tobytes())
-        state.update(self.labels[indices].tobytes())
-        return state.hexdigest()
+    def digests(self, indices: Indices) -> list[str]:
+        """Return the SHA-256 of the pixels of each image."""
+        return [hashlib.sha256(self.images[i].tobytes()).hexdigest() for i in indices]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -10,26 +12,38 @@ from torch import Tensor
 
 from engine import catalog
 from engine.images.source import Geometry
+from engine.resources import Resources
+
+Tell = Callable[[str], None]  # what takes long is told in words
+
+_PRETRAINED = "engine.models.pretrained:load_model"
 
 
 class Loaded(NamedTuple):
-    """A float32 model in evaluation mode with its own preprocessing."""
+    """A float32 model in evaluation mode with its own preprocessing.
+
+    `build` and `arguments` make the same architecture again; `origin` says where the weights are from.
+    """
 
     model: VisionTransformer  # of timm
     geometry: Geometry
     mean: tuple[float, ...]
     std: tuple[float, ...]
     classes: int
+    origin: str
+    build: str
+    arguments: Mapping[str, Any] = MappingProxyType({})
 
 
-def load(name: str, device: torch.device) -> Loaded:
-    """Return the model `name` of the catalog on `device`."""
-    loaded: Loaded = catalog.resolve(catalog.MODELS[name].target)(name)
+def load(name: str, device: torch.device, resources: Resources, tell: Tell) -> Loaded:
+    """Return the model `name` on `device`; raise InputError if its weights are not to be had."""
+    target = catalog.MODELS[name].target if name in catalog.MODELS else _PRETRAINED
+    loaded: Loaded = catalog.resolve(target)(name, resources, tell)
     return loaded._replace(model=loaded.model.to(device))
 
 
 def normalise(pixels: Tensor, loaded: Loaded) -> Tensor:
-    """Map uint8 images (n, 3, size, size) to the range the model was trained on."""
+    """Map uint8 images (n, 3, size, size) to the range the model was trained on, as timm does."""
     mean = torch.tensor(loaded.mean, device=pixels.device)[:, None, None]
     std = torch.tensor(loaded.std, device=pixels.device)[:, None, None]
     return pixels.float().div_(255).sub_(mean).div_(std)

@@ -90,7 +90,7 @@ def quantize(given: argparse.Namespace) -> tuple[VisionTransformer, Tensor, dict
     overrides = dict(map(_override, given.override))
     kwargs = _kwargs(given.model_kwargs)
     model = build(given.model, kwargs)
-    if given.checkpoint is None and given.model not in catalog.MODELS:
+    if given.checkpoint is None and given.model not in catalog.DEMO_MODELS:
         sys.stderr.write("no --checkpoint is given: the weights are random\n")
     if given.checkpoint is not None:
         load_checkpoint(model, given.checkpoint)
@@ -115,11 +115,11 @@ def build(name: str, kwargs: dict[str, Any]) -> VisionTransformer:
     try:
         if name == "vision_transformer":
             return VisionTransformer(**kwargs).eval()
-        if name in catalog.MODELS:
+        if name in catalog.DEMO_MODELS:
             return zoo.load_model(name).model
         if not timm.is_model(name):
             near = unknown_name(
-                "model", name, [*catalog.MODELS, *timm.list_models("*vit*"), "vision_transformer"]
+                "model", name, [*catalog.DEMO_MODELS, *timm.list_models("*vit*"), "vision_transformer"]
             )
             raise near
         return timm.create_model(name, **kwargs).eval()

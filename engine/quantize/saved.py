@@ -49,10 +49,14 @@ class Saved(msgspec.Struct, frozen=True):
     quantizers: dict[str, tuple[str, int, int | None]]  # label, bits, channel axis
     shapes: dict[str, tuple[int, ...]]  # of the packed weights
     sha256: str
+    key: str = ""  # of what it was made from, where a sweep made it
 
 
-def save(path: Path, model: VisionTransformer, about: dict[str, Any]) -> None:
-    """Write a calibrated model; `about` holds the fields of Saved that the model cannot tell."""
+def save(path: Path, model: VisionTransformer, about: dict[str, Any]) -> str:
+    """Write a calibrated model and return the SHA-256 of its tensors.
+
+    `about` holds the fields of Saved that the model cannot tell.
+    """
     tensors: dict[str, Tensor] = {}
     kinds: dict[str, tuple[str, int, int | None]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
@@ -78,6 +82,7 @@ def save(path: Path, model: VisionTransformer, about: dict[str, Any]) -> None:
         **about,
     )
     save_file(tensors, path, {"qood": msgspec.json.encode(saved).decode()})
+    return saved.sha256
 
 
 def read(path: Path) -> tuple[Saved, dict[str, Tensor]]:

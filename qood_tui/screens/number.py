@@ -8,7 +8,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from engine import catalog, definitions
+from engine import catalog, definitions, study
 from engine.plan import Variant
 from engine.protocol import Delta
 from qood_tui.store import State
@@ -75,6 +75,10 @@ class NumberScreen(ModalScreen[None]):
             lines.append(("interval", f"{delta.low * 100:+.3f} to {delta.high * 100:+.3f}"))
             if delta.p is not None and delta.p_holm is not None:
                 lines.append(("p", f"{delta.p:.3g}; adjusted over the table {delta.p_holm:.3g}"))
+        if found is not None:
+            for row in study.beside((found,)):
+                words = f"{row.stated:.1f} % ({study.MEASURES[row.measure]}; {catalog.STATED_BY})"
+                lines.append(("stated", words))
         if self.state.deltas is not None:
             resamples, seed = self.state.deltas.resamples, self.state.deltas.seed
             lines.append(("bootstrap", f"{resamples:,} resamples, seed {seed}"))

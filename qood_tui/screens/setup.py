@@ -14,9 +14,10 @@ from textual.screen import Screen
 from textual.widgets import Button, Footer, Input, Label, RadioSet, Select, Static
 
 from engine import catalog, client, sessions
+from engine.datasets.discover import ood_folder
 from engine.errors import InputError, QoodError
-from engine.folders import parse_folders
 from engine.plan import Plan, preset, validated
+from engine.resources import Resources, parse_named
 from qood_tui import actions
 from qood_tui.cost import estimate, measured_pace
 from qood_tui.screens.folder import FolderScreen
@@ -25,6 +26,7 @@ from qood_tui.widgets.choices import Choice, Group, Tick
 from qood_tui.words import clean, roughly
 
 SIZES = (
+    ("share", "% of each set"),
     ("id_images", "ID images"),
     ("ood_images", "OOD images"),
     ("calibration_images", "calibration"),
@@ -48,13 +50,13 @@ class SetupScreen(Screen[None]):
             super().__init__()
             self.session, self.live = session, live
 
-    def __init__(
-        self, plan: Plan | None, folders: dict[str, str], *, device: str = "auto", root: Path | None = None
-    ) -> None:
+    def __init__(self, plan: Plan | None, resources: Resources, *, root: Path | None = None) -> None:
         super().__init__()
-        self.device, self.root = device, root
+        self.resources, self.root = resources, root
         self.plan = plan or preset("demo")
-        self.folders = dict(folders)
+        self.is_real = not catalog.is_made(self.plan.id_set)
+        hidden = ("id_images", "ood_images") if self.plan.share is not None else ("share",)
+        self.sizes = [(field, label) for field, label in SIZES if field not in hidden]
         self.pace: float | None = None
         self._starting = False
 
@@ -81,13 +83,14 @@ class SetupScreen(Screen[None]):
             with Vertical():
                 with Group("OOD sets", id="ood_sets"):
                     for name in self._set_names():
-                        yield Tick(name, name in self.plan.ood_sets or name in self.folders, name=name)
+                        yield Tick(name, name in self.plan.ood_sets, name=name)
                 with Vertical(id="sizes", classes="group") as sizes:
                     sizes.border_title = "Sizes"
-                    for field, label in SIZES:
+                    for field, label in self.sizes:
                         with Horizontal(classes="size"):
                             yield Label(label)
-                            value = str(getattr(self.plan, field))
+                            given = getattr(self.plan, field)
+                            value = f"{given * 100:.0f}" if field == "share" else str(given)
                             yield Input(value, id=field, type="integer", compact=True, max_length=10)
         with Horizontal(id="bottom"):
             yield Static(id="cost")
@@ -104,7 +107,7 @@ class SetupScreen(Screen[None]):
     @work(thread=True, group="prepare")
     def prepare(self) -> None:
         """Start the engine ahead of need and learn its pace from earlier sessions."""
-        self.pace = measured_pace()
+        self.pace = measured_pace(self.is_real)
         self.app.call_from_thread(self.refresh_cost)
         try:
             client.warm()
@@ -112,36 +115,46 @@ class SetupScreen(Screen[None]):
             self.app.call_from_thread(self.notify, str(error), severity="warning")
 
     def _models(self) -> ComposeResult:
-        families = list(dict.fromkeys(m.family for m in catalog.MODELS.values()))
-        pretrainings = list(dict.fromkeys(m.pretraining for m in catalog.MODELS.values()))
-        by_place = {(m.family, m.pretraining): m for m in catalog.MODELS.values()}
+        shown = [m for m in catalog.MODELS.values() if (m.trained_on == "imagenet") == self.is_real]
+        families = list(dict.fromkeys(m.family for m in shown))
+        pretrainings = list(dict.fromkeys(m.pretraining for m in shown))
+        by_place = {(m.family, m.pretraining): m for m in shown}
         with Group("Models × pretraining", id="models"):
             for family in families:
                 with Horizontal(classes="family"):
                     yield Label(family)
                     for pretraining in pretrainings:
                         model = by_place.get((family, pretraining))
+                        words = pretraining.replace("ImageNet", "IN")
                         if model is None:
-                            box = Tick(f"no {pretraining}", disabled=True)
+                            box = Tick(f"no {words}", disabled=True)
                             box.tooltip = f"The study has no {family} with {pretraining} pretraining"
                         else:
-                            box = Tick(pretraining, model.name in self.plan.models, name=model.name)
-                            box.tooltip = f"stands for {model.stands_for}"
+                            box = Tick(words, model.name in self.plan.models, name=model.name)
+                            box.tooltip = f"{model.name} stands for {model.stands_for}"
                         yield box
-            yield Label("miniatures, not ImageNet", classes="note")
+            for name in dict.fromkeys((*self.resources.checkpoints, *self.plan.models)):
+                if name not in catalog.MODELS:
+                    yield Tick(clean(name), name in self.plan.models, name=name)
+            yield Label(
+                "patch 16, 224 pixels" if self.is_real else "miniatures, not ImageNet", classes="note"
+            )
 
     def _set_names(self) -> tuple[str, ...]:
-        return (*[s.name for s in catalog.SETS.values() if s.role == "ood"], *self.folders)
+        if self.is_real:
+            return self.plan.ood_sets
+        made = [s.name for s in catalog.SETS.values() if s.role == "ood" and s.made]
+        return (*made, *self.resources.ood)
 
     def chosen_plan(self) -> Plan:
         """Return the plan as picked; raise InputError where it cannot be."""
         headline = str(self.query_one("#headline", Select).value)
-        sizes = {}
-        for field, label in SIZES:
+        sizes: dict[str, int | float] = {}
+        for field, label in self.sizes:
             text = self.query_one(f"#{field}", Input).value
             if not text.isdecimal():
                 raise InputError(label, text, "give a whole number")
-            sizes[field] = int(text)
+            sizes[field] = int(text) / 100 if field == "share" else int(text)
         return validated(
             msgspec.structs.replace(
                 self.plan,
@@ -153,7 +166,7 @@ class SetupScreen(Screen[None]):
                 headline=headline,
                 **sizes,
             ),
-            self.folders,
+            self.resources,
         )
 
     def _ticked(self, group: str) -> tuple[str, ...]:
@@ -172,7 +185,7 @@ class SetupScreen(Screen[None]):
         """Say what the choice costs, or why it cannot be."""
         line = self.query_one("#cost", Static)
         try:
-            cost = estimate(self.chosen_plan(), self.folders, self.pace)
+            cost = estimate(self.chosen_plan(), self.resources, self.pace)
         except InputError as error:
             line.update(Text.assemble(("✗ ", "bold red"), clean(str(error))))
             return
@@ -202,19 +215,20 @@ class SetupScreen(Screen[None]):
             return
         try:
             plan = self.chosen_plan()
-            folders = {name: path for name, path in self.folders.items() if name in plan.ood_sets}
-            session = sessions.create(plan, folders, self.root)
+            used = {name: path for name, path in self.resources.ood.items() if name in plan.ood_sets}
+            resources = msgspec.structs.replace(self.resources, ood=used)
+            session = sessions.create(plan, resources.names(), self.root)
         except InputError as error:
             self.notify(str(error), severity="error", markup=False)
             return
         self._starting = True
-        self.launch(session, folders)
+        self.launch(session, resources)
 
     @work(thread=True, group="launch")
-    def launch(self, session: Path, folders: dict[str, str]) -> None:
+    def launch(self, session: Path, resources: Resources) -> None:
         """Hand the session to the engine without holding up the screen."""
         try:
-            client.start(session, folders, self.device)
+            client.start(session, resources)
         except QoodError as error:
             self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
         else:
@@ -237,11 +251,15 @@ class SetupScreen(Screen[None]):
         if not given:
             return
         try:
-            self.folders |= parse_folders((given,))
+            named = parse_named("ood", (given,))
+            name, folder = next(iter(named.items()))
+            if name in self.resources.ood:
+                raise InputError("ood", name, "this name is taken already, choose another")
+            ood_folder(name, folder)
         except InputError as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        name = given.partition("=")[0]
+        self.resources = msgspec.structs.replace(self.resources, ood={**self.resources.ood, **named})
         self.query_one("#ood_sets", Group).mount(Tick(clean(name), True, name=name))
         self.call_after_refresh(self.refresh_cost)
 

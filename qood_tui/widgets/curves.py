@@ -45,7 +45,7 @@ class Curves(Lines):
         counted = rows.count if rows is not None else max(drawn, default=0)
         label = catalog.label_of(score)
         draw = f" · draw {pointed.draw + 1}" if plan.calibration_draws > 1 else ""
-        title = f"{view.value} · {pointed.model} · {clean(ood_set)}{draw}"
+        title = f"{view.value} · {catalog.short_of(pointed.model)} · {clean(ood_set)}{draw}"
         self.caption(title, f"{label} · {counted:,} images · OOD positive")
         if width < 20 or height < 5:
             return

@@ -132,8 +132,10 @@ class Deltas(Lines, can_focus=True):
             return _spread(line.append(">" if is_cursor else " "), state, self._rows[row], look)
         red, green, blue = style_of(str(variant.bits)).colour
         line.append(">" if is_cursor else " ")
-        label = f"  {variant.bits} #{variant.draw + 1}" if variant.draw else variant.key
-        line.append(f"{clip(label, NAME - 1):<{NAME - 1}}", f"rgb({red},{green},{blue})")
+        bits = str(variant.bits)
+        label = f"{clip(catalog.short_of(variant.model), NAME - 2 - len(bits))} {bits}"
+        label = f"  {bits} #{variant.draw + 1}" if variant.draw else label
+        line.append(f"{label:<{NAME - 1}}", f"rgb({red},{green},{blue})")
         if variant.key in state.failed:
             return line.append(clip(f"left out: {state.failed[variant.key]}", self.size.width - NAME), LOST)
         if variant.bits.is_float:

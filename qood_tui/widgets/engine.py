@@ -8,6 +8,7 @@ from qood_tui.store import Line, State
 from qood_tui.widgets.lines import Lines
 from qood_tui.words import clean, duration, size, sparkline
 
+LEAST_WAIT = 0.05  # of the time; less is not worth a word
 LEVELS = {"info": "", "warning": "yellow", "error": "bold red"}
 
 
@@ -53,7 +54,10 @@ def _pace(state: State) -> Text:
     (start, before), (end, rows) = state.pace[0], state.pace[-1]
     rate = (rows - before) / max(end - start, 1e-9)
     variants = len(state.ready)
-    return Text(f"{state.phase} · {rate:.0f} images/s · {rate * variants:,.0f} forward passes/s")
+    line = Text(f"{state.phase} · {rate:.0f} images/s · {rate * variants:,.0f} forward passes/s")
+    if state.share_waited > LEAST_WAIT:
+        line.append(f" · waits for images {state.share_waited:.0%} of the time", "yellow")
+    return line
 
 
 def _log_line(line: Line) -> Text:

@@ -33,7 +33,8 @@ def _title(source: Source, width: int) -> Text:
     if isinstance(source, LiveSource) and source.lost:
         kind = "ENGINE LOST"
     line = Text.assemble((f" {kind} ", "bold reverse"))
-    note = catalog.MINIATURE if width >= 100 else "miniature, not ImageNet"
+    note = catalog.note_of(state.header.plan.id_set)
+    note = "miniature, not ImageNet" if note and width < 100 else note
     name = clip(clean(source.session.name), max(width - len(kind) - len(note) - 7, 8))
     return line.append(f" {name} ", "bold").append(f" {note}", "dim")
 
@@ -64,8 +65,11 @@ def _timeline(source: ReplaySource, width: int) -> Text:
 
 def finding(state: State, width: int) -> Text:
     """Return the study's headline at this moment as one sentence."""
-    if state.closed and state.closed.outcome == "failed":
-        return Text(clip(clean(f"Failed: {state.closed.reason}"), width), style="bold red")
+    if state.closed and state.closed.outcome in ("failed", "refused"):
+        words = f"{state.closed.outcome.capitalize()}: {state.closed.reason}"
+        return Text(clip(clean(words), width), style="bold red")
+    if state.phase == "paused":
+        return Text(clip(clean(f"Paused: {state.note}"), width), style="bold yellow")
     plan = state.header.plan
     known = {str(v.bits): v.bits for v in plan.variants()}
     measured = [text for text in (state.deltas.by_bits if state.deltas else ()) if text in known]

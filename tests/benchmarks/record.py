@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine import client, sessions
 from engine.plan import preset
+from engine.resources import Resources
 
 TARGET = Path(__file__).resolve().parents[2] / "sessions" / "demo"
 
@@ -14,7 +15,7 @@ TARGET = Path(__file__).resolve().parents[2] / "sessions" / "demo"
 def main() -> None:
     """Sweep the demo plan and put the session in its place."""
     session = sessions.create(preset("demo"), {}, title="demo")
-    client.start(session, {}, "cpu")
+    client.start(session, Resources(devices="cpu"))
     for entries in client.watch(session):
         for entry in entries:
             print(entry.seq, type(entry.event).__name__, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -9,17 +10,20 @@ import numpy as np
 import pytest
 import torch
 
-from engine import journal, report, sessions
+from engine import catalog, journal, report, sessions
 from engine.arrays import Arrays
+from engine.batches import Batches
 from engine.calibration import Ready
 from engine.errors import InputError
 from engine.fitting import Fitting
 from engine.images import demo
+from engine.images.sets import Learnt
 from engine.models.loaded import load
+from engine.patience import Patience
 from engine.plan import Bits, Plan, Variant, validated
 from engine.protocol import AnyEvent, DeltasMeasured, Logged, SessionClosed, SetsPrepared
 from engine.scores.outputs import Outputs
-from tests.running import small_plan, sweep
+from tests.running import CPU, small_plan, sweep
 
 SCORES = ("msp", "mahalanobis", "vim", "ash_s", "knn")
 PLAN = small_plan(
@@ -53,8 +57,8 @@ def test_every_variant_is_fitted_on_its_own_features(session: Path) -> None:
 
 def test_fit_images_are_neither_evaluated_nor_calibrated_on() -> None:
     others = {image.tobytes() for image in demo.load_set("fractals").images}
-    others |= {image.tobytes() for image in demo.load_calibration().images}
-    fit = demo.load_fit().images
+    others |= {image.tobytes() for image in demo.load_set(catalog.DEMO_CALIBRATION).images}
+    fit = demo.load_set(catalog.DEMO_FIT).images
     assert not any(image.tobytes() in others for image in fit)
     assert len({image.tobytes() for image in fit}) == len(fit)
 
@@ -62,11 +66,15 @@ def test_fit_images_are_neither_evaluated_nor_calibrated_on() -> None:
 def test_a_score_that_cannot_be_fitted_is_said_and_has_no_value() -> None:
     said: list[AnyEvent] = []
     plan = small_plan(scores=("msp", "knn"), fit_images=20)
-    device = torch.device("cpu")
-    source = load("vit-narrow", device)
-    ready = Ready(Variant("vit-narrow", Bits(), "none"), source.model, source)
-    with torch.inference_mode():
-        scorers = Fitting(plan, demo.load_fit(), device, said.append).scorers(ready)
+    images = demo.load_set(catalog.DEMO_FIT)
+    learnt = Learnt(images, np.arange(20), 20)
+    source = load("vit-narrow", torch.device("cpu"), CPU, print)
+    ready = Ready(Variant("vit-narrow", Bits(), "none"), source.model, source, "")
+    fitting = Fitting(plan, learnt, torch.device("cpu"), said.append)
+    patience = Patience(said.append, lambda: False)
+    with ThreadPoolExecutor(1) as pool:
+        fitting.learn([ready], [source.geometry], Batches(7, said.append), patience, pool)
+        scorers = fitting.scorers(0, ready)
     assert any("knn: k = 50 neighbours" in e.text for e in said if isinstance(e, Logged))
     logits = torch.zeros(3, 50)
     assert torch.isnan(scorers["knn"](Outputs(logits, torch.zeros(3, 64)))).all()
@@ -110,7 +118,7 @@ def test_parameters_of_scores_are_in_the_plan_and_checked_before_anything_runs()
     assert np.isfinite(rows.column("knn", 0, 0)).all()
     wrong = msgspec.structs.replace(plan, score_parameters={"knn": {"k": 2.5}})
     closed = journal.read(sweep(wrong))[1][-1].event
-    assert isinstance(closed, SessionClosed) and closed.outcome == "failed"
+    assert isinstance(closed, SessionClosed) and closed.outcome == "refused"
     assert "knn: k = 2.5" in closed.reason and "int" in closed.reason
     with pytest.raises(InputError, match="score_parameters"):
         validated(small_plan(score_parameters={"vim": {"dimensions": 3}}))

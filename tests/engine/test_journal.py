@@ -110,6 +110,18 @@ def test_damage_never_raises_and_is_counted(
     assert len(texts) >= 3
 
 
+def test_one_damaged_number_costs_no_other_line(session: Path) -> None:
+    writer = Writer(session)
+    for i in range(6):
+        writer.append(Logged("info", f"line {i}"))
+    writer.abandon()
+    path = session / journal.NAME
+    path.write_bytes(path.read_bytes().replace(b'{"seq":2,', b'{"seq":52,'))
+    _, entries, reader = journal.read(session)
+    assert [e.event.text for e in entries if isinstance(e.event, Logged)] == [f"line {i}" for i in range(6)]
+    assert reader.skipped == 0
+
+
 def test_unknown_events_are_skipped_and_counted(session: Path) -> None:
     with (session / journal.NAME).open("ab") as file:
         file.write(b'{"seq":1,"t":0.1,"event":{"type":"from.the.future","x":1}}\n')

@@ -6,9 +6,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from engine.errors import InputError
 from engine.plan import Bits, Plan, from_mapping, preset, read_toml, validated
+from engine.request import settle
+from engine.resources import Resources
 
 
 def test_demo_preset_is_the_whole_grid() -> None:
@@ -70,17 +73,19 @@ def test_identity_follows_everything_that_moves_a_number() -> None:
 def test_toml_with_a_folder(tmp_path: Path) -> None:
     file = tmp_path / "plan.toml"
     file.write_text('models = ["vit-wide"]\nseed = 3\n[folders]\nmine = "/pictures"\n')
-    plan, folders = read_toml(file)
-    assert plan.ood_sets[-1] == "mine" and folders == {"mine": "/pictures"} and plan.seed == 3
+    plan, resources = read_toml(file)
+    assert resources.ood == {"mine": "/pictures"} and plan.seed == 3
 
 
 def test_sets_of_a_plan_may_be_folders_below_the_data_root(tmp_path: Path) -> None:
     (tmp_path / "birds").mkdir()
-    file = tmp_path / "plan.toml"
-    file.write_text('models = ["vit-wide"]\nood_sets = ["noise", "birds"]\n')
-    assert read_toml(file, tmp_path)[1] == {"birds": str(tmp_path / "birds")}
+    Image.new("RGB", (40, 40)).save(tmp_path / "birds" / "1.png")
+    plan = Plan(models=("vit-wide",), ood_sets=("noise", "birds"))
+    settled, resources, missing = settle(plan, Resources(data=str(tmp_path)))
+    assert resources.ood == {"birds": str(tmp_path / "birds")} and not missing
+    assert settled.ood_sets == ("noise", "birds")
     with pytest.raises(InputError, match="birds"):
-        read_toml(file)
+        settle(plan, Resources())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from engine import client, journal, report, sessions
 from engine.arrays import Arrays
 from engine.errors import EngineError
 from engine.protocol import DeltasMeasured, SessionClosed, Start, Status, Warm
-from tests.running import follow, small_plan, sweep
+from engine.resources import Resources, own_environment
+from tests.running import CPU, follow, small_plan, sweep
 
 
 def cut_after(session: Path, target: Path, kind: bytes, number: int) -> Path:
@@ -27,7 +28,7 @@ def cut_after(session: Path, target: Path, kind: bytes, number: int) -> Path:
 
 def resumed(session: Path, folders: dict[str, str] | None = None) -> SessionClosed:
     before = journal.read(session)[1][-1].seq
-    client.start(session, folders or {}, "cpu")
+    client.start(session, Resources(devices="cpu", ood=folders or {}))
     last = [e for entries in client.watch(session, before) for e in entries][-1].event
     assert isinstance(last, SessionClosed)
     return last
@@ -90,14 +91,14 @@ def test_a_journal_that_cannot_be_written_is_said_at_once(recorded: Path, tmp_pa
     held = cut_after(recorded, tmp_path / "held", b"chunk.finished", 1)
     writer = journal.Writer(held)
     with pytest.raises(EngineError, match="written already"):
-        client.start(held, {}, "cpu")
+        client.start(held, CPU)
     writer.abandon()
     odd = cut_after(recorded, tmp_path / "odd", b"chunk.finished", 1)
     path = odd / journal.NAME
     created = journal.read(odd)[0].created.encode()
     path.write_bytes(path.read_bytes().replace(created, b"yesterday"))
     with pytest.raises(EngineError, match="yesterday"):
-        client.start(odd, {}, "cpu")
+        client.start(odd, CPU)
 
 
 def test_somebody_asking_who_writes_does_not_keep_a_writer_out(recorded: Path, tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_a_relative_path_is_the_same_session(tmp_path: Path, monkeypatch: pytest
     plan = small_plan(models=("vit-narrow",), bits=("FP32",))
     session = sessions.create(plan, {}, Path("here"))
     assert not session.is_absolute()
-    client.start(session, {}, "cpu")
+    client.start(session, CPU)
     last = follow(session)[-1].event
     assert isinstance(last, SessionClosed) and last.outcome == "finished"
 
@@ -133,8 +134,8 @@ def test_a_relative_path_is_the_same_session(tmp_path: Path, monkeypatch: pytest
 def test_a_queued_session_is_cancelled_at_once() -> None:
     running = sessions.create(small_plan(chunk_images=10), {}, title="running")
     queued = sessions.create(small_plan(), {}, title="queued")
-    client.start(running, {}, "cpu")
-    client.start(queued, {}, "cpu")
+    client.start(running, CPU)
+    client.start(queued, CPU)
     client.cancel(queued)
     last = journal.read(queued)[1][-1].event
     assert isinstance(last, SessionClosed) and last.outcome == "cancelled"
@@ -144,8 +145,8 @@ def test_a_queued_session_is_cancelled_at_once() -> None:
 
 def test_a_session_is_not_queued_twice() -> None:
     session = sessions.create(small_plan(models=("vit-narrow",)), {}, title="twice")
-    client.start(session, {}, "cpu")
-    again = client.call(Start(str(session), {}, "cpu"))
+    client.start(session, CPU)
+    again = client.call(Start(str(session), CPU))
     assert again is not None and not again.ok
     assert sum(isinstance(e.event, SessionClosed) for e in follow(session)) == 1
 
@@ -157,7 +158,7 @@ def test_two_who_warm_the_engine_get_one_worker() -> None:
 
     client.ensure()
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(client.call, [Warm()] * 4))
+        list(pool.map(client.call, [Warm(own_environment())] * 4))
     status = client.call(Status())
     assert status is not None
     children = psutil.Process(status.process).children()
@@ -174,9 +175,9 @@ def test_a_folder_with_one_image_leaves_the_other_sets_their_deltas(tmp_path: Pa
 
 def test_a_gpu_that_is_not_there_is_named() -> None:
     session = sessions.create(small_plan(models=("vit-narrow",)), {}, title="gpu")
-    client.start(session, {}, "cuda:97")
+    client.start(session, Resources(devices="cuda:97"))
     last = follow(session)[-1].event
-    assert isinstance(last, SessionClosed) and last.outcome == "failed" and "cuda:97" in last.reason
+    assert isinstance(last, SessionClosed) and last.outcome == "refused" and "cuda:97" in last.reason
 
 
 def test_arrays_of_different_length_are_refused(copied: Path) -> None:

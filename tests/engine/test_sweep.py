@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -29,7 +32,7 @@ from engine.protocol import (
     VariantReady,
     WorkerDied,
 )
-from tests.running import follow, small_plan, sweep
+from tests.running import CPU, follow, small_plan, sweep
 
 
 def arrays_of(session: Path) -> dict[str, bytes]:
@@ -113,7 +116,7 @@ def test_a_killed_worker_is_replaced_and_nothing_finished_is_lost() -> None:
     plan = small_plan(chunk_images=10)
     whole = sweep(plan)
     session = sessions.create(plan, {}, title="killed")
-    client.start(session, {}, "cpu")
+    client.start(session, CPU)
     wait_for_chunk(session)
     worker_process().kill()
     events = [entry.event for entry in follow(session)]
@@ -127,7 +130,7 @@ def test_a_killed_daemon_leaves_a_session_that_can_be_resumed_to_the_same_bits()
     plan = small_plan(chunk_images=10)
     whole = sweep(plan)
     session = sessions.create(plan, {}, title="interrupted")
-    client.start(session, {}, "cpu")
+    client.start(session, CPU)
     wait_for_chunk(session)
     status = client.call(Status())
     assert status is not None
@@ -138,7 +141,7 @@ def test_a_killed_daemon_leaves_a_session_that_can_be_resumed_to_the_same_bits()
     assert sessions.state_of(session, entries) == "interrupted"
     finished = journal.finished_rows(entries)
     assert 0 < finished < 390
-    client.start(session, {}, "cpu")
+    client.start(session, CPU)
     events = [entry.event for entry in follow(session)]
     assert SessionResumed(finished) in events
     assert arrays_of(session) == arrays_of(whole)
@@ -146,7 +149,7 @@ def test_a_killed_daemon_leaves_a_session_that_can_be_resumed_to_the_same_bits()
 
 def test_a_cancelled_sweep_keeps_what_is_finished_and_reports_it() -> None:
     session = sessions.create(small_plan(chunk_images=10), {}, title="cancelled")
-    client.start(session, {}, "cpu")
+    client.start(session, CPU)
     wait_for_chunk(session)
     client.cancel(session)
     closed = follow(session)[-1].event
@@ -172,22 +175,36 @@ def test_a_folder_with_a_broken_image_is_swept_without_it(tmp_path: Path) -> Non
     assert str(tmp_path) not in (session / journal.NAME).read_text()
 
 
-def test_a_full_disk_is_said_in_words() -> None:
-    import subprocess
-    import tempfile
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    options = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(tmp_path)]
+    if subprocess.run(options, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
 
-    with tempfile.TemporaryDirectory() as mount:
-        options = ["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", mount]
-        if subprocess.run(options, capture_output=True).returncode:
-            pytest.skip("a small file system cannot be mounted here")
-        try:
-            session = sessions.create(small_plan(), {}, Path(mount), "full")
-            client.start(session, {}, "cpu")
-            closed = follow(session)[-1].event
-            assert isinstance(closed, SessionClosed) and closed.outcome == "failed"
-            assert "No space left" in closed.reason or "disk is full" in closed.reason
-        finally:
-            subprocess.run(["umount", mount], check=True)
+
+@pytest.mark.parametrize("small_disk", ["150k"], indirect=True)
+def test_too_small_a_disk_is_said_before_the_sweep(small_disk: Path) -> None:
+    session = sessions.create(small_plan(), {}, small_disk, "full")
+    client.start(session, CPU)
+    closed = follow(session)[-1].event
+    assert isinstance(closed, SessionClosed) and closed.outcome == "refused"
+    assert "disk" in closed.reason and "needed" in closed.reason
+
+
+@pytest.mark.parametrize("small_disk", ["6m"], indirect=True)
+def test_a_disk_that_fills_up_is_said_in_words(small_disk: Path) -> None:
+    session = sessions.create(small_plan(chunk_images=2), {}, small_disk, "full")
+    client.start(session, CPU)
+    wait_for_chunk(session)
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb") as filler:
+        while True:
+            filler.write(bytes(4096))
+            filler.flush()
+    closed = follow(session)[-1].event
+    assert isinstance(closed, SessionClosed) and closed.outcome == "failed"
+    assert "No space left" in closed.reason or "disk is full" in closed.reason
 
 
 def test_the_json_document_has_the_promised_fields(recorded: Path) -> None:

@@ -20,7 +20,7 @@ from qood_tui.screens.replay import ReplayScreen
 from qood_tui.screens.setup import SetupScreen
 from qood_tui.widgets.choices import Tick
 from qood_tui.widgets.lines import Lines
-from tests.running import small_plan, sweep
+from tests.running import CPU, small_plan, sweep
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
@@ -123,7 +123,7 @@ async def test_no_size_breaks_a_screen(recorded: Path, size: tuple[int, int]) ->
 
 
 async def test_picking_and_starting_runs_a_real_sweep(tmp_path: Path, recorded: Path) -> None:
-    app = QoodApp(root=tmp_path, device="cpu")
+    app = QoodApp(root=tmp_path, resources=CPU)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = app.screen
         assert isinstance(screen, SetupScreen)
@@ -148,7 +148,7 @@ async def test_picking_and_starting_runs_a_real_sweep(tmp_path: Path, recorded: 
 
 
 async def test_a_choice_that_cannot_be_says_why_and_starts_nothing(tmp_path: Path) -> None:
-    app = QoodApp(root=tmp_path, device="cpu")
+    app = QoodApp(root=tmp_path, resources=CPU)
     async with app.run_test(size=(80, 24)) as pilot:
         for box in app.screen.query("#models Tick").results(Tick):
             box.value = False

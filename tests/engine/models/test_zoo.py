@@ -9,11 +9,12 @@ from engine import catalog
 from engine.images import demo
 from engine.models import zoo
 from engine.models.loaded import load, normalise
+from tests.running import CPU
 
 
-@pytest.mark.parametrize("name", list(catalog.MODELS))
+@pytest.mark.parametrize("name", list(catalog.DEMO_MODELS))
 def test_a_micro_model_is_good_but_not_perfect_on_fractals_it_never_saw(name: str) -> None:
-    loaded = load(name, torch.device("cpu"))
+    loaded = load(name, torch.device("cpu"), CPU, print)
     images = demo.load_set("fractals")
     pixels = normalise(torch.from_numpy(images.images.transpose(0, 3, 1, 2).copy()), loaded)
     with torch.inference_mode():
@@ -23,7 +24,7 @@ def test_a_micro_model_is_good_but_not_perfect_on_fractals_it_never_saw(name: st
 
 def test_weights_are_small_and_say_how_they_were_made() -> None:
     total = 0
-    for name in catalog.MODELS:
+    for name in catalog.DEMO_MODELS:
         file = zoo.weights_file(name)
         size = len(file.read_bytes())
         assert size <= 2_000_000

@@ -1,0 +1,93 @@
+"""The folders that are written and read: space, rights, locks, and what should lie in them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+from platformdirs import user_cache_path
+
+from engine import catalog
+from engine.doctor.findings import Finding, counted, first_line, gigabytes, short
+from engine.places import sessions_folder
+
+NETWORK_FILE_SYSTEMS = ("nfs", "lustre", "fuse.sshfs", "cifs", "smb", "beegfs")
+LITTLE_DISK, NO_DISK = 2e9, 1e8
+
+
+def folders() -> list[Finding]:
+    """Judge the folders of sessions and of what can be made again."""
+    sessions, cache = sessions_folder(), user_cache_path("qood-tui")
+    return [
+        judge_folder("sessions", sessions, "set QOOD_SESSIONS to a folder on a local disk", locks=True),
+        judge_folder("cache", cache, "set XDG_CACHE_HOME to a folder elsewhere"),
+    ]
+
+
+def judge_folder(name: str, place: Path, elsewhere: str, locks: bool = False) -> Finding:
+    """Judge whether a folder can be made and written, has space and, if needed, locks that work."""
+    there = next(p for p in (place, *place.absolute().parents) if os.access(p, os.F_OK))
+    free = shutil.disk_usage(there).free
+    kind = file_system(there.resolve(), [(d.mountpoint, d.fstype) for d in psutil.disk_partitions(all=True)])
+    found = f"{gigabytes(free)} free in {short(place)}"
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            if locks:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        found = f"{short(place)} cannot be used: {error.strerror}"
+        return Finding("bad", name, found, f"make it writable, or {elsewhere}")
+    if free < LITTLE_DISK:
+        return Finding("bad" if free < NO_DISK else "warning", name, found, f"make space, or {elsewhere}")
+    if locks and kind.startswith(NETWORK_FILE_SYSTEMS):
+        found += f", a network file system ({kind}), where locks may not keep two engines apart"
+        return Finding("warning", name, found, elsewhere)
+    return Finding("good", name, found)
+
+
+def file_system(place: Path, mounts: Iterable[tuple[str, str]]) -> str:
+    """Return the type of the file system that a resolved path lies on."""
+    around = [(len(point), kind) for point, kind in mounts if place.is_relative_to(point)]
+    return sorted([(0, ""), *around], key=lambda mount: mount[0])[-1][1]  # the last of equals lies on top
+
+
+def weights() -> list[Finding]:
+    """Look for the study's models in the Hugging Face cache."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    paths = {tag: try_to_load_from_cache(f"timm/{tag}", "model.safetensors") for tag in catalog.STUDY_MODELS}
+    missing = [tag for tag, path in paths.items() if not isinstance(path, str)]
+    cache, offline = Path(constants.HF_HUB_CACHE), constants.HF_HUB_OFFLINE
+    found = f"{len(paths) - len(missing)} of the study's {len(paths)} models are in {short(cache)}"
+    found += " (HF_HUB_OFFLINE is set)" if offline else ""
+    if not missing:
+        return [Finding("good", "weights", found)]
+    found += f"; missing: {', '.join(missing)}"
+    do = "copy that folder from a machine that has them (HF_HOME moves it), or give checkpoint files"
+    if offline:
+        return [Finding("warning", "weights", found, f"unset HF_HUB_OFFLINE to download them, {do}")]
+    do = f"each is downloaded when first used (90 MB); without a network, {do}"
+    place = judge_folder("weights", cache, "set HF_HOME to a folder elsewhere")
+    return [Finding("warning", "weights", found, do), *([place] if place.level != "good" else [])]
+
+
+def data_root(given: Path) -> list[Finding]:
+    """Judge whether the folder of image sets is there; what is in it is another command's question."""
+    try:
+        root = given.expanduser()
+        entries = sum(1 for _ in root.iterdir())
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home of nobody
+        why = getattr(error, "strerror", None) or first_line(error)
+        do = "give the folder whose sub-folders are the image sets"
+        return [Finding("bad", "data", f"{given} cannot be read: {why}", do)]
+    more = f"qood-tui data check {shlex.quote(str(given))}"
+    if not entries:
+        return [Finding("warning", "data", f"{given} is empty", f"put image sets there; {more} tells which")]
+    found = f"{counted(entries, 'entry', 'entries')} in {given}; '{more}' tells what they are"
+    return [Finding("good", "data", found)]

@@ -1,0 +1,106 @@
+"""Processes that decode images while the device computes."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import multiprocessing
+import os
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import numpy as np
+
+from engine.images.decode import UnreadableError, decode, prepare, read_bytes
+from engine.images.source import Geometry, Images, Pixels
+
+SLICE = 8  # images that one process takes at a time
+MOST = 16
+NICENESS = 5
+
+Decoded = list[tuple[list[Pixels], str]]  # for every image its pixels by geometry, or why there are none
+
+
+class Decoders:
+    """A pool of processes, started when first needed; one that dies on an image is replaced."""
+
+    def __init__(self, processes: int) -> None:
+        self.processes = max(1, min(processes, MOST))
+        self._pool: ProcessPoolExecutor | None = None
+        self._lock = threading.Lock()
+        atexit.register(self.close)
+
+    def read(self, root: Path, files: list[str], geometries: list[Geometry]) -> Images:
+        """Return the images of files below `root`; raise PassingError if the disk does not answer."""
+        parts = [files[start : start + SLICE] for start in range(0, len(files), SLICE)]
+        waiting = [self._submit(root, part, geometries) for part in parts]
+        found: Decoded = []
+        try:
+            for part, future in zip(parts, waiting, strict=True):
+                try:
+                    found += future.result()
+                except BrokenProcessPool:
+                    found += self._one_by_one(root, part, geometries)
+        finally:
+            for future in waiting:
+                future.cancel()
+        return _joined(found, geometries)
+
+    def close(self) -> None:
+        """End the processes."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+                self._pool = None
+
+    def _submit(self, root: Path, files: list[str], geometries: list[Geometry]) -> Future[Decoded]:
+        with self._lock:
+            if self._pool is None:
+                # Not forked: the engine has threads. Fresh processes import no torch, so they are small.
+                context = multiprocessing.get_context("spawn")
+                self._pool = ProcessPoolExecutor(self.processes, mp_context=context, initializer=_begin)
+            return self._pool.submit(decode_files, root, files, geometries)
+
+    def _one_by_one(self, root: Path, files: list[str], geometries: list[Geometry]) -> Decoded:
+        """Read what a dead process had at hand; an image on which another one dies is unreadable."""
+        found: Decoded = []
+        for file in files:
+            self.close()
+            try:
+                found += self._submit(root, [file], geometries).result()
+            except BrokenProcessPool:
+                found.append(([], "the decoder crashes on it"))
+        self.close()
+        return found
+
+
+def decode_files(root: Path, files: list[str], geometries: list[Geometry]) -> Decoded:
+    """Decode each file once and prepare it for every geometry."""
+    found: Decoded = []
+    for file in files:
+        try:
+            image = decode(read_bytes(root / file, root))
+            found.append(([prepare(image, geometry) for geometry in geometries], ""))
+        except UnreadableError as error:
+            found.append(([], str(error)))
+    return found
+
+
+def _joined(found: Decoded, geometries: list[Geometry]) -> Images:
+    pixels = {g: np.full((len(found), 3, g.size, g.size), 128, np.uint8) for g in geometries}
+    for at, (prepared, _) in enumerate(found):
+        for geometry, image in zip(geometries, prepared, strict=False):
+            pixels[geometry][at] = image
+    return Images(pixels, {at: reason for at, (_, reason) in enumerate(found) if reason})
+
+
+def _begin() -> None:
+    """Let the device's process go first, and leave an interrupt to it."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)

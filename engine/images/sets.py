@@ -1,0 +1,165 @@
+"""All image sets of a sweep: opened, drawn, and told apart by content."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from engine import catalog
+from engine.datasets.discover import discover, id_set, ood_folder, read_classes
+from engine.datasets.found import Found
+from engine.errors import InputError
+from engine.images import demo, order
+from engine.images.decoders import Decoders
+from engine.images.files import FileImages
+from engine.images.source import ImageSet, Indices, digest_of
+from engine.plan import Plan
+from engine.protocol import CalibrationDraw, SetReady, SetsPrepared
+from engine.resources import Resources
+
+
+class Learnt(NamedTuple):
+    """Images that something is learnt from: the first `wanted` of a pool in its drawn order.
+
+    `copies` images were passed over, because they are evaluated too.
+    """
+
+    images: ImageSet
+    pool: Indices
+    wanted: int
+    copies: int = 0
+
+    @property
+    def chosen(self) -> Indices:
+        """Return the images that are learnt from."""
+        return self.pool[: self.wanted]
+
+
+class Sets(NamedTuple):
+    """The evaluated sets, the ID set first, the order of their images, and what is learnt from."""
+
+    sets: list[ImageSet]
+    which: Indices
+    places: Indices  # of each image in its set
+    available: list[int]
+    calibrations: list[Learnt]  # one a draw
+    fit: Learnt | None
+
+    @property
+    def rows(self) -> int:
+        """Return how many images are evaluated."""
+        return len(self.which)
+
+    def chosen(self, position: int) -> Indices:
+        """Return the evaluated images of one set, in their order."""
+        chosen: Indices = self.places[self.which == position]
+        return chosen
+
+
+def open_sets(plan: Plan, resources: Resources, decoders: Decoders) -> Sets:
+    """Open every set of a plan and draw its images; raise InputError for one that is not there."""
+    found = _Opened(plan, resources, decoders)
+    evaluated = [found.open(name) for name in (plan.id_set, *plan.ood_sets)]
+    pools = [np.arange(len(images.labels)) for images in evaluated]
+    held_out = pools[0][:0]
+    if catalog.HELD_OUT in (plan.calibration_set, plan.fit_set):
+        pools[0], held_out = order.hold_out(evaluated[0].labels)
+    drawn = [
+        pool[order.draw(images.labels[pool], plan.size_of("ood" if at else "id", len(pool)), plan.seed + at)]
+        for at, (images, pool) in enumerate(zip(evaluated, pools, strict=True))
+    ]
+    which, place = order.interleave([len(part) for part in drawn])
+    starts = np.cumsum([0, *(len(part) for part in drawn)])
+    places = np.concatenate(drawn)[starts[which] + place]
+
+    def learnt(name: str, wanted: int, seed: int) -> Learnt:
+        images = evaluated[0] if name == catalog.HELD_OUT else found.open(name)
+        pool = held_out if name == catalog.HELD_OUT else np.arange(len(images.labels))
+        return Learnt(images, pool[order.draw(images.labels[pool], len(pool), seed)], wanted)
+
+    seeds = [plan.calibration_seed(draw) for draw in range(plan.calibration_draws)]
+    calibrations = [learnt(plan.calibration_set, plan.calibration_images, seed) for seed in seeds]
+    fit = learnt(plan.fit_set, plan.fit_images, plan.seed) if plan.learns else None
+    return Sets(evaluated, which, places, [len(pool) for pool in pools], calibrations, fit)
+
+
+def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
+    """Replace learnt images whose content is evaluated too by others; say what takes part.
+
+    Reads every image once. Raises InputError where too few are left to learn from.
+    """
+    digests = [images.digests(sets.chosen(at)) for at, images in enumerate(sets.sets)]
+    evaluated = frozenset(digest for of_set in digests for digest in of_set)
+    calibrations = [_apart(one, evaluated, "calibration_images") for one in sets.calibrations]
+    fit = _apart(sets.fit, evaluated, "fit_images") if sets.fit else None
+    ready = tuple(
+        _ready(images, images.role, sets.chosen(at), available)
+        for at, (images, available) in enumerate(zip(sets.sets, sets.available, strict=True))
+    )
+    draws = tuple(
+        CalibrationDraw(
+            plan.calibration_set,
+            plan.calibration_seed(draw),
+            tuple(one.images.name_of(int(i)) for i in one.chosen),
+            digest_of(one.images, one.chosen),
+            one.copies,
+        )
+        for draw, one in enumerate(calibrations)
+    )
+    fitted = None
+    if fit is not None:
+        fitted = _ready(fit.images, "fit", fit.chosen, len(fit.pool))
+        fitted = msgspec.structs.replace(fitted, name=plan.fit_set, copies=fit.copies)
+    return sets._replace(calibrations=calibrations, fit=fit), SetsPrepared(ready, sets.rows, draws, fitted)
+
+
+def _apart(learnt: Learnt, evaluated: AbstractSet[str], field: str) -> Learnt:
+    """Return `learnt` without images whose content is in `evaluated`."""
+    kept: list[int] = []
+    at = 0
+    while len(kept) < learnt.wanted and at < len(learnt.pool):
+        some = learnt.pool[at : at + learnt.wanted - len(kept)]
+        digests = learnt.images.digests(some)
+        kept += [int(i) for i, digest in zip(some, digests, strict=True) if digest not in evaluated]
+        at += len(some)
+    if len(kept) < learnt.wanted:
+        there = f"{learnt.images.name} has {len(kept)} images that are not evaluated"
+        raise InputError(field, learnt.wanted, f"{there}; ask for fewer, or name another set")
+    return learnt._replace(pool=np.asarray(kept, np.int64), copies=at - len(kept))
+
+
+def _ready(images: ImageSet, role: str, chosen: Indices, available: int) -> SetReady:
+    expected, notes = (images.expected, images.notes) if isinstance(images, FileImages) else (None, ())
+    digest = digest_of(images, chosen)
+    return SetReady(images.name, role, images.label, len(chosen), digest, available, expected, 0, notes)
+
+
+class _Opened:
+    """Sets by name, each looked for once."""
+
+    def __init__(self, plan: Plan, resources: Resources, decoders: Decoders) -> None:
+        self.resources, self.decoders = resources, decoders
+        self.classes = read_classes(resources.classes) if resources.classes else ()
+        names = (plan.id_set, *plan.ood_sets, plan.calibration_set, plan.fit_set)
+        on_disk = [name for name in names if name in catalog.SETS and not catalog.is_made(name)]
+        self.found = discover(Path(resources.data)) if on_disk and resources.data else {}
+
+    def open(self, name: str) -> ImageSet:
+        if catalog.is_made(name):
+            return demo.load_set(name)
+        return FileImages(self._find(name), self.decoders)
+
+    def _find(self, name: str) -> Found:
+        there = self.resources
+        if name in there.ood:
+            return ood_folder(name, there.ood[name])
+        if name in there.id or name in there.train:
+            path = there.id.get(name) or there.train[name]
+            return id_set(name, path, Path(there.data) if there.data else None, self.classes)
+        if name in self.found:
+            return self.found[name]
+        raise InputError("data", there.data or "nothing", f"a folder that holds {name} is needed")

@@ -1,0 +1,119 @@
+"""Before a long run, and soon after its start: is everything there, and can the numbers be meant?"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+
+from engine import catalog
+from engine.arrays import Rows, layout
+from engine.calibration import Models
+from engine.errors import InputError, ScoreError
+from engine.images.sets import Sets
+from engine.models.loaded import Loaded
+from engine.plan import Plan
+from engine.scores import scorers
+from engine.text import in_bytes
+
+LEAST_ACCURACY = 0.01
+LEAST_IMAGES = 200  # labelled ones, before accuracy is judged
+GUESS = 3.0  # times chance, where there are few classes
+FLOAT_BYTES = 4
+COPIES = 2  # of its weights in a quantized variant: rounded, and as they were
+SPARE = 256 * 2**20  # bytes of disk for the journal
+
+
+def check(plan: Plan, session: Path, sets: Sets, models: Models, device: torch.device) -> list[str]:
+    """Raise InputError for what would end the run later; return warnings."""
+    for name, parameters in plan.score_parameters.items():
+        try:
+            scorers.check(name, parameters)
+        except ScoreError as error:
+            raise InputError("score_parameters", parameters, str(error)) from None
+    warnings = [line for name, loaded in models.by_name.items() for line in _labels(plan, sets, name, loaded)]
+    _disk(plan, session, sets, models)
+    return [*dict.fromkeys(warnings), *_memory(plan, models, device)]
+
+
+def check_accuracy(plan: Plan, rows: Rows, classes: Mapping[str, int], hint: str) -> None:
+    """Raise InputError if a model in floating point knows no more than guessing would."""
+    for column, variant in enumerate(plan.variants()):
+        ranks = rows.column("rank", column, 0)
+        labelled = ranks[ranks >= 0]
+        if not variant.bits.is_float or variant.key not in classes or len(labelled) < LEAST_IMAGES:
+            continue
+        least = (
+            max(LEAST_ACCURACY, min(GUESS / classes[variant.key], 0.5))
+            if classes[variant.key] < 100
+            else LEAST_ACCURACY
+        )
+        top1 = float((labelled == 0).mean())
+        if top1 < least:
+            right = f"a trained model is far above {least:.1%}: {hint}; if this is meant, give --any-accuracy"
+            raise InputError(f"accuracy of {variant.key}", f"{top1:.2%} of {len(labelled)} images", right)
+
+
+def why_wrong(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> str:
+    """Guess from predictions and labels of the same images why accuracy is that of guessing."""
+    known = labels >= 0
+    predicted, labels = predicted[known], labels[known]
+    for shift, words in (
+        (1, "from 1 where the model counts from 0"),
+        (-1, "from 0 where the model counts from 1"),
+    ):
+        if len(labels) and float((predicted + shift == labels).mean()) > 10 * LEAST_ACCURACY:
+            return f"the labels count {words}"
+    if len(np.unique(predicted)) <= max(2, len(labels) // 50):
+        return "it takes nearly all images for the same few classes, as with weights that were not trained"
+    return (
+        "labels and model most likely count classes in different orders (ImageNet's development kit has an "
+        "order of its own; --classes gives the model's)"
+    )
+
+
+def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded) -> list[str]:
+    """Check that labels are classes of a model."""
+    labels = sets.sets[0].labels
+    highest, distinct = int(labels.max(initial=-1)), len(np.unique(labels[labels >= 0]))
+    if highest >= loaded.classes:
+        right = f"{name} has {loaded.classes} classes; give the model that was trained on {plan.id_set}"
+        raise InputError("id_set", f"labels up to {highest}", right)
+    if highest < 0:
+        return [f"{plan.id_set} has no labels: accuracy, NLL and calibration errors are not measured"]
+    if distinct < loaded.classes and not catalog.is_made(plan.id_set):
+        return [f"{plan.id_set} shows {distinct} of the {loaded.classes} classes of {name}"]
+    return []
+
+
+def _disk(plan: Plan, session: Path, sets: Sets, models: Models) -> None:
+    """Raise InputError if arrays and quantized variants would not fit on the disk."""
+    row = sum(dtype.itemsize * columns for dtype, columns in layout(plan).values())
+    states = sum(_parameters(models.by_name[v.model]) for v in plan.variants() if not v.bits.is_float)
+    needed = row * sets.rows + states + (0 if catalog.is_made(plan.id_set) else SPARE)
+    free = shutil.disk_usage(session).free
+    if needed > free:
+        right = f"{in_bytes(needed)} are needed; give another --session-dir or a smaller share"
+        raise InputError("disk", f"{in_bytes(free)} free where the session lies", right)
+
+
+def _memory(plan: Plan, models: Models, device: torch.device) -> list[str]:
+    """Warn if the variants alone fill most of the memory."""
+    needed = sum(_parameters(models.by_name[v.model]) for v in plan.variants()) * FLOAT_BYTES * COPIES
+    if device.type == "cuda":
+        free, where = torch.cuda.mem_get_info(device)[0], str(device)
+    else:
+        free, where = psutil.virtual_memory().available, "this machine"
+    if needed < 0.8 * free:
+        return []
+    sizes = f"{in_bytes(needed)} of weights for {in_bytes(free)} free on {where}"
+    return [f"memory may run out: {sizes}; fewer models or bit settings a run take less"]
+
+
+def _parameters(loaded: Loaded) -> int:
+    return sum(p.numel() for p in loaded.model.parameters())

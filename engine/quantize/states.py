@@ -1,0 +1,84 @@
+"""The quantized variants of a session on the disk: calibrated once, loaded by every device and on resume."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+from timm.models.vision_transformer import VisionTransformer
+
+from engine import catalog
+from engine.errors import InputError
+from engine.models.loaded import Loaded
+from engine.plan import Variant
+from engine.quantize import saved
+
+FOLDER = "quantized"
+
+
+class States:
+    """Save and load what calibration found, under a key of everything that it depends on."""
+
+    def __init__(self, session: Path) -> None:
+        self.folder = session / FOLDER
+
+    def save(
+        self, variant: Variant, model: VisionTransformer, source: Loaded, key: str, about: dict[str, object]
+    ) -> str:
+        """Put a calibrated model on the disk and return the SHA-256 of its tensors."""
+        self.folder.mkdir(exist_ok=True, mode=0o700)
+        path = self.path(variant)
+        partial = path.with_suffix(".partial")
+        given = {
+            "model": source.build,
+            "model_kwargs": dict(source.arguments),
+            "bits": str(variant.bits),
+            "method": variant.quantizer,
+            "key": key,
+            **about,
+        }
+        digest = saved.save(partial, model, given)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+        return digest
+
+    def load(
+        self, variant: Variant, source: Loaded, key: str, digest: str | None
+    ) -> VisionTransformer | None:
+        """Return the saved model, None where there is none of that key and digest, or it is damaged."""
+        try:
+            about, tensors = saved.read(self.path(variant))
+            if about.key != key or (digest is not None and about.sha256 != digest):
+                return None
+            return saved.restore(source.model, about, tensors)
+        except InputError:
+            return None
+
+    def path(self, variant: Variant) -> Path:
+        """Return the file of a variant."""
+        return self.folder / f"{variant.key.replace(' ', '_').replace('#', '')}.safetensors"
+
+
+def key_of(
+    variant: Variant, source: Loaded, weights: str, calibration: str, overrides: dict[str, int]
+) -> str:
+    """Return the SHA-256 of everything that a quantized variant depends on.
+
+    Its weights, quantizer and options, bits, preprocessing and calibration images.
+    """
+    options = dict(catalog.QUANTIZERS[variant.quantizer].options)
+    parts = (
+        weights,
+        str(variant.bits),
+        variant.quantizer,
+        options,
+        overrides,
+        tuple(source.geometry),
+        source.mean,
+        source.std,
+        calibration,
+    )
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()

@@ -1,0 +1,169 @@
+"""What one machine brings to a plan: where sets and weights lie, and what does the work.
+
+Nothing here moves a number, so nothing of it is in the plan, and no path of it in a session.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine import catalog, places
+from engine.errors import InputError
+
+# What a worker needs of the environment of the one who asks, and not of the one who started the engine.
+ENVIRONMENT = (
+    "CUDA_VISIBLE_DEVICES",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_HUB_OFFLINE",
+    "TORCH_HOME",
+    "XDG_CACHE_HOME",
+)
+_DEVICES = re.compile(r"auto|cuda|(cpu|cuda:\d+)(,(cpu|cuda:\d+))*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Weights in a file or a folder of the user's: `model` is what timm builds for them."""
+
+    file: str
+    model: str = ""  # the checkpoint's own name where that is a name of timm's
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True):
+    """Paths by the names that a plan has for them, devices, and the environment of who asks."""
+
+    data: str = ""  # a root that holds image sets in layouts that are known
+    ood: dict[str, str] = {}  # folders of images
+    id: dict[str, str] = {}  # folders of classes, or lists of images with labels
+    train: dict[str, str] = {}  # folders of classes that are learnt from
+    checkpoints: dict[str, Checkpoint] = {}
+    classes: str = ""  # a file with the class names of the models, one a line
+    devices: str = "auto"
+    any_accuracy: bool = False  # go on where accuracy is what guessing gives
+    crops: str = ""  # a folder that prepared images are kept in
+    environment: dict[str, str] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """List the names of the user's own sets."""
+        return (*self.ood, *self.id, *self.train)
+
+
+def own_environment() -> dict[str, str]:
+    """Return what of this process's environment a worker is to have."""
+    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+
+
+def check_devices(given: str) -> None:
+    """Raise InputError if devices cannot be meant."""
+    if not _DEVICES.fullmatch(given):
+        right = "give auto, cpu, cuda for all GPUs, or some of them such as cuda:0,cuda:1"
+        raise InputError("devices", given, right)
+
+
+def parse_named(field: str, given: tuple[str, ...]) -> dict[str, str]:
+    """Read `NAME=PATH` arguments; raise InputError for a name that cannot be or is taken."""
+    named: dict[str, str] = {}
+    for text in given:
+        name, sign, path = text.partition("=")
+        if not sign or not path or not _NAME.fullmatch(name):
+            right = "give NAME=PATH, the name in letters, digits, '.', '_' and '-'"
+            raise InputError(field, text, right)
+        taken = catalog.MODELS if field == "checkpoint" else catalog.SETS
+        if (name in taken and field != "checkpoint") or name in named or name == catalog.HELD_OUT:
+            raise InputError(field, name, "this name is taken already, choose another")
+        try:
+            path.encode()
+            named[name] = str(Path(path).expanduser().resolve())
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InputError(f"{field} {name}", repr(path), f"it cannot be read ({error})") from None
+    return named
+
+
+def parse_checkpoints(given: tuple[str, ...]) -> dict[str, Checkpoint]:
+    """Read `NAME=FILE` or `NAME=MODEL:FILE` arguments; raise InputError where there is no such file."""
+    found = {}
+    for text in given:
+        name, sign, rest = text.partition("=")
+        model, colon, file = rest.partition(":")
+        if not colon or Path(rest).exists():
+            model, file = "", rest
+        path = parse_named("checkpoint", (f"{name}{sign}{file}",))[name]
+        found[name] = check_checkpoint(name, Checkpoint(path, model))
+    return found
+
+
+def check_checkpoint(name: str, given: Checkpoint) -> Checkpoint:
+    """Return a checkpoint with its model; raise InputError if the file is not there."""
+    if not Path(given.file).expanduser().exists():
+        raise InputError(f"checkpoint {name}", given.file, "there is no such file")
+    if not given.model and not catalog.is_timm_name(name) and not Path(given.file).is_dir():
+        right = f"say which model it is of: {name}=MODEL:FILE, such as {name}=deit_small_patch16_224:FILE"
+        raise InputError("checkpoint", name, right)
+    return given
+
+
+def remember(session: str, resources: Resources) -> None:
+    """Keep on this machine, outside the session, what it was run with; not being able to is no failure."""
+    path = places.resources_file(session)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_bytes(msgspec.json.encode(resources))
+    except OSError:
+        return
+
+
+def recall(session: str) -> Resources:
+    """Return what a session was run with on this machine; empty where that is not known."""
+    try:
+        return msgspec.json.decode(places.resources_file(session).read_bytes(), type=Resources)
+    except (OSError, ValueError):
+        return Resources()
+
+
+def joined(before: Resources, given: Resources) -> Resources:
+    """Return what was known with what is given now, which takes precedence."""
+    changes: dict[str, Any] = {}
+    for field in Resources.__struct_fields__:
+        old, new = getattr(before, field), getattr(given, field)
+        default = getattr(Resources(), field)
+        changes[field] = {**old, **new} if isinstance(new, dict) else (old if new == default else new)
+    return msgspec.structs.replace(given, **{**changes, "environment": given.environment})
+
+
+def gathered(
+    *,
+    data: Path | None = None,
+    ood: tuple[str, ...] = (),
+    own_id: tuple[str, ...] = (),
+    train: tuple[str, ...] = (),
+    checkpoint: tuple[str, ...] = (),
+    classes: Path | None = None,
+    devices: str = "auto",
+    any_accuracy: bool = False,
+    crops: Path | None = None,
+) -> Resources:
+    """Return what a command line gave; raise InputError for what cannot be."""
+    check_devices(devices)
+    named = {
+        "ood": parse_named("ood", ood),
+        "id": parse_named("id", own_id),
+        "train": parse_named("train", train),
+    }
+    twice = [name for role in named for name in named[role] if sum(name in of for of in named.values()) > 1]
+    if twice:
+        raise InputError("name", twice[0], "give every set a name of its own")
+    return Resources(
+        data=str(data.expanduser().resolve()) if data else "",
+        **named,
+        checkpoints=parse_checkpoints(checkpoint),
+        classes=str(classes.expanduser().resolve()) if classes else "",
+        devices=devices,
+        any_accuracy=any_accuracy,
+        crops=str(crops.expanduser().resolve()) if crops else "",
+    )

@@ -1,0 +1,231 @@
+"""Sweeps of photographs with models from a weight cache, by the real engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine import catalog, client, journal, report, request, sessions
+from engine.plan import Plan
+from engine.protocol import (
+    ChunkFinished,
+    ImageUnreadable,
+    Logged,
+    ModelLoaded,
+    PhaseChanged,
+    SessionClosed,
+    SetsPrepared,
+    WorkerStarted,
+)
+from engine.resources import Resources
+from tests.real import SMALL, cache_weights, openood_root, random_model
+from tests.running import follow
+
+PLAN = {
+    "models": (SMALL,),
+    "bits": ("FP32", "W4A4"),
+    "id_set": "imagenet",
+    "ood_sets": ("openimage-o", "textures"),
+    "calibration_set": catalog.AUTO,
+    "fit_set": catalog.AUTO,
+    "share": 1.0,
+    "calibration_images": 4,
+    "fit_images": 10,
+    "chunk_images": 20,
+    "scores": ("msp", "knn"),
+    "score_parameters": {"knn": {"k": 2}},
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A Hugging Face cache with one model, which the worker is told of; there is no network."""
+    home = tmp_path_factory.mktemp("hf")
+    cache_weights(home, SMALL, random_model(SMALL))
+    before = dict(os.environ)
+    os.environ.update(HF_HOME=str(home), HF_HUB_OFFLINE="1")
+    yield home
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return openood_root(tmp_path / "data")
+
+
+def begin(plan: Plan, resources: Resources) -> Path:
+    settled, resources, _ = request.settle(plan, resources)
+    session = sessions.create(settled, resources.names(), title="real")
+    client.start(session, resources)
+    return session
+
+
+def given(root: Path, **changes: object) -> Resources:
+    return Resources(**{"data": str(root), "devices": "cpu", "any_accuracy": True, **changes})  # type: ignore[arg-type]
+
+
+def events_of(session: Path) -> list[object]:
+    return [entry.event for entry in journal.read(session)[1]]
+
+
+def arrays_of(session: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted((session / "arrays").glob("*.npy"))}
+
+
+def closed(session: Path) -> SessionClosed:
+    last = follow(session)[-1].event
+    assert isinstance(last, SessionClosed)
+    return last
+
+
+def test_an_openood_folder_is_swept_and_the_journal_says_what_moves_a_number(
+    weights: Path, root: Path
+) -> None:
+    (root / "images_classic/texture/banded/00003.jpg").write_text("no image")
+    session = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
+    assert closed(session).outcome == "finished", closed(session).reason
+    events = events_of(session)
+    prepared = next(e for e in events if isinstance(e, SetsPrepared))
+    assert [(s.name, s.count, s.expected) for s in prepared.sets] == [
+        ("imagenet", 40, 45_000),
+        ("openimage-o", 24, 15_869),
+        ("textures", 24, 5_160),
+    ]
+    assert prepared.calibrations[0].set == "imagenet-held-out" and prepared.fit is not None
+    evaluated = {line.split()[0] for line in (root / "benchmark_imglist/imagenet/test_imagenet.txt").open()}
+    assert not evaluated & set(prepared.calibrations[0].images)
+    (model,) = (e for e in events if isinstance(e, ModelLoaded))
+    assert (model.size, model.crop, model.interpolation, model.classes) == (160, 0.95, "bicubic", 1000)
+    assert "Hugging Face" in model.origin and len(model.digest) == 64
+    worker = next(e for e in events if isinstance(e, WorkerStarted))
+    assert {"pillow", "libjpeg", "timm"} <= set(worker.versions)
+    (broken,) = (e for e in events if isinstance(e, ImageUnreadable))
+    assert broken.set == "textures" and "00003.jpg" in broken.name
+    found = report.document(session)
+    assert {(c.name, c.n_id, c.n_ood) for c in found.variants[0].sets} == {
+        ("openimage-o", 40, 24),
+        ("textures", 40, 23),
+    }
+    assert str(root) not in (session / journal.NAME).read_text()
+
+
+def test_an_interrupted_sweep_goes_on_with_the_saved_quantizers_to_the_same_bits(
+    weights: Path, root: Path, tmp_path: Path
+) -> None:
+    whole = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
+    assert closed(whole).outcome == "finished"
+    lines = (whole / journal.NAME).read_bytes().splitlines(keepends=True)
+    second = [at for at, line in enumerate(lines) if b"chunk.finished" in line][1]
+    results = {}
+    for case in ("with", "without"):
+        cut = tmp_path / case
+        shutil.copytree(whole, cut)
+        (cut / journal.NAME).write_bytes(b"".join(lines[: second + 1]))
+        if case == "without":
+            shutil.rmtree(cut / "quantized")
+        asked = request.prepare(None, None, str(cut), resources=Resources(any_accuracy=True))
+        client.start(asked.session, asked.resources)
+        assert closed(cut).outcome == "finished"
+        assert arrays_of(cut) == arrays_of(whole)
+        results[case] = [e for e in events_of(cut)[second:] if getattr(e, "variant", "") == f"{SMALL} W4A4"]
+    assert (whole / "quantized").is_dir() and len(list((whole / "quantized").iterdir())) == 1
+
+
+def test_two_devices_give_the_bits_of_one(weights: Path, root: Path) -> None:
+    alone = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
+    both = begin(Plan(**PLAN), given(root, devices="cpu,cpu"))  # type: ignore[arg-type]
+    assert closed(alone).outcome == closed(both).outcome == "finished"
+    assert arrays_of(alone) == arrays_of(both)
+    worker = next(e for e in events_of(both) if isinstance(e, WorkerStarted))
+    assert worker.device == "cpu,cpu"
+
+
+def test_a_disk_that_goes_away_pauses_the_sweep_and_costs_no_image(
+    weights: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
+    assert closed(whole).outcome == "finished"
+    session = begin(Plan(**{**PLAN, "chunk_images": 4}), given(root))  # type: ignore[arg-type]
+    reader = journal.Reader(session)
+    deadline = time.monotonic() + 60
+    while not any(isinstance(e.event, ChunkFinished) for e in reader.poll()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    away = root.with_name("away")
+    root.rename(away)
+    while not any(isinstance(e, PhaseChanged) and e.phase == "paused" for e in events_of(session)):
+        assert time.monotonic() < deadline, "it did not pause"
+        time.sleep(0.1)
+    assert not any(isinstance(e, SessionClosed) for e in events_of(session))
+    away.rename(root)
+    assert closed(session).outcome == "finished"
+    assert not any(isinstance(e, ImageUnreadable) for e in events_of(session))
+    assert report.document(session).rows == 88
+
+
+def test_models_that_do_not_know_the_labels_and_guessing_are_stopped_with_a_reason(
+    weights: Path, tmp_path: Path
+) -> None:
+    root = openood_root(tmp_path / "data", val=400)
+    session = begin(Plan(**{**PLAN, "chunk_images": 400}), given(root, any_accuracy=False))  # type: ignore[arg-type]
+    last = closed(session)
+    assert last.outcome == "refused" and "accuracy" in last.reason and "--any-accuracy" in last.reason
+
+
+def test_images_that_are_also_evaluated_are_not_learnt_from(weights: Path, root: Path) -> None:
+    listed = root / "benchmark_imglist" / "imagenet"
+    held = [line.split()[0] for line in (listed / "val_imagenet.txt").open()]
+    tested = [line.split()[0] for line in (listed / "test_imagenet.txt").open()]
+    large = root / "images_largescale"
+    shutil.copy(large / tested[0], large / held[0])
+    shutil.copy(large / tested[1], large / held[1])
+    session = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
+    assert closed(session).outcome == "finished"
+    prepared = next(e for e in events_of(session) if isinstance(e, SetsPrepared))
+    assert prepared.fit is not None and prepared.fit.copies == 2 and prepared.fit.count == 10
+    too_many = begin(Plan(**{**PLAN, "fit_images": 11}), given(root))  # type: ignore[arg-type]
+    assert closed(too_many).outcome == "refused" and "fit_images" in closed(too_many).reason
+
+
+def test_without_training_images_a_tenth_of_the_id_set_is_held_out(
+    weights: Path, root: Path, tmp_path: Path
+) -> None:
+    from tests.real import photographs_like
+
+    for label in ("a", "b"):
+        photographs_like(tmp_path / "pets" / label, 30, ord(label))
+    plan = Plan(**{**PLAN, "id_set": "pets", "fit_images": 4, "calibration_images": 2})  # type: ignore[arg-type]
+    session = begin(plan, given(root, id={"pets": str(tmp_path / "pets")}))
+    assert closed(session).outcome == "finished", closed(session).reason
+    prepared = next(e for e in events_of(session) if isinstance(e, SetsPrepared))
+    assert prepared.sets[0].count == 54 and prepared.calibrations[0].set == "held-out"
+    samples = np.load(session / "arrays" / "samples.npy")
+    assert np.bincount(samples[samples[:, 0] == 0, 2]).tolist() == [27, 27]
+    warned = [e.text for e in events_of(session) if isinstance(e, Logged)]
+    assert any("2 of the 1000 classes" in text for text in warned)
+
+
+@pytest.mark.parametrize(
+    ("changes", "resources", "words"),
+    [
+        ({"ood_sets": ("ninco",)}, {}, ("ninco", "data check")),
+        ({"models": ("vit-wide",)}, {}, ("imagenet", "fractals")),
+        ({"ood_sets": ("noise",)}, {}, ("noise", "photographs")),
+        ({}, {"data": ""}, ("--data",)),
+        ({"share": 1.5}, {}, ("share", "1.5")),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_before_a_session_is_made(
+    root: Path, changes: dict[str, object], resources: dict[str, object], words: tuple[str, ...]
+) -> None:
+    from engine.errors import InputError
+
+    with pytest.raises(InputError) as caught:
+        request.settle(Plan(**{**PLAN, **changes}), given(root, **resources))  # type: ignore[arg-type]
+    assert all(word in str(caught.value) for word in words), str(caught.value)
