@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from engine.devices import release_memory
 from engine.models.features import outputs
 from engine.models.loaded import Loaded, normalise
 from engine.protocol import AnyEvent, BatchSized
@@ -45,8 +45,7 @@ class Batches:
                 if size == 1 or not is_out_of_memory(error):
                     raise
                 self.size = -(-size // 2)
-            gc.collect()
-            torch.cuda.empty_cache()
+            release_memory()
             self._emit(BatchSized(first, self.size, f"{size} images at once took more memory than there is"))
 
 

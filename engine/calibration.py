@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import catalog
+from engine.devices import release_memory
 from engine.errors import EngineError, QuantizeError
 from engine.images.sets import Learnt, Sets
 from engine.images.source import Geometry
@@ -19,6 +20,7 @@ from engine.models.loaded import Loaded, load, normalise
 from engine.plan import Plan, Variant
 from engine.protocol import AnyEvent, Logged, ModelLoaded, SetsPrepared, VariantFailed, VariantReady
 from engine.quantize.bit_table import tabulate
+from engine.quantize.layers import forget_exact
 from engine.quantize.sites import Widths
 from engine.quantize.states import States, key_of
 from engine.resources import Resources
@@ -126,8 +128,10 @@ class Calibration:
             if ready is None or ready.variant.bits.is_float or ready.variant.key in known.tabled:
                 return
             emit(tabulate(ready.variant.key, ready.model, self._images(ready.variant, ready.source)))
+            forget_exact(ready.model)
 
         list(pool.map(tabulate_one, variants))
+        release_memory()
 
     def _quantize(self, variant: Variant, source: Loaded) -> nn.Module:
         entry = catalog.QUANTIZERS[variant.quantizer]

@@ -5,7 +5,6 @@ Quantizers are calibrated once, by the worker, and loaded by every process from 
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import threading
@@ -21,6 +20,7 @@ import torch
 
 from engine.calibration import Calibration, Known, Models, Ready, load_saved
 from engine.chunk import AHEAD, Scored
+from engine.devices import release_memory
 from engine.errors import EngineError, QoodError
 from engine.images.decoders import Decoders
 from engine.images.sets import open_sets
@@ -114,9 +114,7 @@ class Crew:
         digests = {ready.variant.key: ready.digest for ready in variants if ready is not None}
         station.models.by_name.clear()
         del variants
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
         fit = station.sets.fit.chosen if station.sets.fit is not None else None
         return Order(self.job, prepared, digests, fit, "", threads, station.batches.size)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
 from typing import NamedTuple
 
@@ -69,6 +72,16 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def release_memory() -> None:
+    """Give memory that nothing uses back to the system and to the other processes of a device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with contextlib.suppress(OSError, AttributeError):
+        # glibc keeps what large temporary tensors leave behind, which may be more than the models take.
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _taken(uuid: str) -> float:

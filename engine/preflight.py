@@ -36,7 +36,7 @@ def check(plan: Plan, session: Path, sets: Sets, models: Models, device: torch.d
             scorers.check(name, parameters)
         except ScoreError as error:
             raise InputError("score_parameters", parameters, str(error)) from None
-    warnings = [line for name, loaded in models.by_name.items() for line in _labels(plan, sets, name, loaded)]
+    warnings = [line for name, one in models.by_name.items() for line in _labels(plan, sets, name, one)]
     _disk(plan, session, sets, models)
     return [*dict.fromkeys(warnings), *_memory(plan, models, device)]
 
@@ -87,7 +87,7 @@ def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded) -> list[str]:
     if highest < 0:
         return [f"{plan.id_set} has no labels: accuracy, NLL and calibration errors are not measured"]
     if distinct < loaded.classes and not catalog.is_made(plan.id_set):
-        return [f"{plan.id_set} shows {distinct} of the {loaded.classes} classes of {name}"]
+        return [f"{plan.id_set} shows {distinct} of the {loaded.classes} classes that models know"]
     return []
 
 

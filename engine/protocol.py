@@ -36,8 +36,8 @@ class Event(msgspec.Struct, frozen=True, tag_field="type"):
 class PhaseChanged(Event, frozen=True, tag="phase.changed"):
     """The engine turned to something else.
 
-    `starting`, `images`, `checking`, `models`, `calibrating`, `fitting`, `sweeping`, `measuring`, or `paused`
-    until a disk answers again.
+    `starting`, `images`, `checking`, `models`, `calibrating`, `tabulating`, `fitting`, `sweeping`,
+    `measuring`, or `paused` until a disk answers again.
     """
 
     phase: str

@@ -33,6 +33,9 @@ def stated_lines(found: Document) -> list[str]:
         )
     order = study.order_holds(found.stated)
     choices = f"Chosen here: {_choices(found)}."
+    benchmark = catalog.PRESETS["kuang-wong-2026"].plan["ood_sets"]
+    left_out = ", ".join(name for name in benchmark if name not in found.plan.ood_sets)
+    choices += f" Not here of OpenOOD's sets: {left_out}." if left_out else ""
     return [*lines, "", *([f"{order}.", ""] if order else []), catalog.STATED_NOT, "", choices, ""]
 
 

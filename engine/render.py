@@ -96,11 +96,11 @@ def markdown(found: Document) -> str:
         "",
         *_accuracy_lines(found),
         "",
+        *provenance.provenance_lines(found),
+        "",
         "## Bits",
         "",
         *_bit_lines(found),
-        "",
-        *provenance.provenance_lines(found),
     ]
     lines += ["", "## Definitions", "", *_definition_lines(found)]
     if found.warnings:

@@ -39,7 +39,9 @@ class Solo:
                     station.ahead.ask(self.firsts[position + AHEAD])
                 if not position and chunk is not None:
                     yield Scored.of(chunk, station.batches.size, time.monotonic() - started, waited)
+                    patience.emit(PhaseChanged("tabulating", "bits, ranges and errors of every tensor"))
                     calibration.tabulate_all(variants, known, patience.emit, station.pool)
+                    patience.emit(PhaseChanged("sweeping", f"{station.sets.rows} images"))
                 else:
                     yield station.next_scored(variants)
         finally:

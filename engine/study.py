@@ -41,19 +41,18 @@ def beside(deltas: Iterable[VariantDelta]) -> tuple[Stated, ...]:
 
 def order_holds(rows: Iterable[Stated]) -> str:
     """Say whether models pretrained on more classes lost more, as the study found; empty if untold."""
-    lost = {row.variant.split(" ")[0]: row.measured.value for row in rows if row.measure == "ap_out"}
+    lost = {row.variant.split(" ")[0]: row.measured for row in rows if row.measure == "ap_out"}
     told = []
-    for family in ("vit", "deit3"):
-        of_family = {
-            m.pretraining: lost[m.name]
-            for m in catalog.MODELS.values()
-            if m.family == family and m.name in lost
-        }
-        small, large = of_family.get("ImageNet-1k"), of_family.get("ImageNet-22k")
+    for family, label in (("vit", "ViT-S"), ("deit3", "DeiT3-S")):
+        of_family = [m for m in catalog.MODELS.values() if m.family == family and m.name in lost]
+        by_pretraining = {model.pretraining: lost[model.name] for model in of_family}
+        small, large = by_pretraining.get("ImageNet-1k"), by_pretraining.get("ImageNet-22k")
         if small is not None and large is not None:
-            verb = "more" if large > small else "no more"
+            verb = "more" if large.value > small.value else "no more"
+            overlap = large.low <= small.high and small.low <= large.high
             told.append(
-                f"{family}: pretraining on ImageNet-22k lost {verb} than on ImageNet-1k "
-                f"({large * 100:+.1f} against {small * 100:+.1f} points)"
+                f"{label} pretrained on ImageNet-22k lost {verb} than on ImageNet-1k "
+                f"({large.value * 100:+.1f} against {small.value * 100:+.1f} points"
+                f"{', intervals overlap' if overlap else ''})"
             )
     return "; ".join(told)

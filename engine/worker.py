@@ -124,7 +124,7 @@ def _sweep(job: Job, channel: Channel, orders: Orders) -> None:
     """Gather devices, threads and decoders for a job, and run it."""
     import torch
 
-    from engine.devices import choose, usable_cores
+    from engine.devices import choose, release_memory, usable_cores
     from engine.images.decoders import Decoders
     from engine.sweep import Team, sweep
 
@@ -150,9 +150,7 @@ def _sweep(job: Job, channel: Channel, orders: Orders) -> None:
             )
     finally:
         decoders.close()
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
 
 
 def started(job: Job, device: str, threads: int, accelerators: dict[str, str]) -> WorkerStarted:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine import catalog, client, journal, render, report
+from engine import catalog, client, journal, render, report, study
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, QoodError
 from engine.report import Document
 from engine.request import Request
@@ -86,8 +86,12 @@ def print_table(found: Document, console: Console) -> None:
     )
     for one in found.stated:
         relative = f", {one.measured.relative:+.1%} relative" if one.measured.relative is not None else ""
-        text = f"{one.variant}: {one.measured.value * 100:+.1f} points{relative}; {one.stated:.1f} % stated"
-        console.print(f"{text} ({one.measure}, {catalog.STATED_BY})", markup=False, highlight=False)
+        of = study.MEASURES[one.measure]
+        lost = f"{one.measured.value * 100:+.1f} points{relative}"
+        text = f"{one.variant}, {of}: {lost}; {one.stated:.1f} % in the {catalog.STATED_BY}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if order := study.order_holds(found.stated):
+        console.print(order, markup=False, highlight=False, soft_wrap=True)
     for several in found.spread:
         if several.measure == "ap_out lost":
             numbers = f"{several.spread.mean * 100:+.1f} points, SD {several.spread.deviation * 100:.1f}"

@@ -14,6 +14,7 @@ from engine.datasets.discover import discover, id_set, ood_folder, read_classes
 from engine.datasets.found import Found
 from engine.errors import InputError
 from engine.images import demo, order
+from engine.images.crops import KeptImages
 from engine.images.decoders import Decoders
 from engine.images.files import FileImages
 from engine.images.source import ImageSet, Indices, digest_of
@@ -133,7 +134,8 @@ def _apart(learnt: Learnt, evaluated: AbstractSet[str], field: str) -> Learnt:
 
 
 def _ready(images: ImageSet, role: str, chosen: Indices, available: int) -> SetReady:
-    expected, notes = (images.expected, images.notes) if isinstance(images, FileImages) else (None, ())
+    files = images.images if isinstance(images, KeptImages) else images
+    expected, notes = (files.expected, files.notes) if isinstance(files, FileImages) else (None, ())
     digest = digest_of(images, chosen)
     return SetReady(images.name, role, images.label, len(chosen), digest, available, expected, 0, notes)
 
@@ -151,7 +153,8 @@ class _Opened:
     def open(self, name: str) -> ImageSet:
         if catalog.is_made(name):
             return demo.load_set(name)
-        return FileImages(self._find(name), self.decoders)
+        images = FileImages(self._find(name), self.decoders)
+        return KeptImages(images, Path(self.resources.crops)) if self.resources.crops else images
 
     def _find(self, name: str) -> Found:
         there = self.resources

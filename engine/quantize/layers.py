@@ -40,6 +40,11 @@ class QuantizedLayer(nn.Module):
         """Keep the quantized weight from now on."""
         self.frozen = self.weight_quantizer(self.weight)
 
+    def forget_exact(self) -> None:
+        """Let go of the weight as it was before quantization, which takes as much memory again."""
+        if self.frozen is not None:
+            self.weight = nn.Parameter(self.frozen, requires_grad=False)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output for (batch, ..., in) or, for patches, (batch, 3, height, width)."""
         x = self.input_quantizer(x)
@@ -163,6 +168,12 @@ def freeze(model: VisionTransformer) -> VisionTransformer:
     for _, layer in quantized_layers(model):
         layer.freeze()
     return model
+
+
+def forget_exact(model: nn.Module) -> None:
+    """Let go of the exact weights of a frozen model; it computes what it did."""
+    for _, layer in quantized_layers(model):
+        layer.forget_exact()
 
 
 def check_architecture(model: nn.Module) -> None:

@@ -14,6 +14,7 @@ from engine.errors import InputError
 from engine.models.loaded import Loaded
 from engine.plan import Variant
 from engine.quantize import saved
+from engine.quantize.layers import forget_exact
 
 FOLDER = "quantized"
 
@@ -53,9 +54,14 @@ class States:
             about, tensors = saved.read(self.path(variant))
             if about.key != key or (digest is not None and about.sha256 != digest):
                 return None
-            return saved.restore(source.model, about, tensors)
+            model = saved.restore(source.model, about, tensors)
         except InputError:
             return None
+        forget_exact(model)
+        # What comes from the file is on the processor.
+        device = next(source.model.parameters()).device
+        on_device: VisionTransformer = model.to(device)
+        return on_device
 
     def path(self, variant: Variant) -> Path:
         """Return the file of a variant."""

@@ -16,7 +16,8 @@ from pathlib import Path
 from engine import client, journal, report, sessions
 from engine.plan import preset
 from engine.protocol import SessionClosed, SetsPrepared
-from tests.benchmarks import calibration, of_numbers
+from engine.resources import Resources
+from tests.benchmarks import calibration, of_numbers, scale
 from tests.benchmarks.terminal import Terminal
 
 QUIET_SECONDS = 3.0
@@ -66,6 +67,7 @@ def measurements() -> Iterator[tuple[str, float, float, str]]:
     print(f"       mean AUPR-out loss at W4A4: {loss.value:.4f}, interval {loss.low:.4f} to {loss.high:.4f}")
     yield "minus the lower end of the W4A4 loss interval", -loss.low, 0, ""
     yield "arrays that differ when the same plan runs again", differing(session), 0, "files"
+    yield from scale.figures()
 
 
 def help_seconds() -> float:
@@ -120,7 +122,7 @@ def demo_sweep() -> tuple[Path, float, float, float, float]:
 def differing(session: Path) -> int:
     """Run the demo again without a terminal and count arrays that are not the same bytes."""
     again = sessions.create(preset("demo"), {})
-    client.start(again, {}, "auto")
+    client.start(again, Resources())
     for _ in client.watch(again):
         pass
     files = sorted((session / "arrays").iterdir())

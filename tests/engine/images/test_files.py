@@ -26,6 +26,7 @@ from engine import catalog
 from engine.datasets.discover import ood_folder
 from engine.datasets.walk import images_below
 from engine.images import decode as decoding
+from engine.images.crops import KeptImages
 from engine.images.decode import UnreadableError, decode, prepare, read_bytes
 from engine.images.decoders import Decoders
 from engine.images.digests import NO_FILE, digests
@@ -281,3 +282,45 @@ def test_a_name_that_is_no_text_is_shown_as_text(tmp_path: Path, decoders: Decod
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
     assert opened(tmp_path, decoders).name_of(0) == "caf\\xe9.png"
+
+
+def test_kept_crops_are_the_same_pixels_and_follow_the_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        save(folder / name)
+    (folder / "d.png").write_text("no image")
+    pool, everything, geometries = Decoders(1), np.arange(4), [Geometry(16), Geometry(24, 0.9)]
+    plain = opened(folder, pool)
+    expected = plain.read(everything, geometries)
+    decoded: list[str] = []
+    original = pool.read
+
+    def counting(root: Path, files: list[str], wanted: list[Geometry]) -> object:
+        decoded.extend(files)
+        return original(root, files, wanted)
+
+    monkeypatch.setattr(pool, "read", counting)
+
+    def check(new: list[str]) -> None:
+        decoded.clear()
+        read = KeptImages(plain, tmp_path / "crops").read(everything, geometries)
+        assert decoded == new
+        assert read.unreadable.keys() == {3}
+        for geometry in geometries:
+            np.testing.assert_array_equal(read.pixels[geometry], expected.pixels[geometry])
+
+    check(["a.png", "b.png", "c.png", "d.png"])
+    check(["d.png"])
+    for file in (tmp_path / "crops").glob("*[!s].npy"):
+        array = np.lib.format.open_memmap(file, "r+")
+        array[1, 0, 3, 3] ^= 1  # a torn row
+        array.flush()
+    check(["b.png", "d.png"])
+    save(folder / "c.png", Image.new("RGB", (40, 30), "red"))
+    expected = plain.read(everything, geometries)
+    check(["c.png", "d.png"])
+    pool.close()

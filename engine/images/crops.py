@@ -1,0 +1,109 @@
+"""Prepared images kept on a disk: a later sweep of the same files decodes nothing.
+
+For every set and geometry there is one array of pixels, a row a file, and one that says of which content
+each row was made. A row counts only if that is the content that the file has now, so a changed file, another
+list or a torn row is decoded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import __version__ as pillow_version
+from PIL import features
+
+from engine.errors import InputError
+from engine.images.source import Geometry, Images, ImageSet, Indices, Pixels
+
+DIGEST = 32  # bytes of a SHA-256; four more are the checksum of the pixels
+
+
+class KeptImages:
+    """An image set whose prepared images are kept in a folder."""
+
+    def __init__(self, images: ImageSet, folder: Path) -> None:
+        self.name, self.label, self.role = images.name, images.label, images.role
+        self.labels = images.labels
+        self.images, self.folder = images, folder
+
+    def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
+        """Return the images, those that are kept from the disk; keep the others."""
+        contents = [bytes.fromhex(digest) for digest in self.images.digests(indices)]
+        stores = {geometry: _Store(self.folder, self, geometry) for geometry in geometries}
+        kept = {g: store.get(indices, contents) for g, store in stores.items()}
+        missing = np.array([any(kept[g][at] is None for g in geometries) for at in range(len(indices))], bool)
+        places = np.flatnonzero(missing)
+        read = self.images.read(indices[places], geometries)
+        pixels = {g: np.empty((len(indices), 3, g.size, g.size), np.uint8) for g in geometries}
+        for geometry in geometries:
+            for at, image in enumerate(kept[geometry]):
+                if image is not None:
+                    pixels[geometry][at] = image
+            pixels[geometry][places] = read.pixels[geometry]
+            for row, place in enumerate(places):
+                if row not in read.unreadable:
+                    index, content = int(indices[place]), contents[place]
+                    stores[geometry].put(index, content, read.pixels[geometry][row])
+        return Images(pixels, {int(places[row]): reason for row, reason in read.unreadable.items()})
+
+    def name_of(self, index: int) -> str:
+        """Return the path of one image relative to its folder."""
+        return self.images.name_of(index)
+
+    def digests(self, indices: Indices) -> list[str]:
+        """Return the SHA-256 of each file."""
+        return self.images.digests(indices)
+
+
+class _Store:
+    """The two arrays of a set and geometry; their files have holes where nothing is kept."""
+
+    def __init__(self, folder: Path, images: KeptImages, geometry: Geometry) -> None:
+        # Another decoder makes other pixels of the same file.
+        made_by = f"{pillow_version} {features.version('libjpeg_turbo')}"
+        key = hashlib.sha256(f"{images.name} {geometry} {made_by}".encode()).hexdigest()[:16]
+        count = len(images.labels)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._pixels = _opened(
+                folder / f"{images.name}-{key}.npy", (count, 3, geometry.size, geometry.size)
+            )
+            self._marks = _opened(folder / f"{images.name}-{key}-contents.npy", (count, DIGEST + 4))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(
+                "crops", str(folder), f"prepared images cannot be kept there ({reason})"
+            ) from None
+
+    def get(self, indices: Indices, contents: list[bytes]) -> list[Pixels | None]:
+        """Return the kept pixels of each image, None where there are none of that content."""
+        found: list[Pixels | None] = []
+        for index, content in zip(indices, contents, strict=True):
+            mark = self._marks[index].tobytes()
+            image = np.array(self._pixels[index]) if mark[:DIGEST] == content else None
+            found.append(image if image is not None and mark[DIGEST:] == _checksum(image) else None)
+        return found
+
+    def put(self, index: int, content: bytes, image: Pixels) -> None:
+        """Keep the pixels of one image."""
+        self._pixels[index] = image
+        self._marks[index] = np.frombuffer(content + _checksum(image), np.uint8)
+
+
+def _opened(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Open an array for writing; one of another size begins anew."""
+    if path.exists():
+        array: NDArray[Any] = np.lib.format.open_memmap(path, "r+")
+        if array.shape == shape and array.dtype == np.uint8:
+            return array
+        path.unlink()
+    return np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+
+
+def _checksum(image: Pixels) -> bytes:
+    return zlib.crc32(np.ascontiguousarray(image).tobytes()).to_bytes(4, "big")
