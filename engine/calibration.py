@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from engine import catalog
@@ -18,7 +18,15 @@ from engine.images.sets import Learnt, Sets
 from engine.images.source import Geometry
 from engine.models.loaded import Loaded, load, normalise
 from engine.plan import Plan, Variant
-from engine.protocol import AnyEvent, Logged, ModelLoaded, SetsPrepared, VariantFailed, VariantReady
+from engine.protocol import (
+    AnyEvent,
+    BitsTabled,
+    Logged,
+    ModelLoaded,
+    SetsPrepared,
+    VariantFailed,
+    VariantReady,
+)
 from engine.quantize.bit_table import tabulate
 from engine.quantize.layers import forget_exact
 from engine.quantize.sites import Widths
@@ -40,10 +48,14 @@ class Ready(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What a journal says of variants from before: their digests, and which have a bit table."""
+    """What a journal says of variants from before: their digests, and which have a bit table.
+
+    It is binding where rows are finished: they are of exactly these variants.
+    """
 
     digests: Mapping[str, str] = {}
     tabled: frozenset[str] = frozenset()
+    is_binding: bool = False
 
 
 class Models:
@@ -84,63 +96,55 @@ class Calibration:
         self.pixels = [_read(one, models.geometries) for one in sets.calibrations]
 
     def calibrate(self, variant: Variant, known: Known, emit: Emit) -> Ready | None:
-        """Quantize one variant, or load it as it was; one that cannot be is None. Either is said.
+        """Quantize one variant and tabulate it, or load it as it was; one that cannot be is None.
 
-        Raises EngineError if it is not what it was before an interruption.
+        What is done is said. Raises EngineError if finished rows are of another variant of that name.
         """
         started = time.monotonic()
         source = self.models.by_name[variant.model]
         before = known.digests.get(variant.key)
-        if variant.bits.is_float:
-            model: nn.Module = source.model
-            digest = self.models.digests[variant.model]
-        else:
-            # One without a bit table is calibrated again: the table needs the weights as they were.
-            tabled = variant.key in known.tabled and before is not None
-            saved = (
-                load_saved(self.plan, self.models, self.prepared, self.states, variant, before)
-                if tabled
-                else None
-            )
-            if saved is not None and before is not None:
-                model, digest = saved, before
+        table: BitsTabled | None = None
+        try:
+            if variant.bits.is_float:
+                model, digest = source.model, self.models.digests[variant.model]
+            elif (loaded := self._load(variant, known)) is not None and before is not None:
+                model, digest = loaded, before
             else:
-                try:
-                    model = self._quantize(variant, source)
-                except QuantizeError as error:
-                    emit(VariantFailed(variant.key, str(error)))
-                    return None
-                digest = self._save(variant, model, source)
-        if before is not None and before != digest:
+                model, digest, table = self._quantize(variant, source)
+        except QuantizeError as error:
+            emit(VariantFailed(variant.key, str(error)))
+            return None
+        if known.is_binding and before is not None and before != digest:
             raise EngineError(
                 f"{variant.key}: its weights are not what they were before the interruption; "
                 "the finished rows cannot be continued here, start a new session"
             )
         emit(VariantReady(variant.key, digest, round(time.monotonic() - started, 3), source.classes))
+        if table is not None:
+            emit(table)
         return Ready(variant, model, source, digest)
 
-    def tabulate_all(
-        self, variants: list[Ready | None], known: Known, emit: Emit, pool: ThreadPoolExecutor
-    ) -> None:
-        """Emit the bit table of every quantized variant, activations measured on the calibration images."""
+    def _load(self, variant: Variant, known: Known) -> nn.Module | None:
+        """Return a variant as it was saved; one whose bit table is not there is calibrated again for it."""
+        digest = known.digests.get(variant.key)
+        if digest is None or variant.key not in known.tabled:
+            return None
+        return load_saved(self.plan, self.models, self.prepared, self.states, variant, digest)
 
-        def tabulate_one(ready: Ready | None) -> None:
-            if ready is None or ready.variant.bits.is_float or ready.variant.key in known.tabled:
-                return
-            emit(tabulate(ready.variant.key, ready.model, self._images(ready.variant, ready.source)))
-            forget_exact(ready.model)
-
-        list(pool.map(tabulate_one, variants))
-        release_memory()
-
-    def _quantize(self, variant: Variant, source: Loaded) -> nn.Module:
+    def _quantize(self, variant: Variant, source: Loaded) -> tuple[nn.Module, str, BitsTabled]:
+        """Calibrate a variant, save it, and tabulate its bits on the calibration images."""
         entry = catalog.QUANTIZERS[variant.quantizer]
         method = catalog.resolve(entry.target)
         widths = Widths(variant.bits, self.plan.overrides)
-        model: nn.Module = method(source.model, widths, self._images(variant, source), **entry.options)
-        return model
+        images = self._images(variant, source)
+        model: VisionTransformer = method(source.model, widths, images, **entry.options)
+        digest = self._save(variant, model, source)
+        table = tabulate(variant.key, model, images)
+        forget_exact(model)
+        release_memory()
+        return model, digest, table
 
-    def _save(self, variant: Variant, model: nn.Module, source: Loaded) -> str:
+    def _save(self, variant: Variant, model: VisionTransformer, source: Loaded) -> str:
         about = {
             "overrides": self.plan.overrides,
             "calibration": self.prepared.calibrations[variant.draw].digest,

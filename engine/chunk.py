@@ -16,6 +16,7 @@ from torch import Tensor
 from engine.arrays import READABLE, layout
 from engine.batches import forward
 from engine.calibration import Ready
+from engine.devices import use
 from engine.fitting import needs_features
 from engine.images.sets import Sets
 from engine.images.source import Geometry, PassingError
@@ -115,9 +116,9 @@ class Scored(NamedTuple):
 class ReadAhead:
     """Chunks in the order in which they are asked for, read while earlier ones are scored."""
 
-    def __init__(self, read: Callable[[int], Chunk], patience: Patience) -> None:
+    def __init__(self, read: Callable[[int], Chunk], patience: Patience, device: torch.device) -> None:
         self._read, self._patience = read, patience
-        self._reader = ThreadPoolExecutor(1)
+        self._reader = ThreadPoolExecutor(1, initializer=use, initargs=(device,))
         self._asked: deque[tuple[int, Future[Chunk]]] = deque()
 
     def __len__(self) -> int:

@@ -109,7 +109,6 @@ class Crew:
             return calibration.calibrate(plan.variants()[column], known, emit)
 
         variants = station.each(calibrate)
-        calibration.tabulate_all(variants, known, emit, station.pool)
         self.progress.know(variants)
         digests = {ready.variant.key: ready.digest for ready in variants if ready is not None}
         station.models.by_name.clear()

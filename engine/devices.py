@@ -74,6 +74,12 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def use(device: torch.device) -> None:
+    """Let this thread work on a GPU: what names none would otherwise take memory of the first one."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
 def release_memory() -> None:
     """Give memory that nothing uses back to the system and to the other processes of a device."""
     gc.collect()

@@ -36,7 +36,7 @@ class Event(msgspec.Struct, frozen=True, tag_field="type"):
 class PhaseChanged(Event, frozen=True, tag="phase.changed"):
     """The engine turned to something else.
 
-    `starting`, `images`, `checking`, `models`, `calibrating`, `tabulating`, `fitting`, `sweeping`,
+    `starting`, `images`, `checking`, `models`, `calibrating`, `fitting`, `sweeping`,
     `measuring`, or `paused` until a disk answers again.
     """
 

@@ -14,13 +14,18 @@ from engine.protocol import BitsTabled, ChunkFinished, SetsPrepared, VariantRead
 NEW = "start a new session instead"
 
 
-def check(session: Path, plan: Plan, prepared: SetsPrepared) -> tuple[Known, int]:
+def check(session: Path, plan: Plan, prepared: SetsPrepared, finished: int) -> tuple[Known, int]:
     """Return what variants were before, and how many images went through at once, 0 if that is not known.
 
-    Raises EngineError if images or finished rows changed.
+    Where rows are finished, raises EngineError if images or these rows are not what they were.
     """
     events = [entry.event for entry in journal.read(session)[1]]
-    before = next((e for e in events if isinstance(e, SetsPrepared)), prepared)
+    digests = {e.variant: e.digest for e in events if isinstance(e, VariantReady)}
+    tabled = frozenset(e.variant for e in events if isinstance(e, BitsTabled))
+    if not finished:
+        return Known(digests, tabled), 0
+    begun = next(at for at, e in enumerate(events) if isinstance(e, ChunkFinished))
+    before = next((e for e in reversed(events[:begun]) if isinstance(e, SetsPrepared)), prepared)
     fits = [event.fit.digest if event.fit else "" for event in (before, prepared)]
     for name, old, new in (
         ("fit", *fits),
@@ -43,5 +48,4 @@ def check(session: Path, plan: Plan, prepared: SetsPrepared) -> tuple[Known, int
                 raise EngineError(f"the rows from {event.first} on are damaged; {NEW}")
             rows += event.rows
             size = event.batch
-    digests = {e.variant: e.digest for e in events if isinstance(e, VariantReady)}
-    return Known(digests, frozenset(e.variant for e in events if isinstance(e, BitsTabled))), size
+    return Known(digests, tabled, is_binding=True), size

@@ -21,7 +21,7 @@ class Solo:
         self.station, self.progress, self.firsts = station, progress, firsts
 
     def scored(self, session: Path, prepared: SetsPrepared, known: Known) -> Generator[Scored]:
-        """Calibrate every variant, then yield chunk after chunk; the bit tables follow the first."""
+        """Calibrate every variant, then yield chunk after chunk."""
         station, patience = self.station, self.station.patience
         for first in self.firsts[:AHEAD]:
             station.ahead.ask(first)
@@ -39,9 +39,6 @@ class Solo:
                     station.ahead.ask(self.firsts[position + AHEAD])
                 if not position and chunk is not None:
                     yield Scored.of(chunk, station.batches.size, time.monotonic() - started, waited)
-                    patience.emit(PhaseChanged("tabulating", "bits, ranges and errors of every tensor"))
-                    calibration.tabulate_all(variants, known, patience.emit, station.pool)
-                    patience.emit(PhaseChanged("sweeping", f"{station.sets.rows} images"))
                 else:
                     yield station.next_scored(variants)
         finally:

@@ -11,6 +11,7 @@ import torch
 from engine.batches import Batches, first_size
 from engine.calibration import Models, Ready
 from engine.chunk import Chunk, ReadAhead, Scored
+from engine.devices import use
 from engine.fitting import Fitting
 from engine.images.sets import Sets
 from engine.patience import Patience
@@ -32,13 +33,14 @@ class Station:
         patience: Patience,
         pool: ThreadPoolExecutor,
     ) -> None:
+        use(device)
         self.plan, self.sets, self.device = plan, sets, device
         self.patience, self.pool = patience, pool
         self.models = Models(plan, resources, device, patience.emit)
         largest = max(geometry.size for geometry in self.models.geometries)
         self.batches = Batches(first_size(device, plan.chunk_images, largest), patience.emit)
         self.fitting = Fitting(plan, sets.fit, device, patience.emit)
-        self.ahead = ReadAhead(self._read, patience)
+        self.ahead = ReadAhead(self._read, patience, device)
 
     def each(self, work: Callable[[int], Ready | None]) -> Variants:
         """Return what `work` makes of the column of every variant, several at a time."""

@@ -39,7 +39,7 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> No
     plan, session, device = job.plan, Path(job.session), torch.device(team.devices[0])
     patience = Patience(emit, cancelled)
     sets, prepared = _prepare(job, patience, team.decoders)
-    known, size = resume.check(session, plan, prepared) if job.first_row else (Known(), 0)
+    known, size = resume.check(session, plan, prepared, job.first_row)
     emit(prepared)
 
     patience.emit(PhaseChanged("models", f"{len(plan.models)} models on {device}"))

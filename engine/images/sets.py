@@ -16,6 +16,7 @@ from engine.errors import InputError
 from engine.images import demo, order
 from engine.images.crops import KeptImages
 from engine.images.decoders import Decoders
+from engine.images.digests import NO_FILE
 from engine.images.files import FileImages
 from engine.images.source import ImageSet, Indices, digest_of
 from engine.plan import Plan
@@ -94,6 +95,10 @@ def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
     Reads every image once. Raises InputError where too few are left to learn from.
     """
     digests = [images.digests(sets.chosen(at)) for at, images in enumerate(sets.sets)]
+    for images, of_set in zip(sets.sets, digests, strict=True):
+        if of_set.count(NO_FILE) == len(of_set):
+            right = f"none of its {len(of_set)} images can be read; 'qood-tui data check' says why"
+            raise InputError("sets", images.name, right)
     evaluated = frozenset(digest for of_set in digests for digest in of_set)
     calibrations = [_apart(one, evaluated, "calibration_images") for one in sets.calibrations]
     fit = _apart(sets.fit, evaluated, "fit_images") if sets.fit else None

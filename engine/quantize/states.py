@@ -57,10 +57,9 @@ class States:
             model = saved.restore(source.model, about, tensors)
         except InputError:
             return None
-        forget_exact(model)
         # What comes from the file is on the processor.
-        device = next(source.model.parameters()).device
-        on_device: VisionTransformer = model.to(device)
+        on_device: VisionTransformer = model.to(next(source.model.parameters()).device)
+        forget_exact(on_device)
         return on_device
 
     def path(self, variant: Variant) -> Path:

@@ -14,6 +14,7 @@ import pytest
 from engine import catalog, client, journal, report, request, sessions
 from engine.plan import Plan
 from engine.protocol import (
+    BitsTabled,
     ChunkFinished,
     ImageUnreadable,
     Logged,
@@ -136,6 +137,26 @@ def test_an_interrupted_sweep_goes_on_with_the_saved_quantizers_to_the_same_bits
         assert arrays_of(cut) == arrays_of(whole)
         results[case] = [e for e in events_of(cut)[second:] if getattr(e, "variant", "") == f"{SMALL} W4A4"]
     assert (whole / "quantized").is_dir() and len(list((whole / "quantized").iterdir())) == 1
+
+
+def test_what_was_calibrated_before_an_interruption_is_not_calibrated_again(
+    weights: Path, root: Path, tmp_path: Path
+) -> None:
+    whole = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
+    assert closed(whole).outcome == "finished"
+    lines = (whole / journal.NAME).read_bytes().splitlines(keepends=True)
+    tabled = next(at for at, line in enumerate(lines) if b"bits.tabled" in line)
+    assert not any(b"chunk.finished" in line for line in lines[:tabled])
+    cut = tmp_path / "cut"
+    shutil.copytree(whole, cut)
+    (cut / journal.NAME).write_bytes(b"".join(lines[: tabled + 1]))
+    (state,) = (cut / "quantized").iterdir()
+    written = state.stat().st_mtime_ns
+    client.start(cut, given(root))
+    assert closed(cut).outcome == "finished"
+    assert state.stat().st_mtime_ns == written
+    assert sum(isinstance(e, BitsTabled) for e in events_of(cut)) == 1
+    assert arrays_of(cut) == arrays_of(whole)
 
 
 def test_two_devices_give_the_bits_of_one(weights: Path, root: Path) -> None:

@@ -162,3 +162,14 @@ def as_google_saves(model: torch.nn.Module) -> dict[str, np.ndarray]:  # type: i
             found[f"{at}/MlpBlock_3/Dense_{n}/kernel"] = state[f"{of}.mlp.{layer}.weight"].T
             found[f"{at}/MlpBlock_3/Dense_{n}/bias"] = state[f"{of}.mlp.{layer}.bias"]
     return found
+
+
+def test_a_download_is_told_in_tenths() -> None:
+    from engine.models.pretrained import _teller
+
+    told: list[str] = []
+    bar = _teller("tag", told.append)(total=100_000_000, desc="model.safetensors", unit="B")
+    for _ in range(100):
+        bar.update(1_000_000)
+    bar.close()
+    assert len(told) == 11 and told[-1] == "tag: 100 of 100 MB downloaded"
