@@ -6,7 +6,6 @@ Quantizers are calibrated once, by the worker, and loaded by every process from 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import threading
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from engine import child
 from engine.calibration import Calibration, Known, Models, Ready, load_saved
 from engine.chunk import AHEAD, Scored
 from engine.devices import release_memory
@@ -178,7 +178,7 @@ class Crew:
 
 def serve(line: Connection, order: Order) -> None:
     """Score chunks in a process of its own until the line closes."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    child.begin()
     sending = threading.Lock()
 
     def emit(event: AnyEvent) -> None:
@@ -242,10 +242,3 @@ def _serve(line: Connection, sending: threading.Lock, station: Station, variants
         scored = station.next_scored(variants)
         with sending:
             line.send(scored)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(0)

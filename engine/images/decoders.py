@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import gc
 import multiprocessing
-import os
 import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from engine import child
 from engine.images.decode import UnreadableError, decode, prepare, read_bytes
 from engine.images.source import Geometry, Images, Pixels
 
 SLICE = 8  # images that one process takes at a time
 MOST = 16
-NICENESS = 5
+NICENESS = 5  # the device's process goes first
 
 Decoded = list[tuple[list[Pixels], str]]  # for every image its pixels by geometry, or why there are none
 
@@ -97,10 +97,5 @@ def _joined(found: Decoded, geometries: list[Geometry]) -> Images:
 
 
 def _begin() -> None:
-    """Let the device's process go first, and leave an interrupt to it."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    child.begin(NICENESS)

@@ -170,9 +170,17 @@ def until_closed_or_dead(session: Path, daemon: psutil.Process | None) -> bool:
     while True:
         if any(isinstance(entry.event, SessionClosed) for entry in reader.poll()):
             return True
-        if daemon is not None and not daemon.is_running():
+        if daemon is not None and not _is_alive(daemon):
             return any(isinstance(entry.event, SessionClosed) for entry in reader.poll())
         time.sleep(0.05)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process runs; one that this process has not yet collected does not."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def small_plan(model: str, **changes: object) -> Plan:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from engine import catalog, client, journal, report, request, sessions
@@ -22,6 +23,7 @@ from engine.protocol import (
     PhaseChanged,
     SessionClosed,
     SetsPrepared,
+    Status,
     WorkerStarted,
 )
 from engine.resources import Resources
@@ -157,6 +159,23 @@ def test_what_was_calibrated_before_an_interruption_is_not_calibrated_again(
     assert state.stat().st_mtime_ns == written
     assert sum(isinstance(e, BitsTabled) for e in events_of(cut)) == 1
     assert arrays_of(cut) == arrays_of(whole)
+
+
+def test_a_killed_worker_takes_all_its_processes_along(weights: Path, root: Path) -> None:
+    session = begin(Plan(**{**PLAN, "chunk_images": 4}), given(root, devices="cpu,cpu"))  # type: ignore[arg-type]
+    reader, deadline = journal.Reader(session), time.monotonic() + 60
+    while not any(isinstance(e.event, ChunkFinished) for e in reader.poll()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    status = client.call(Status())
+    assert status is not None
+    daemon = psutil.Process(status.process)
+    (worker,) = daemon.children()
+    below = worker.children(recursive=True)
+    assert len(below) >= 3
+    worker.kill()
+    _, left = psutil.wait_procs(below, timeout=15)
+    assert not left, [process.cmdline() for process in left]
+    assert closed(session).outcome == "finished"
 
 
 def test_two_devices_give_the_bits_of_one(weights: Path, root: Path) -> None:

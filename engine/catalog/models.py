@@ -1,0 +1,101 @@
+"""Models that can be swept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from engine.catalog.named import by_name
+
+_TIMM_NAME = re.compile(r"[a-z0-9_]*(vit|deit)[a-z0-9_]*(\.[a-z0-9_]+)?")
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A model that can be swept; `stands_for` names the system of the study that it is, or is like.
+
+    `stated` is what the study's abstract says its 4 bits cost, in percent.
+    """
+
+    name: str
+    family: str
+    pretraining: str
+    stands_for: str
+    short: str  # what fits into a table
+    trained_on: str = "imagenet"  # the ID set
+    target: str = "engine.models.pretrained:load_model"
+    stated: Mapping[str, float] = {}
+
+
+_ZOO = "engine.models.zoo:load_model"
+MODELS: Mapping[str, Model] = by_name(
+    Model("vit-narrow", "vit", "narrow", "ViT-S/16 trained on ImageNet-1k", "vit-narrow", "fractals", _ZOO),
+    Model("vit-wide", "vit", "wide", "ViT-S/16 pretrained on ImageNet-22k", "vit-wide", "fractals", _ZOO),
+    Model(
+        "deit-narrow", "deit", "narrow", "DeiT-S/16 trained on ImageNet-1k", "deit-narrow", "fractals", _ZOO
+    ),
+    Model(
+        "deit3-narrow",
+        "deit3",
+        "narrow",
+        "DeiT3-S/16 trained on ImageNet-1k",
+        "deit3-narrow",
+        "fractals",
+        _ZOO,
+    ),
+    Model(
+        "deit3-wide", "deit3", "wide", "DeiT3-S/16 pretrained on ImageNet-22k", "deit3-wide", "fractals", _ZOO
+    ),
+    Model(
+        "vit_small_patch16_224.augreg_in1k",
+        "vit",
+        "ImageNet-1k",
+        "ViT-S/16 trained on ImageNet-1k",
+        "ViT-S 1k",
+        stated={"ap_out": 9.5},
+    ),
+    Model(
+        "vit_small_patch16_224.augreg_in21k_ft_in1k",
+        "vit",
+        "ImageNet-22k",
+        "ViT-S/16 pretrained on ImageNet-22k",
+        "ViT-S 22k",
+        stated={"ap_out": 15.0},
+    ),
+    Model(
+        "deit_small_patch16_224.fb_in1k",
+        "deit",
+        "ImageNet-1k",
+        "DeiT-S/16 trained on ImageNet-1k",
+        "DeiT-S 1k",
+    ),
+    Model(
+        "deit3_small_patch16_224.fb_in1k",
+        "deit3",
+        "ImageNet-1k",
+        "DeiT3-S/16 trained on ImageNet-1k",
+        "DeiT3-S 1k",
+        stated={"ap_out": 12.0},
+    ),
+    Model(
+        "deit3_small_patch16_224.fb_in22k_ft_in1k",
+        "deit3",
+        "ImageNet-22k",
+        "DeiT3-S/16 pretrained on ImageNet-22k",
+        "DeiT3-S 22k",
+        stated={"ap_out": 19.2, "top1": 17.0},
+    ),
+)
+DEMO_MODELS = tuple(name for name, model in MODELS.items() if model.trained_on == "fractals")
+STUDY_MODELS = tuple(name for name, model in MODELS.items() if model.trained_on == "imagenet")
+
+
+def is_timm_name(name: str) -> bool:
+    """Tell whether a name may be one of timm's plain vision transformers, with or without a tag."""
+    return _TIMM_NAME.fullmatch(name) is not None
+
+
+def short_of(model: str) -> str:
+    """Return how a model is written where there is little room."""
+    return str(MODELS[model].short) if model in MODELS else re.sub(r"_patch\d+_\d+", "", model)
