@@ -7,8 +7,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from engine import client, render, report, request, sessions
+from engine import client, journal, render, report, request, sessions
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError
+from engine.protocol import SessionClosed
 from engine.resources import gathered
 
 COMMANDS = {
@@ -87,6 +88,11 @@ def _run(given: argparse.Namespace) -> int:
         client.cancel(asked.session)
         sys.stderr.write(f"engine: stopped; what is finished is kept in {asked.session}\n")
         return CANCELLED
+    closed = journal.read(asked.session)[1][-1].event
+    if isinstance(closed, SessionClosed) and closed.outcome == "refused":
+        sys.stderr.write(f"engine: {closed.reason}\n")
+        sessions.discard(asked.session)
+        return BAD_INPUT
     found = report.document(asked.session)
     sys.stdout.write(render.render(found, "json"))
     return WITH_FAILURES if found.failures else FINISHED

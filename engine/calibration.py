@@ -173,12 +173,12 @@ def _key(plan: Plan, models: Models, prepared: SetsPrepared, variant: Variant) -
 
 
 def _read(learnt: Learnt, geometries: list[Geometry]) -> dict[Geometry, Tensor]:
-    """Return uint8 images, unreadable ones left out."""
+    """Return uint8 images; raise EngineError for one that could be read when it was drawn."""
     read = learnt.images.read(learnt.chosen, geometries)
-    kept = [at for at in range(len(learnt.chosen)) if at not in read.unreadable]
-    if not kept:
-        raise EngineError(f"{learnt.images.name}: none of its calibration images can be read")
-    return {geometry: torch.from_numpy(pixels[kept]) for geometry, pixels in read.pixels.items()}
+    for at, reason in read.unreadable.items():
+        name = learnt.images.name_of(int(learnt.chosen[at]))
+        raise EngineError(f"{learnt.images.name}: {name} is no longer the image it was: {reason}")
+    return {geometry: torch.from_numpy(pixels) for geometry, pixels in read.pixels.items()}
 
 
 def state_digest(model: nn.Module) -> str:

@@ -15,7 +15,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engine import child
 from engine.calibration import Calibration, Known, Models, Ready, load_saved
@@ -23,7 +25,7 @@ from engine.chunk import AHEAD, Scored
 from engine.devices import release_memory
 from engine.errors import EngineError, QoodError
 from engine.images.decoders import Decoders
-from engine.images.sets import open_sets
+from engine.images.sets import files_of, open_sets
 from engine.images.source import Indices
 from engine.patience import Patience
 from engine.plan import Variant
@@ -42,6 +44,7 @@ class Order(NamedTuple):
     prepared: SetsPrepared
     digests: dict[str, str]  # of the variants that are alive
     fit: Indices | None
+    present: list[NDArray[np.bool_] | None]  # of every evaluated set, which files have been read
     device: str
     threads: int
     size: int
@@ -115,7 +118,8 @@ class Crew:
         del variants
         release_memory()
         fit = station.sets.fit.chosen if station.sets.fit is not None else None
-        return Order(self.job, prepared, digests, fit, "", threads, station.batches.size)
+        present = [files.present if (files := files_of(s)) else None for s in station.sets.sets]
+        return Order(self.job, prepared, digests, fit, present, "", threads, station.batches.size)
 
     def _in_order(self, members: list[Member], size: int) -> Generator[Scored]:
         waiting = deque(self.firsts)
@@ -205,6 +209,9 @@ def _open(order: Order, emit: Any, decoders: Decoders, pool: ThreadPoolExecutor)
     job, plan = order.job, order.job.plan
     patience = Patience(emit, lambda: False)
     sets = patience.patiently(lambda: open_sets(plan, job.resources, decoders))
+    for images, present in zip(sets.sets, order.present, strict=True):
+        if (files := files_of(images)) is not None and present is not None:
+            files.present = present
     if order.fit is not None and sets.fit is not None:
         sets = sets._replace(fit=sets.fit._replace(pool=order.fit))
     station = Station(plan, job.resources, sets, torch.device(order.device), patience, pool)

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from engine.protocol import (
     Entry,
     Header,
     SessionClosed,
+    SetsPrepared,
 )
 
 NAME = "journal.jsonl"
@@ -223,6 +225,12 @@ def finished_rows(entries: list[Entry]) -> int:
         if isinstance(entry.event, ChunkFinished) and entry.event.first == rows:
             rows += entry.event.rows
     return rows
+
+
+def prepared_of(events: Sequence[AnyEvent]) -> SetsPrepared | None:
+    """Return which images the rows of a session are of: an attempt that finished no chunk used others."""
+    begun = next((at for at, e in enumerate(events) if isinstance(e, ChunkFinished)), len(events))
+    return next((e for e in reversed(events[:begun]) if isinstance(e, SetsPrepared)), None)
 
 
 def sync(file: int) -> None:

@@ -150,7 +150,7 @@ def read_toml(path: Path) -> tuple[Plan, Resources]:
         if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
             raise InputError(name, table, "give a table of NAME = 'FOLDER'")
     ood, own_id, train = (
-        parse_named(name, tuple(f"{key}={value}" for key, value in table.items()))
+        parse_named(name, tuple(f"{key}={_beside(path, value)}" for key, value in table.items()))
         for name, table in tables.items()
     )
     try:
@@ -158,8 +158,19 @@ def read_toml(path: Path) -> tuple[Plan, Resources]:
     except msgspec.ValidationError as error:
         right = f"give NAME = {{ file = 'FILE', model = 'MODEL' }} ({error})"
         raise InputError("checkpoints", "this table", right) from None
-    checkpoints = {name: check_checkpoint(name, one) for name, one in checkpoints.items()}
+    checkpoints = {
+        name: check_checkpoint(name, msgspec.structs.replace(one, file=_beside(path, one.file)))
+        for name, one in checkpoints.items()
+    }
     return from_mapping(data), Resources(ood=ood, id=own_id, train=train, checkpoints=checkpoints)
+
+
+def _beside(plan: Path, given: str) -> str:
+    """Return a path of a plan as seen from the plan's own folder."""
+    try:
+        return str((plan.parent / Path(given).expanduser()).resolve())
+    except (OSError, RuntimeError, ValueError):
+        return given
 
 
 def from_mapping(data: dict[str, Any]) -> Plan:
@@ -171,7 +182,7 @@ def from_mapping(data: dict[str, Any]) -> Plan:
     if "models" not in data:
         raise InputError("models", "nothing", f"choose at least one of {', '.join(catalog.MODELS)}")
     if not catalog.is_made(str(data.get("id_set", "fractals"))):
-        data = {"calibration_set": catalog.AUTO, "fit_set": catalog.AUTO, **data}
+        data = {"calibration_set": catalog.AUTO, "fit_set": catalog.AUTO, "ood_sets": (), **data}
         if not data.keys() & {"share", "id_images", "ood_images"}:
             data["share"] = 1.0
     try:

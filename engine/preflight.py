@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from engine import catalog
 from engine.arrays import Rows, layout
 from engine.calibration import Models
+from engine.datasets.discover import read_classes
 from engine.errors import InputError, ScoreError
-from engine.images.sets import Sets
+from engine.images.sets import Sets, files_of
 from engine.models.loaded import Loaded
 from engine.plan import Plan
+from engine.resources import Resources
 from engine.scores import scorers
 from engine.text import in_bytes
 
@@ -29,14 +31,22 @@ COPIES = 2  # of its weights in a quantized variant: rounded, and as they were
 SPARE = 256 * 2**20  # bytes of disk for the journal
 
 
-def check(plan: Plan, session: Path, sets: Sets, models: Models, device: torch.device) -> list[str]:
+def check(
+    plan: Plan, resources: Resources, session: Path, sets: Sets, models: Models, device: torch.device
+) -> list[str]:
     """Raise InputError for what would end the run later; return warnings."""
     for name, parameters in plan.score_parameters.items():
         try:
             scorers.check(name, parameters)
         except ScoreError as error:
             raise InputError("score_parameters", parameters, str(error)) from None
-    warnings = [line for name, one in models.by_name.items() for line in _labels(plan, sets, name, one)]
+    classes = read_classes(resources.classes) if resources.classes else ()
+    warnings = []
+    for name, loaded in models.by_name.items():
+        if classes and len(classes) != loaded.classes:
+            right = f"{name} has {loaded.classes} classes; a name for each is needed"
+            raise InputError("classes", f"{len(classes)} names", right)
+        warnings += _labels(plan, sets, name, loaded)
     _disk(plan, session, sets, models)
     return [*dict.fromkeys(warnings), *_memory(plan, models, device)]
 
@@ -78,16 +88,32 @@ def why_wrong(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> str:
 
 
 def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded) -> list[str]:
-    """Check that labels are classes of a model."""
-    labels = sets.sets[0].labels
-    highest, distinct = int(labels.max(initial=-1)), len(np.unique(labels[labels >= 0]))
-    if highest >= loaded.classes:
-        right = f"{name} has {loaded.classes} classes; give the model that was trained on {plan.id_set}"
-        raise InputError("id_set", f"labels up to {highest}", right)
-    if highest < 0:
+    """Check that the labels of everything that has some are classes of a model."""
+    images = sets.sets[0]
+    learnt = [("fit_set", sets.fit.images)] if sets.fit is not None else []
+    for field, of_set in (("id_set", images), *learnt):
+        highest = int(of_set.labels.max(initial=-1))
+        if highest >= loaded.classes:
+            right = (
+                f"{name} has {loaded.classes} classes; give the model that was trained on {of_set.name}, or "
+                "the names of its classes in order (--classes FILE)"
+            )
+            raise InputError(field, f"labels up to {highest}", right)
+        distinct = len(np.unique(of_set.labels[of_set.labels >= 0]))
+        files = files_of(of_set)
+        if files is not None and files.is_guessed and distinct != loaded.classes:
+            right = (
+                f"{name} has {loaded.classes} classes, so their alphabetical order does not tell the labels; "
+                "give the names of its classes in order (--classes FILE)"
+            )
+            raise InputError(field, f"{of_set.name} with {distinct} folders", right)
+    if not (images.labels >= 0).any():
         return [f"{plan.id_set} has no labels: accuracy, NLL and calibration errors are not measured"]
-    if distinct < loaded.classes and not catalog.is_made(plan.id_set):
-        return [f"{plan.id_set} shows {distinct} of the {loaded.classes} classes that models know"]
+    if sets.fit is not None and not (sets.fit.images.labels >= 0).all():
+        return [f"{plan.fit_set} has images without a label, which scores that need classes take for one"]
+    shown = len(np.unique(images.labels[images.labels >= 0]))
+    if shown < loaded.classes and not catalog.is_made(plan.id_set):
+        return [f"{plan.id_set} has images of {shown} of the {loaded.classes} classes that models know"]
     return []
 
 

@@ -78,7 +78,8 @@ class SetReady(msgspec.Struct, frozen=True, omit_defaults=True):
 class CalibrationDraw(msgspec.Struct, frozen=True, omit_defaults=True):
     """The images that quantizers are calibrated on, by name and in order; `digest` is of their contents.
 
-    `copies` images of the set were passed over, because they are evaluated too.
+    Of the set's `available` images `copies` were passed over, because they are evaluated too, and
+    `unreadable`, because they cannot be decoded.
     """
 
     set: str
@@ -86,6 +87,8 @@ class CalibrationDraw(msgspec.Struct, frozen=True, omit_defaults=True):
     images: tuple[str, ...]
     digest: str
     copies: int = 0
+    unreadable: int = 0
+    available: int = 0
 
 
 class SetsPrepared(Event, frozen=True, tag="sets.prepared"):
@@ -261,8 +264,8 @@ class VariantDelta(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     variant: str
-    top1: Delta
-    nll: Delta
+    top1: Delta | None  # None where no ID image has a label
+    nll: Delta | None
     ap_out: dict[str, Delta]
     auroc: dict[str, Delta]
     ap_out_mean: Delta

@@ -66,12 +66,15 @@ def _image_lines(found: Document) -> list[str]:
     lines += [_image_line(s, s.role, found.unreadable.get(s.name, 0), "-") for s in found.images]
     for number, draw in enumerate(found.calibrations, start=1):
         lines.append(
-            f"| {draw.set} | calibration, draw {number} (seed {draw.seed}) | {len(draw.images):,} | - | - "
-            f"| - | {draw.copies} | {draw.digest[:SHOWN]} |"
+            f"| {draw.set} | calibration, draw {number} (seed {draw.seed}) | {len(draw.images):,} | "
+            f"{draw.available:,} | - | {draw.unreadable} | {draw.copies} | {draw.digest[:SHOWN]} |"
         )
     if found.fit is not None:
         lines.append(_image_line(found.fit, "fit", None, str(found.fit.copies)))
-    notes = [f"- {one.name}: {note}" for one in found.images for note in one.notes]
+    of_sets = (*found.images, *([found.fit] if found.fit is not None else []))
+    notes = [f"- {one.name}: {note}" for one in of_sets for note in one.notes]
+    if catalog.HELD_OUT in (found.plan.calibration_set, found.plan.fit_set):
+        notes.append(f"- held-out: a tenth of {found.plan.id_set}, the same for every plan; not evaluated")
     return [*lines, "", *notes] if notes else lines
 
 
@@ -92,8 +95,9 @@ def _model_lines(found: Document) -> list[str]:
     for one in found.models:
         mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (one.mean, one.std))
         lines.append(
-            f"| {one.model} | {one.origin} | {one.digest[:SHOWN]} | {one.parameters:,} | {one.classes:,} | "
-            f"{one.size} | {one.crop:g} ({one.crop_mode}) | {one.interpolation} | {mean} | {std} |"
+            f"| {one.model} | {_cell(one.origin)} | {one.digest[:SHOWN]} | {one.parameters:,} | "
+            f"{one.classes:,} | {one.size} | {one.crop:g} ({one.crop_mode}) | {one.interpolation} | {mean} "
+            f"| {std} |"
         )
     return lines
 
@@ -101,7 +105,7 @@ def _model_lines(found: Document) -> list[str]:
 def _choices(found: Document) -> str:
     plan = found.plan
     sizes = (
-        f"{plan.share:.0%} of every set"
+        f"{plan.share * 100:g} % of every set"
         if plan.share is not None
         else f"{plan.id_images} ID and {plan.ood_images} images an OOD set"
     )
@@ -141,6 +145,10 @@ def _worker(worker: WorkerStarted) -> str:
     gpus = f" ({', '.join(names)})" if names else ""
     versions = ", ".join(f"{name} {version}" for name, version in worker.versions.items())
     return f"{worker.device}{gpus}, {worker.threads} threads; {versions}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _points(delta: Delta) -> str:

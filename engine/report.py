@@ -29,7 +29,6 @@ from engine.protocol import (
     ModelLoaded,
     SessionClosed,
     SetReady,
-    SetsPrepared,
     VariantDelta,
     VariantFailed,
     VariantReady,
@@ -37,6 +36,7 @@ from engine.protocol import (
 )
 from engine.sessions import state_of
 from engine.study import Stated
+from engine.text import clean
 
 
 class VariantRow(msgspec.Struct, frozen=True):
@@ -119,7 +119,7 @@ def document(session: Path) -> Document:
         cells = tuple(table.cell_of(p.name, p.score, p, p.problem) for p in pairs)
         measured[variant.key] = msgspec.structs.replace(found, cells=cells)
         variants.append(_row(variant, found, tuple(pairs)))
-    prepared = next((e.event for e in entries if isinstance(e.event, SetsPrepared)), None)
+    prepared = journal.prepared_of([entry.event for entry in entries])
     compared = _last_deltas(entries, rows) or deltas.measure_deltas(
         finished, 1000, plan.seed, planned=prepared.rows if prepared else None
     )
@@ -146,10 +146,16 @@ def document(session: Path) -> Document:
         compared.by_bits,
         compared.sequential,
         spread.table(plan, measured, compared.variants),
-        tuple({e.event.variant: e.event for e in entries if isinstance(e.event, BitsTabled)}.values()),
+        _bit_tables(plan, entries),
         tuple(dict.fromkeys(e.event.text for e in entries if _is_warning(e.event))),
         tuple(failures(entries, variants)),
     )
+
+
+def _bit_tables(plan: Plan, entries: list[Entry]) -> tuple[BitsTabled, ...]:
+    """Return the bit tables in the order of the variants, whichever was ready first."""
+    tables = {e.event.variant: e.event for e in entries if isinstance(e.event, BitsTabled)}
+    return tuple(tables[v.key] for v in plan.variants() if v.key in tables)
 
 
 def _is_warning(event: AnyEvent) -> TypeGuard[Logged]:
@@ -173,7 +179,7 @@ def failures(entries: list[Entry], variants: list[VariantRow]) -> list[str]:
     for row in variants:
         problems = dict.fromkeys(cell.problem for cell in row.sets if cell.problem)
         found += [f"{row.key}: {problem}" for problem in problems]
-    return list(dict.fromkeys(found))
+    return [clean(text) for text in dict.fromkeys(found)]
 
 
 def _row(variant: Variant, found: Measured, pairs: tuple[PairMeasures, ...]) -> VariantRow:

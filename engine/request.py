@@ -44,6 +44,9 @@ def prepare(
         right = "give one of PLAN.toml, --demo, --preset NAME or --resume SESSION"
         raise InputError("plan", plan_file or "", right)
     if resume is not None:
+        if changes:
+            field, value = next(iter(changes.items()))
+            raise InputError(field, value, "a session goes on as it began; start a new one to change it")
         session = sessions.find(resume).resolve()
         resources, beyond = resumable(session, resources)
         return Request(session, resources, beyond)
@@ -51,12 +54,19 @@ def prepare(
         read_toml(Path(plan_file)) if plan_file is not None else (preset(preset_name or ""), Resources())
     )
     resources = joined(own, resources)
-    if changes:
-        plan = msgspec.structs.replace(plan, **changes)
+    plan = msgspec.structs.replace(plan, **(changes or {}))
+    if preset_name is not None:
+        plan = with_checkpoints(plan, resources)
     settled, resources, missing = settle(plan, resources, may_miss=preset_name is not None)
     title = re.sub(r"[^a-z0-9]+", "-", (preset_name or Path(plan_file or "").stem).lower()).strip("-")
     session = sessions.create(settled, resources.names(), root, title or "sweep").resolve()
     return Request(session, resources, missing=missing)
+
+
+def with_checkpoints(plan: Plan, resources: Resources) -> Plan:
+    """Return a preset's plan with the user's own models in place of its models, where there are some."""
+    own = tuple(name for name in resources.checkpoints if name not in plan.models)
+    return msgspec.structs.replace(plan, models=own) if own else plan
 
 
 def settle(
@@ -72,8 +82,11 @@ def settle(
     wanted = [name for name in plan.ood_sets if name in own and name not in resources.ood]
     ood = {**{name: own[name] for name in wanted}, **resources.ood}
     resources = msgspec.structs.replace(resources, ood=ood)
-    if len(resources.id) == 1 and plan.id_set not in resources.id:
+    if len(resources.id) == 1 and (may_miss or catalog.is_made(plan.id_set)):
         plan = msgspec.structs.replace(plan, id_set=next(iter(resources.id)))
+    if not plan.ood_sets and not resources.ood:
+        known = [name for name, one in found.items() if name in catalog.SETS and one.role == "ood"]
+        plan = msgspec.structs.replace(plan, ood_sets=tuple(known))
     missing = tuple(
         name
         for name in plan.ood_sets
@@ -83,26 +96,30 @@ def settle(
     plan = msgspec.structs.replace(
         plan,
         ood_sets=tuple(dict.fromkeys((*there, *resources.ood))),
-        calibration_set=_learnt_from(plan.calibration_set, plan, found),
-        fit_set=_learnt_from(plan.fit_set, plan, found),
+        calibration_set=_learnt_from(plan.calibration_set, plan, resources, found),
+        fit_set=_learnt_from(plan.fit_set, plan, resources, found),
     )
     for field in ("id_set", "ood_sets", "calibration_set", "fit_set"):
         given = getattr(plan, field)
         for name in (given,) if isinstance(given, str) else given or missing:
             _check_there(field, name, resources, found)
     plan = validated(plan, resources)
-    for name, folder in resources.ood.items():
-        ood_folder(name, folder)
+    counts = {name: len(one.files) for name, one in found.items()}
+    counts |= {name: len(ood_folder(name, folder).files) for name, folder in resources.ood.items()}
     classes = read_classes(resources.classes) if resources.classes else ()
+    root = Path(resources.data) if resources.data else None
     for name, path in {**resources.id, **resources.train}.items():
-        id_set(name, path, Path(resources.data) if resources.data else None, classes)
+        counts[name] = len(id_set(name, path, root, classes).files)
+    resources = msgspec.structs.replace(resources, counts=counts)
     return plan, resources, missing if may_miss else ()
 
 
-def _learnt_from(given: str, plan: Plan, found: Mapping[str, Found]) -> str:
+def _learnt_from(given: str, plan: Plan, resources: Resources, found: Mapping[str, Found]) -> str:
     """Choose the set that calibration or fitting takes its images from, where that is left open."""
     if given != catalog.AUTO:
         return given
+    if len(resources.train) == 1:
+        return next(iter(resources.train))
     if plan.id_set == "imagenet":
         known = ("imagenet-train", "imagenet-held-out")
         return next((name for name in known if name in found), catalog.HELD_OUT)

@@ -46,8 +46,17 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     classes: str = ""  # a file with the class names of the models, one a line
     devices: str = "auto"
     any_accuracy: bool = False  # go on where accuracy is what guessing gives
+    counts: dict[str, int] = {}  # of images in the sets that were found
     crops: str = ""  # a folder that prepared images are kept in
     environment: dict[str, str] = {}
+
+    def without_paths(self, text: str) -> str:
+        """Return a text with the last part of every path alone: a session may be handed to others."""
+        checkpoints = (one.file for one in self.checkpoints.values())
+        paths = {self.data, *self.ood.values(), *self.id.values(), *self.train.values(), *checkpoints}
+        for path in sorted(paths | {self.classes, self.crops}, key=len, reverse=True):
+            text = text.replace(path, Path(path).name) if path else text
+        return text
 
     def names(self) -> tuple[str, ...]:
         """List the names of the user's own sets."""
@@ -93,6 +102,8 @@ def parse_checkpoints(given: tuple[str, ...]) -> dict[str, Checkpoint]:
         model, colon, file = rest.partition(":")
         if not colon or Path(rest).exists():
             model, file = "", rest
+        if name in found:
+            raise InputError("checkpoint", name, "give it only once")
         path = parse_named("checkpoint", (f"{name}{sign}{file}",))[name]
         found[name] = check_checkpoint(name, Checkpoint(path, model))
     return found
@@ -160,7 +171,9 @@ def gathered(
         raise InputError("name", twice[0], "give every set a name of its own")
     return Resources(
         data=str(data.expanduser().resolve()) if data else "",
-        **named,
+        ood=named["ood"],
+        id=named["id"],
+        train=named["train"],
         checkpoints=parse_checkpoints(checkpoint),
         classes=str(classes.expanduser().resolve()) if classes else "",
         devices=devices,

@@ -24,8 +24,7 @@ def check(session: Path, plan: Plan, prepared: SetsPrepared, finished: int) -> t
     tabled = frozenset(e.variant for e in events if isinstance(e, BitsTabled))
     if not finished:
         return Known(digests, tabled), 0
-    begun = next(at for at, e in enumerate(events) if isinstance(e, ChunkFinished))
-    before = next((e for e in reversed(events[:begun]) if isinstance(e, SetsPrepared)), prepared)
+    before = journal.prepared_of(events) or prepared
     fits = [event.fit.digest if event.fit else "" for event in (before, prepared)]
     for name, old, new in (
         ("fit", *fits),

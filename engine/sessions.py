@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from engine import journal
 from engine.errors import InputError, JournalError, unknown_name
 from engine.places import sessions_folder
 from engine.plan import Plan
-from engine.protocol import FORMAT, VERSION, Entry, Header, SessionClosed, SetsPrepared
+from engine.protocol import FORMAT, VERSION, Entry, Header, SessionClosed
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -47,6 +48,11 @@ def create(plan: Plan, own: Iterable[str], root: Path | None = None, title: str 
     )
     journal.create(session, header)
     return session
+
+
+def discard(session: Path) -> None:
+    """Remove a session in which nothing was begun."""
+    shutil.rmtree(session, ignore_errors=True)
 
 
 def recorded_folder() -> Path:
@@ -90,7 +96,8 @@ def summary(session: Path) -> Summary:
         header, entries, _ = journal.read(session)
     except JournalError as error:
         return Summary(session, "", str(error), "damaged", 0, 0)
-    total = next((e.event.rows for e in entries if isinstance(e.event, SetsPrepared)), 0)
+    prepared = journal.prepared_of([entry.event for entry in entries])
+    total = prepared.rows if prepared else 0
     plan = header.plan
     title = f"{len(plan.models)} models, {len(plan.bits)} bit settings, {plan.quantizer}"
     state = state_of(session, entries)

@@ -42,6 +42,10 @@ class Station:
         self.fitting = Fitting(plan, sets.fit, device, patience.emit)
         self.ahead = ReadAhead(self._read, patience, device)
 
+    def take(self, sets: Sets) -> None:
+        """Take the sets as they are once what is learnt from is told from what is evaluated."""
+        self.sets, self.fitting.learnt = sets, sets.fit
+
     def each(self, work: Callable[[int], Ready | None]) -> Variants:
         """Return what `work` makes of the column of every variant, several at a time."""
 

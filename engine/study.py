@@ -33,8 +33,9 @@ def beside(deltas: Iterable[VariantDelta]) -> tuple[Stated, ...]:
             continue
         measured = {"ap_out": delta.ap_out_mean, "top1": delta.top1}
         found += [
-            Stated(delta.variant, entry.stands_for, measure, stated, measured[measure])
+            Stated(delta.variant, entry.stands_for, measure, stated, loss)
             for measure, stated in entry.stated.items()
+            if (loss := measured[measure]) is not None
         ]
     return tuple(found)
 

@@ -14,8 +14,9 @@ from engine.arrays import SET, Arrays, ArrayWriter
 from engine.calibration import Emit, Known
 from engine.chunk import Scored
 from engine.crew import Crew
+from engine.images.crops import KeptImages
 from engine.images.decoders import Decoders
-from engine.images.sets import Sets, open_sets, without_copies
+from engine.images.sets import open_sets, without_copies
 from engine.patience import Cancelled, Patience
 from engine.progress import Progress
 from engine.protocol import BatchSized, ChunkFinished, Job, Logged, PhaseChanged, SetsPrepared
@@ -38,16 +39,22 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> No
     """Run a job to its end; raise Cancelled, or a QoodError in words the user can act on."""
     plan, session, device = job.plan, Path(job.session), torch.device(team.devices[0])
     patience = Patience(emit, cancelled)
-    sets, prepared = _prepare(job, patience, team.decoders)
-    known, size = resume.check(session, plan, prepared, job.first_row)
-    emit(prepared)
-
+    patience.emit(PhaseChanged("images"))
+    sets = patience.patiently(lambda: open_sets(plan, job.resources, team.decoders))
     patience.emit(PhaseChanged("models", f"{len(plan.models)} models on {device}"))
     station = Station(plan, job.resources, sets, device, patience, team.pool)
+    for text in preflight.check(plan, job.resources, session, sets, station.models, device):
+        emit(Logged("warning", text))
+    patience.emit(PhaseChanged("checking", f"the contents of {sets.rows} images"))
+    sets, prepared = patience.patiently(lambda: without_copies(sets, plan))
+    station.take(sets)
+    known, size = resume.check(session, plan, prepared, job.first_row)
+    emit(prepared)
+    for ready in prepared.sets:
+        for note in ready.notes:
+            emit(Logged("info", f"{ready.name}: {note}"))
     for event in station.models.describe():
         emit(event)
-    for text in preflight.check(plan, session, sets, station.models, device):
-        emit(Logged("warning", text))
     writer = ArrayWriter(session, plan, sets.rows)
     station.batches.size = size or station.batches.size
     emit(BatchSized(job.first_row, station.batches.size))
@@ -74,14 +81,10 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> No
         if finished < sets.rows:  # the last measures follow below, also for a sweep that only missed them
             progress.measure(arrays, finished, sets.rows, team.pool)
     chunks.close()
+    for images in sets.sets:
+        if isinstance(images, KeptImages) and images.problem:
+            emit(Logged("warning", f"{images.name}: {images.problem}"))
     progress.measure(arrays, finished, sets.rows, team.pool, last=True)
-
-
-def _prepare(job: Job, patience: Patience, decoders: Decoders) -> tuple[Sets, SetsPrepared]:
-    patience.emit(PhaseChanged("images"))
-    sets = patience.patiently(lambda: open_sets(job.plan, job.resources, decoders))
-    patience.emit(PhaseChanged("checking", f"the contents of {sets.rows} images"))
-    return patience.patiently(lambda: without_copies(sets, job.plan))
 
 
 def _chunks(

@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import IO
 
 import msgspec
@@ -101,12 +102,13 @@ def run(job: Job, channel: Channel, orders: Orders, cancelled: type[Exception]) 
     except cancelled:
         return Ended("cancelled", "stopped by the user")
     except InputError as error:
-        return Ended("failed" if job.first_row else "refused", str(error))
+        return Ended("failed" if job.first_row else "refused", job.resources.without_paths(str(error)))
     except QoodError as error:
-        return Ended("failed", str(error))
+        return Ended("failed", job.resources.without_paths(str(error)))
     except OSError as error:
         traceback.print_exc()
-        return Ended("failed", f"{error.strerror or error}: {error.filename or job.session}")
+        where = job.resources.without_paths(str(error.filename or Path(job.session).name))
+        return Ended("failed", f"{error.strerror or error}: {Path(where).name}")
     except torch.OutOfMemoryError:
         traceback.print_exc()
         devices = job.resources.devices
@@ -164,7 +166,18 @@ def started(job: Job, device: str, threads: int, accelerators: dict[str, str]) -
     versions["libjpeg"] = str(features.version("libjpeg_turbo") or features.version("jpg"))
     versions["python"] = platform.python_version()
     versions["machine"] = platform.machine()
+    versions["processor"] = _processor()
     return WorkerStarted(device, threads, versions, job.first_row, accelerators)
+
+
+def _processor() -> str:
+    """Return the processor's name: another one may round differently."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor())
 
 
 if __name__ == "__main__":

@@ -315,10 +315,7 @@ def _begun(name: str | None, resources: Resources) -> tuple[Plan, Resources]:
 
     real = bool(resources.data or resources.id or resources.checkpoints)
     plan = preset(name or ("kuang-wong-2026" if real else "demo"))
-    if resources.checkpoints and name is None:
-        import msgspec
-
-        plan = msgspec.structs.replace(plan, models=tuple(resources.checkpoints))
+    plan = request.with_checkpoints(plan, resources)
     if catalog.is_made(plan.id_set):
         import msgspec
 

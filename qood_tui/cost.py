@@ -42,11 +42,9 @@ def estimate(plan: Plan, resources: Resources, pace: float | None) -> Cost:
 
 def _available(name: str, resources: Resources) -> int:
     """Return how many images a set has: those of a folder, else what is published."""
-    if name in catalog.SETS:
-        known = catalog.SETS[name]
-        return known.listed if resources.data and known.listed else known.available
-    folder = resources.ood.get(name) or resources.id.get(name, "")
-    return _count(folder)
+    if name in resources.counts:
+        return resources.counts[name]
+    return catalog.SETS[name].available if name in catalog.SETS else _count(resources.ood.get(name, ""))
 
 
 @cache

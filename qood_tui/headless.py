@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine import catalog, client, journal, render, report, study
+from engine import catalog, client, journal, render, report, sessions, study
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, QoodError
 from engine.report import Document
 from engine.request import Request
@@ -34,7 +34,9 @@ def run(asked: Request, *, plain: bool, as_json: bool) -> int:
         client.start(session, asked.resources)
         state = _attended(asked, told) if attended else _plain(asked)
     if state.phase == "refused":
-        sys.stderr.write(f"qood-tui: {clean(state.note)}\n")
+        if attended:
+            sys.stderr.write(f"qood-tui: {clean(state.note)}\n")
+        sessions.discard(session)
         return BAD_INPUT
     if state.rows == 0:
         sys.stderr.write(f"{NOTHING_FINISHED} {clean(state.note)}\n")

@@ -14,12 +14,31 @@ def to_ascii(text: str) -> str:
     return text.translate(_ASCII).encode("ascii", "replace").decode()
 
 
-__all__ = ["bar", "clean", "clip", "duration", "roughly", "size", "sparkline", "to_ascii", "verdict"]
+__all__ = [
+    "bar",
+    "clean",
+    "clip",
+    "duration",
+    "roughly",
+    "size",
+    "sparkline",
+    "squeeze",
+    "to_ascii",
+    "verdict",
+]
 
 
 def clip(text: str, width: int) -> str:
     """Cut `text` to `width` cells with a sign that something is missing."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def squeeze(text: str, width: int) -> str:
+    """Cut `text` to `width` cells in its middle, so that names that end differently stay different."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return text[: max(width - 1 - end, 0)] + "…" + text[len(text) - end :]
 
 
 def duration(seconds: float | None) -> str:

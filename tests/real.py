@@ -56,9 +56,9 @@ def openood_root(root: Path, *, val: int = 40, held_out: int = 12, ood: int = 24
     for path in sorted((large / "imagenet_1k" / "val").iterdir()):
         number = int(path.stem) + 1
         path.rename(path.with_name(f"ILSVRC2012_val_{number:08d}.JPEG"))
-        names.append(
-            f"imagenet_1k/val/ILSVRC2012_val_{number:08d}.JPEG {(number * 37) % len(imagenet.synsets())}"
-        )
+        name = f"ILSVRC2012_val_{number:08d}"
+        label = imagenet.FIRST.get(name, (number * 37) % len(imagenet.synsets()))
+        names.append(f"imagenet_1k/val/{name}.JPEG {label}")
     (listed / "test_imagenet.txt").write_text("\n".join(names[:val]) + "\n")
     (listed / "val_imagenet.txt").write_text("\n".join(names[val:]) + "\n")
     for seed, (name, place) in enumerate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine import catalog
-from engine.datasets import lists
+from engine.datasets import imagenet, lists
 from engine.datasets.found import Found
 from engine.datasets.layouts import as_classes
 from engine.datasets.walk import images_below
@@ -50,7 +50,10 @@ def id_set(name: str, given: str, data: Path | None, classes: tuple[str, ...]) -
         if base is None:
             right = "its images are neither in its folder nor below --data"
             raise InputError(f"id {name}", given, right)
-        return Found(name, "id", "images of a list", "list", base, listed.files, listed.labels)
+        labels, notes = listed.labels, [f"labels from {path.name}"]
+        if any(Path(file).stem in imagenet.FIRST for file in listed.files):
+            labels, notes = imagenet.checked(imagenet.by_name(listed), listed.files, path.name)
+        return Found(name, "id", "images of a list", "list", base, listed.files, labels, notes=notes)
     found = as_classes(name, _folder(f"id {name}", given), classes)
     if not found.files:
         raise InputError(f"id {name}", given, "it holds no image")
@@ -60,7 +63,7 @@ def id_set(name: str, given: str, data: Path | None, classes: tuple[str, ...]) -
 def read_classes(given: str) -> tuple[str, ...]:
     """Return the names of classes in a file, one a line, in the order of a model's outputs."""
     try:
-        lines = Path(given).expanduser().read_text("utf-8").splitlines()
+        lines = Path(given).expanduser().read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError, RuntimeError) as error:
         raise InputError("classes", given, f"a text file with a class a line is needed ({error})") from None
     names = tuple(line.strip() for line in lines if line.strip())

@@ -23,6 +23,7 @@ class Found(msgspec.Struct):
     labels: list[int]
     expected: int | None = None
     classes: tuple[str, ...] = ()  # names of the folders that the labels count
+    is_guessed: bool = False  # labels are places of the folders in alphabetical order
     problems: dict[str, str] = {}
     notes: list[str] = []
 

@@ -10,13 +10,11 @@ from pathlib import Path
 
 from engine.datasets import lists
 from engine.datasets.found import Found
-from engine.datasets.walk import images_below
-from engine.errors import InputError
+from engine.datasets.walk import images_below, is_file
 
 CLASSES = 1000
-# Labels of ILSVRC2012_val_00000001: by sorted WordNet identifier, as every model here has them, and by the
-# number that the development kit gives its classes. Counted from 0.
-SORTED_FIRST, KIT_FIRST = 65, 489
+# Labels of the first validation images by sorted WordNet identifier, as every model here has them.
+FIRST = {f"ILSVRC2012_val_{at:08d}": label for at, label in enumerate((65, 970, 230, 809, 516), start=1)}
 _FLAT = re.compile(r"ILSVRC2012_val_(\d{8})", re.IGNORECASE)
 LABEL_LISTS = (
     "LOC_val_solution.csv",
@@ -27,9 +25,9 @@ LABEL_LISTS = (
     "val_labels.txt",
     "ILSVRC2012_validation_ground_truth.txt",
 )
-KIT_ORDER = (
-    "its labels count classes as ImageNet's development kit does (image 1 is {}); models count sorted "
-    "WordNet identifiers (image 1 is 65), so no label is used and accuracy is not measured"
+OTHER_ORDER = (
+    "its labels count classes in another order, such as that of ImageNet's development kit ({} is {}); "
+    "models count sorted WordNet identifiers (it is {}), so no label is used and accuracy is not measured"
 )
 
 
@@ -66,40 +64,44 @@ def _flat_labels(files: list[str], folder: Path, root: Path) -> tuple[list[int],
     """Return labels for a flat folder, and what is to be said of them."""
     for place in dict.fromkeys((folder, folder.parent, folder.parent.parent, root, root / "devkit" / "data")):
         for path in (place / name for name in LABEL_LISTS):
-            if path.is_file():
-                by_name = _labels_in(path)
-                labels = [by_name.get(Path(name).stem, -1) for name in files]
-                return checked(labels, files, path.name)
+            if is_file(path):
+                return checked(_labels_in(path), files, path.name)
     wanted = ", ".join(LABEL_LISTS[:3])
     return [-1] * len(files), [f"no list of labels lies near it ({wanted}): accuracy is not measured"]
 
 
-def checked(labels: list[int], files: list[str], source: str) -> tuple[list[int], list[str]]:
-    """Return labels that count sorted identifiers from 0, and what was seen of their order.
+def checked(by_name: dict[str, int], files: list[str], source: str) -> tuple[list[int], list[str]]:
+    """Return labels of files that count sorted identifiers from 0, and what was seen of their order.
 
-    Labels from 1 are moved to 0; labels in the development kit's order are not used.
+    `by_name` are the labels of a list by image name without extension. Labels from 1 are moved to 0; labels
+    in the development kit's order are not used. Both show in the first images, whose labels are known.
     """
     notes = [f"labels from {source}"]
-    if min(labels, default=0) >= 1 and max(labels, default=0) == CLASSES:
-        labels = [label - 1 for label in labels]
+    known = {name: by_name[name] for name in FIRST if by_name.get(name, -1) >= 0}
+    from_1 = min(by_name.values(), default=0) >= 1 and max(by_name.values(), default=0) == CLASSES
+    from_1 |= bool(known) and all(label == FIRST[name] + 1 for name, label in known.items())
+    if from_1:
+        by_name = {name: label - 1 for name, label in by_name.items()}
         notes.append("its labels count from 1: 1 is subtracted")
-    first = next((at for at, name in enumerate(files) if _FLAT.match(Path(name).name)), None)
-    if first is not None and Path(files[first]).stem.endswith("_00000001") and labels[first] == KIT_FIRST:
-        return [-1] * len(labels), [*notes, KIT_ORDER.format(KIT_FIRST)]
+    wrong = [name for name in known if by_name[name] != FIRST[name]]
+    if wrong:
+        return [-1] * len(files), [*notes, OTHER_ORDER.format(wrong[0], by_name[wrong[0]], FIRST[wrong[0]])]
+    labels = [by_name.get(Path(name).stem, -1) for name in files]
     if missing := sum(label < 0 for label in labels):
         notes.append(f"{missing:,} images have no label there: their accuracy is not measured")
     return labels, notes
+
+
+def by_name(listed: lists.Listed) -> dict[str, int]:
+    """Return the labels of a list by image name without extension."""
+    return {Path(name).stem: label for name, label in zip(listed.files, listed.labels, strict=True)}
 
 
 def _labels_in(path: Path) -> dict[str, int]:
     """Return the labels of a list by image name without extension; raise InputError if it is damaged."""
     if path.suffix == ".csv":
         return lists.kaggle_labels(path, synsets())
-    text = path.read_text("utf-8", "replace").split()
-    if text and all(word.isdecimal() for word in text[:20]):  # a label a line, images in order
-        try:
-            return {f"ILSVRC2012_val_{at:08d}": int(word) for at, word in enumerate(text, start=1)}
-        except ValueError:
-            raise InputError("list", str(path), "a whole number in every line is needed") from None
-    listed = lists.read(path)
-    return {Path(name).stem: label for name, label in zip(listed.files, listed.labels, strict=True)}
+    text = path.read_text("utf-8-sig", "replace").split()
+    if text and all(word.isascii() and word.isdecimal() for word in text):  # a label a line, images in order
+        return {f"ILSVRC2012_val_{at:08d}": int(word[:9]) for at, word in enumerate(text, start=1)}
+    return by_name(lists.read(path))

@@ -13,12 +13,14 @@ from engine import catalog
 from engine.catalog import Set
 from engine.datasets import imagenet, lists
 from engine.datasets.found import Found, sized
-from engine.datasets.walk import folders_in, images_below, is_image
+from engine.datasets.walk import folders_in, images_below, is_file, is_image
 from engine.errors import InputError
 
 DEPTH = 4  # folders below the root that are looked into
 MOST_FOLDERS = 64  # a folder of more folders than this holds classes, not sets
+OF_LAYOUTS = ("benchmark_imglist", "images_largescale", "images_classic", "data")
 PLACES365 = 36_500
+SPLITS = {"train": "train", "training": "train", "val": "id", "validation": "id", "test": "id"}
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -27,16 +29,23 @@ def openood_lists(root: Path, found: dict[str, Found]) -> None:
     for top in (root, root / "data"):
         folder = top / "benchmark_imglist" / "imagenet"
         for entry in catalog.SETS.values():
-            path = next((folder / name for name in entry.lists if (folder / name).is_file()), None)
+            path = next((folder / name for name in entry.lists if is_file(folder / name)), None)
             if path is not None and entry.name not in found:
-                listed = lists.read(path)
+                try:
+                    listed = lists.read(path)
+                except InputError as error:
+                    problems = {f"benchmark_imglist/imagenet/{path.name}": error.right}
+                    found[entry.name] = Found(
+                        entry.name, entry.role, entry.label, "OpenOOD list", folder, [], [], problems=problems
+                    )
+                    continue
                 base = lists.base_of(listed, (top / "images_largescale", top / "images_classic", top, root))
                 if base is not None:
                     none = [-1] * len(listed.files)
                     labels, notes = (
                         (none, [])
                         if entry.role == "ood"
-                        else imagenet.checked(listed.labels, listed.files, path.name)
+                        else imagenet.checked(imagenet.by_name(listed), listed.files, path.name)
                     )
                     kind = "OpenOOD list"
                     one = Found(
@@ -61,6 +70,9 @@ def other_folders(root: Path, found: dict[str, Found]) -> None:
     taken = {_real(one.root) for one in found.values()} | {
         _real(one.root / name.split("/")[0]) for one in found.values() for name in one.files[:1]
     }
+    known = {
+        place.split("/")[0] for name in found if name in catalog.SETS for place in catalog.SETS[name].places
+    }
     tops = [top for top in (root, root / "images_largescale", root / "images_classic") if top.is_dir()]
     if not found and _holds_classes(root):
         return _add(found, as_classes(_name(root.name), root))
@@ -68,12 +80,17 @@ def other_folders(root: Path, found: dict[str, Found]) -> None:
         for name in folders_in(str(top)):
             folder = top / name
             inside = _real(folder)
-            if name in ("benchmark_imglist", "images_largescale", "images_classic", "data"):
+            if name in OF_LAYOUTS or name.lower() in known:
                 continue
             if any(inside == t or inside in t.parents or t in inside.parents for t in taken):
                 continue
+            if (name.lower() in SPLITS and folders_in(str(folder))) or _holds_classes(folder):
+                one = as_classes(_name(name), folder)
+                one.role = SPLITS.get(name.lower(), "id")
+                _add(found, one)
+                continue
             walked = images_below(str(folder))
-            if walked.files:
+            if walked.files or walked.problems:
                 _add(found, _ood(_name(name), folder, walked.files, walked.problems))
     if not found and any(is_image(path.name) for path in root.iterdir()):
         walked = images_below(str(root))
@@ -91,7 +108,7 @@ def as_classes(name: str, folder: Path, class_names: tuple[str, ...] = ()) -> Fo
     parents = [path.split("/")[0] if "/" in path else "" for path in walked.files]
     names = tuple(sorted(set(parents) - {""}))
     synsets = imagenet.synsets()
-    notes = []
+    notes, is_guessed = [], False
     if class_names:
         order = {known: at for at, known in enumerate(class_names)}
         if unknown := [known for known in names if known not in order]:
@@ -102,8 +119,13 @@ def as_classes(name: str, folder: Path, class_names: tuple[str, ...] = ()) -> Fo
         order = synsets
     else:
         order = {known: at for at, known in enumerate(names)}
+        is_guessed = True
         notes.append("labels are the folders' places in alphabetical order")
     labels = [order.get(parent, -1) for parent in parents]
+    if class_names:
+        notes.append(f"labels are the folders' places among the {len(class_names)} classes given")
+    if stray := sum(label < 0 for label in labels):
+        notes.append(f"{stray:,} images lie in no folder of a class and have no label")
     return Found(
         name,
         "id",
@@ -113,6 +135,7 @@ def as_classes(name: str, folder: Path, class_names: tuple[str, ...] = ()) -> Fo
         walked.files,
         labels,
         classes=names,
+        is_guessed=is_guessed,
         problems=walked.problems,
         notes=notes,
     )

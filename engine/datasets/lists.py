@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.datasets.walk import is_file
 from engine.errors import InputError
 
 PROBED = 50  # lines by which the folder that a list refers to is found
@@ -27,7 +28,7 @@ def read(path: Path) -> Listed:
     OpenOOD; a line without one is a path alone.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError("list", str(path), f"a readable text file is needed ({error})") from None
     found = Listed([], [])
@@ -47,14 +48,14 @@ def read(path: Path) -> Listed:
 def base_of(listed: Listed, candidates: Iterable[Path]) -> Path | None:
     """Return the folder that holds most of the first listed files, None if none holds any."""
     probe = listed.files[:: max(1, len(listed.files) // PROBED)][:PROBED]
-    held = {folder: sum((folder / name).is_file() for name in probe) for folder in candidates}
+    held = {folder: sum(is_file(folder / name) for name in probe) for folder in candidates}
     best = max(held, key=lambda folder: held[folder], default=None)
     return best if best is not None and held[best] else None
 
 
 def kaggle_labels(path: Path, synsets: dict[str, int]) -> dict[str, int]:
     """Return the labels in Kaggle's `LOC_val_solution.csv` by the name of the image without extension."""
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
         rows = csv.reader(file)
         return {
             row[0]: synsets.get(row[1].split(" ")[0], -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -52,6 +53,14 @@ def images_below(folder: str) -> Walked:
 def is_image(name: str) -> bool:
     """Tell by its name whether a file is an image, in upper or lower case."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file; one that may not be looked at, or cannot be, is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def folders_in(folder: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -107,12 +108,15 @@ def _lines(
 def _next(root: Path, found: dict[str, Found]) -> list[str]:
     """Say which command uses what was found."""
     ood = [name for name, one in found.items() if one.role == "ood"]
-    where = f"--data {clean(str(root))}"
+    where = f"--data {shlex.quote(clean(str(root)))}"
     if "imagenet" in found and ood:
         return [f"Start the study with: qood-tui run --preset kuang-wong-2026 {where}"]
-    own = next((one for one in found.values() if one.role == "id"), None)
-    if own is not None:
-        return [f"Use {clean(own.name)} as the ID set with: --id {clean(own.name)}={clean(str(own.root))}"]
+    if "imagenet" in found:
+        return [f"Add OOD sets with: {where} --ood NAME=FOLDER"]
+    own = [one for one in found.values() if one.role != "ood"]
+    if own:
+        options = (f"--{one.role} " + shlex.quote(f"{clean(one.name)}={clean(str(one.root))}") for one in own)
+        return [f"Use them with: {' '.join(options)}"]
     return [f"OOD sets alone: give the ID set too, with --id NAME=FOLDER, beside {where}"]
 
 

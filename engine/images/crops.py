@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import __version__ as pillow_version
 from PIL import features
 
@@ -30,6 +29,7 @@ class KeptImages:
         self.name, self.label, self.role = images.name, images.label, images.role
         self.labels = images.labels
         self.images, self.folder = images, folder
+        self.problem = ""  # why no more images are kept
 
     def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
         """Return the images, those that are kept from the disk; keep the others."""
@@ -46,10 +46,17 @@ class KeptImages:
                     pixels[geometry][at] = image
             pixels[geometry][places] = read.pixels[geometry]
             for row, place in enumerate(places):
-                if row not in read.unreadable:
+                if row not in read.unreadable and not self.problem:
                     index, content = int(indices[place]), contents[place]
-                    stores[geometry].put(index, content, read.pixels[geometry][row])
+                    self._keep(stores[geometry], index, content, read.pixels[geometry][row])
         return Images(pixels, {int(places[row]): reason for row, reason in read.unreadable.items()})
+
+    def _keep(self, store: _Store, index: int, content: bytes, image: Pixels) -> None:
+        """Keep the pixels of one image; a full disk costs only the time to decode it again."""
+        try:
+            store.put(index, content, image)
+        except OSError as error:
+            self.problem = f"prepared images are no longer kept ({error.strerror})"
 
     def name_of(self, index: int) -> str:
         """Return the path of one image relative to its folder."""
@@ -68,12 +75,12 @@ class _Store:
         made_by = f"{pillow_version} {features.version('libjpeg_turbo')}"
         key = hashlib.sha256(f"{images.name} {geometry} {made_by}".encode()).hexdigest()[:16]
         count = len(images.labels)
+        self._paths = [folder / f"{images.name}-{key}{part}.npy" for part in ("", "-contents")]
+        shapes = ((count, 3, geometry.size, geometry.size), (count, DIGEST + 4))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._pixels = _opened(
-                folder / f"{images.name}-{key}.npy", (count, 3, geometry.size, geometry.size)
-            )
-            self._marks = _opened(folder / f"{images.name}-{key}-contents.npy", (count, DIGEST + 4))
+            opened = zip(self._paths, shapes, strict=True)
+            self._pixels, self._marks = (_opened(path, shape) for path, shape in opened)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise InputError(
@@ -90,19 +97,25 @@ class _Store:
         return found
 
     def put(self, index: int, content: bytes, image: Pixels) -> None:
-        """Keep the pixels of one image."""
-        self._pixels[index] = image
-        self._marks[index] = np.frombuffer(content + _checksum(image), np.uint8)
+        """Keep the pixels of one image; raises OSError on a full disk, which a mapped page would not."""
+        mark = np.frombuffer(content + _checksum(image), np.uint8)
+        for path, array, row in zip(self._paths, (self._pixels, self._marks), (image, mark), strict=True):
+            with path.open("r+b") as file:
+                file.seek(array.offset + index * array[0].nbytes)
+                file.write(np.ascontiguousarray(row).tobytes())
 
 
-def _opened(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Open an array for writing; one of another size begins anew."""
-    if path.exists():
-        array: NDArray[Any] = np.lib.format.open_memmap(path, "r+")
-        if array.shape == shape and array.dtype == np.uint8:
+def _opened(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    """Open an array for reading; a damaged one, or one of another size, begins anew."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(array, np.memmap) and array.shape == shape and array.dtype == np.uint8:
             return array
-        path.unlink()
-    return np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    except (OSError, ValueError, EOFError):
+        pass
+    path.unlink(missing_ok=True)
+    np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    return np.lib.format.open_memmap(path, "r")
 
 
 def _checksum(image: Pixels) -> bytes:

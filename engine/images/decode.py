@@ -46,11 +46,11 @@ class UnreadableError(Exception):
     """An image cannot be read, ever: the message says why."""
 
 
-def read_bytes(path: Path, root: Path, waits: tuple[float, ...] = WAITS) -> bytes:
+def read_bytes(path: Path, root: Path, waits: tuple[float, ...] = WAITS, *, was_there: bool = False) -> bytes:
     """Return a file's content; raise UnreadableError, or PassingError if the disk below `root` fails.
 
     An error that may pass is tried again, with growing pauses. A file that is not there is the disk's
-    fault where its root is not there either.
+    fault where its root is not there either, or where the file was there before.
     """
     for wait in (*waits, None):
         try:
@@ -59,7 +59,7 @@ def read_bytes(path: Path, root: Path, waits: tuple[float, ...] = WAITS) -> byte
             number = getattr(error, "errno", None)
             if isinstance(error, ValueError):
                 raise UnreadableError("its name cannot be used") from None
-            if number in OF_THE_FILE and os.access(root, os.R_OK):
+            if number in OF_THE_FILE and not was_there and os.access(root, os.R_OK):
                 raise UnreadableError(OF_THE_FILE[number]) from None
             if wait is None:
                 raise PassingError(number, f"{error.strerror} ({root.name}/{path.name})") from None

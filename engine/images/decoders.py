@@ -6,6 +6,7 @@ import atexit
 import gc
 import multiprocessing
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -20,6 +21,7 @@ SLICE = 8  # images that one process takes at a time
 MOST = 16
 NICENESS = 5  # the device's process goes first
 
+Given = tuple[str, bool]  # a file, and whether it was there before
 Decoded = list[tuple[list[Pixels], str]]  # for every image its pixels by geometry, or why there are none
 
 
@@ -32,9 +34,15 @@ class Decoders:
         self._lock = threading.Lock()
         atexit.register(self.close)
 
-    def read(self, root: Path, files: list[str], geometries: list[Geometry]) -> Images:
-        """Return the images of files below `root`; raise PassingError if the disk does not answer."""
-        parts = [files[start : start + SLICE] for start in range(0, len(files), SLICE)]
+    def read(
+        self, root: Path, files: list[str], geometries: list[Geometry], present: Sequence[bool] = ()
+    ) -> Images:
+        """Return the images of files below `root`; raise PassingError if the disk does not answer.
+
+        `present` says which files were there before: if one is not now, that is the disk's fault.
+        """
+        given = list(zip(files, present or [False] * len(files), strict=True))
+        parts = [given[start : start + SLICE] for start in range(0, len(given), SLICE)]
         waiting = [self._submit(root, part, geometries) for part in parts]
         found: Decoded = []
         try:
@@ -55,7 +63,7 @@ class Decoders:
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 self._pool = None
 
-    def _submit(self, root: Path, files: list[str], geometries: list[Geometry]) -> Future[Decoded]:
+    def _submit(self, root: Path, files: list[Given], geometries: list[Geometry]) -> Future[Decoded]:
         with self._lock:
             if self._pool is None:
                 # Not forked: the engine has threads. Fresh processes import no torch, so they are small.
@@ -63,7 +71,7 @@ class Decoders:
                 self._pool = ProcessPoolExecutor(self.processes, mp_context=context, initializer=_begin)
             return self._pool.submit(decode_files, root, files, geometries)
 
-    def _one_by_one(self, root: Path, files: list[str], geometries: list[Geometry]) -> Decoded:
+    def _one_by_one(self, root: Path, files: list[Given], geometries: list[Geometry]) -> Decoded:
         """Read what a dead process had at hand; an image on which another one dies is unreadable."""
         found: Decoded = []
         for file in files:
@@ -76,12 +84,12 @@ class Decoders:
         return found
 
 
-def decode_files(root: Path, files: list[str], geometries: list[Geometry]) -> Decoded:
+def decode_files(root: Path, files: list[Given], geometries: list[Geometry]) -> Decoded:
     """Decode each file once and prepare it for every geometry."""
     found: Decoded = []
-    for file in files:
+    for file, was_there in files:
         try:
-            image = decode(read_bytes(root / file, root))
+            image = decode(read_bytes(root / file, root, was_there=was_there))
             found.append(([prepare(image, geometry) for geometry in geometries], ""))
         except UnreadableError as error:
             found.append(([], str(error)))

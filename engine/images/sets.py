@@ -27,13 +27,16 @@ from engine.resources import Resources
 class Learnt(NamedTuple):
     """Images that something is learnt from: the first `wanted` of a pool in its drawn order.
 
-    `copies` images were passed over, because they are evaluated too.
+    Of a pool of `available` images `copies` were passed over, because they are evaluated too, and
+    `unreadable` because they cannot be decoded.
     """
 
     images: ImageSet
     pool: Indices
     wanted: int
+    available: int
     copies: int = 0
+    unreadable: int = 0
 
     @property
     def chosen(self) -> Indices:
@@ -81,7 +84,8 @@ def open_sets(plan: Plan, resources: Resources, decoders: Decoders) -> Sets:
     def learnt(name: str, wanted: int, seed: int) -> Learnt:
         images = evaluated[0] if name == catalog.HELD_OUT else found.open(name)
         pool = held_out if name == catalog.HELD_OUT else np.arange(len(images.labels))
-        return Learnt(images, pool[order.draw(images.labels[pool], len(pool), seed)], wanted)
+        drawn = pool[order.draw(images.labels[pool], len(pool), seed)]
+        return Learnt(images, drawn, wanted, len(pool))
 
     seeds = [plan.calibration_seed(draw) for draw in range(plan.calibration_draws)]
     calibrations = [learnt(plan.calibration_set, plan.calibration_images, seed) for seed in seeds]
@@ -99,11 +103,12 @@ def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
         if of_set.count(NO_FILE) == len(of_set):
             right = f"none of its {len(of_set)} images can be read; 'qood-tui data check' says why"
             raise InputError("sets", images.name, right)
-    evaluated = frozenset(digest for of_set in digests for digest in of_set)
-    calibrations = [_apart(one, evaluated, "calibration_images") for one in sets.calibrations]
-    fit = _apart(sets.fit, evaluated, "fit_images") if sets.fit else None
+    evaluated = frozenset(digest for of_set in digests for digest in of_set) - {NO_FILE}
+    calibrations = [_apart(one, evaluated, "calibration_images", decoded=True) for one in sets.calibrations]
+    # Of the fit set, which is large, an image that cannot be decoded is left out when it is its turn.
+    fit = _apart(sets.fit, evaluated, "fit_images", decoded=False) if sets.fit else None
     ready = tuple(
-        _ready(images, images.role, sets.chosen(at), available)
+        _ready(images, images.role, sets.chosen(at), available, _overlaps(at, digests))
         for at, (images, available) in enumerate(zip(sets.sets, sets.available, strict=True))
     )
     draws = tuple(
@@ -113,36 +118,61 @@ def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
             tuple(one.images.name_of(int(i)) for i in one.chosen),
             digest_of(one.images, one.chosen),
             one.copies,
+            one.unreadable,
+            one.available,
         )
         for draw, one in enumerate(calibrations)
     )
     fitted = None
     if fit is not None:
-        fitted = _ready(fit.images, "fit", fit.chosen, len(fit.pool))
+        fitted = _ready(fit.images, "fit", fit.chosen, fit.available)
         fitted = msgspec.structs.replace(fitted, name=plan.fit_set, copies=fit.copies)
     return sets._replace(calibrations=calibrations, fit=fit), SetsPrepared(ready, sets.rows, draws, fitted)
 
 
-def _apart(learnt: Learnt, evaluated: AbstractSet[str], field: str) -> Learnt:
-    """Return `learnt` without images whose content is in `evaluated`."""
+def _apart(learnt: Learnt, evaluated: AbstractSet[str], field: str, *, decoded: bool) -> Learnt:
+    """Return `learnt` without images whose content is in `evaluated`, or that cannot be `decoded`."""
     kept: list[int] = []
-    at = 0
+    at = copies = unreadable = 0
     while len(kept) < learnt.wanted and at < len(learnt.pool):
         some = learnt.pool[at : at + learnt.wanted - len(kept)]
-        digests = learnt.images.digests(some)
-        kept += [int(i) for i, digest in zip(some, digests, strict=True) if digest not in evaluated]
+        new = [digest not in evaluated for digest in learnt.images.digests(some)]
+        lost = learnt.images.read(some, []).unreadable if decoded else {}
+        kept += [int(i) for place, i in enumerate(some) if new[place] and place not in lost]
+        copies += new.count(False)
+        unreadable += sum(new[place] for place in lost)
         at += len(some)
     if len(kept) < learnt.wanted:
         there = f"{learnt.images.name} has {len(kept)} images that are not evaluated"
         raise InputError(field, learnt.wanted, f"{there}; ask for fewer, or name another set")
-    return learnt._replace(pool=np.asarray(kept, np.int64), copies=at - len(kept))
+    return learnt._replace(pool=np.asarray(kept, np.int64), copies=copies, unreadable=unreadable)
 
 
-def _ready(images: ImageSet, role: str, chosen: Indices, available: int) -> SetReady:
-    files = images.images if isinstance(images, KeptImages) else images
-    expected, notes = (files.expected, files.notes) if isinstance(files, FileImages) else (None, ())
+def _overlaps(position: int, digests: list[list[str]]) -> tuple[str, ...]:
+    """Say how many images of a set are in the ID set too, or in the set itself more than once."""
+    own = [digest for digest in digests[position] if digest != NO_FILE]
+    notes = []
+    if twice := len(own) - len(set(own)):
+        notes.append(f"{twice:,} images are copies of others in the set")
+    if position and (shared := len(set(own) & set(digests[0]))):
+        notes.append(f"{shared:,} images are in the ID set too")
+    return tuple(notes)
+
+
+def _ready(
+    images: ImageSet, role: str, chosen: Indices, available: int, overlaps: tuple[str, ...] = ()
+) -> SetReady:
+    files = files_of(images)
+    expected, notes = (files.expected, files.notes) if files else (None, ())
     digest = digest_of(images, chosen)
+    notes = (*notes, *overlaps)
     return SetReady(images.name, role, images.label, len(chosen), digest, available, expected, 0, notes)
+
+
+def files_of(images: ImageSet) -> FileImages | None:
+    """Return the files behind a set, None where it has none."""
+    files = images.images if isinstance(images, KeptImages) else images
+    return files if isinstance(files, FileImages) else None
 
 
 class _Opened:

@@ -34,7 +34,10 @@ class Resampled:
         self.weights = [bootstrap.resample(int(m.sum()), resamples, random) for m in rows.of_set]
 
     def variant(self, variant: int) -> Values | None:
-        """Return top1, nll and per OOD set the measures of every resample; None if it has no value."""
+        """Return per OOD set the measures of every resample; None if the variant has no value.
+
+        Also top1 and nll, of the ID images that have a label, if every resample has such.
+        """
         rows, weights = self.rows, self.weights
         columns = [rows.column(rows.plan.headline, variant, i) for i in range(len(rows.of_set))]
         try:
@@ -45,12 +48,15 @@ class Resampled:
             return None
         id_side = ResampledId(columns[0], weights[0])
         rank, nll = rows.column("rank", variant, 0), rows.column("nll", variant, 0)
-        if not np.isfinite(nll).all():  # a diverged variant whose headline score is still a number
+        labelled = rank >= 0
+        if not np.isfinite(nll[labelled]).all():  # a diverged variant whose headline score is still a number
             return None
-        found = {
-            "top1": bootstrap.mean_under_weights((rank == 0).astype(np.float64), weights[0]),
-            "nll": bootstrap.mean_under_weights(nll, weights[0]),
-        }
+        found: Values = {}
+        of_labelled = weights[0][:, labelled]
+        if (of_labelled.sum(1) > 0).all():
+            right = (rank[labelled] == 0).astype(np.float64)
+            found["top1"] = bootstrap.mean_under_weights(right, of_labelled)
+            found["nll"] = bootstrap.mean_under_weights(nll[labelled], of_labelled)
         for name, column, weight in zip(rows.plan.ood_sets, columns[1:], weights[1:], strict=True):
             if len(column) > 1:
                 measured = id_side.detection(column, weight, whole=self.whole)
@@ -104,10 +110,11 @@ class Comparison:
     def add(self, variant: Variant, position: int, found: Values, base: int, whole: Values) -> None:
         """Compare one variant (column `position`) with its reference (column `base`)."""
         change = {name: whole[name] - found[name] for name in whole}
-        fields: dict[str, Any] = {
-            "top1": self._delta(change["top1"], whole["top1"][0], self._test_of_accuracy(base, position)),
-            "nll": self._delta(change["nll"], whole["nll"][0]),
-        }
+        fields: dict[str, Any] = {"top1": None, "nll": None}
+        if "top1" in change:
+            test = self._test_of_accuracy(base, position)
+            fields["top1"] = self._delta(change["top1"], whole["top1"][0], test)
+            fields["nll"] = self._delta(change["nll"], whole["nll"][0])
         for field, measure in self.measures.items():
             names = {name: f"{measure} {name}" for name in self.sets}
             tests = self._tests_of_auroc(base, position) if field == "auroc" and not self.reach else {}
@@ -169,8 +176,9 @@ def _adjusted(variants: list[VariantDelta], measures: list[str]) -> tuple[Varian
     """Adjust p-values over the whole table: for each measure over sets, means and variants together."""
     families: dict[str, list[tuple[int, str, str | None]]] = {}
     for row in range(len(variants)):
-        families.setdefault("top1", []).append((row, "top1", None))
-        families.setdefault("nll", []).append((row, "nll", None))
+        for of_labels in ("top1", "nll"):
+            if getattr(variants[row], of_labels) is not None:
+                families.setdefault(of_labels, []).append((row, of_labels, None))
         for measure in measures:
             family = families.setdefault(measure, [])
             family += [(row, measure, name) for name in getattr(variants[row], measure)]
@@ -214,7 +222,8 @@ def _joined(blocks: list[Values | None]) -> Values | None:
     found = [block for block in blocks if block is not None]
     if not found:
         return None
-    return {name: np.concatenate([found[0][name], *[b[name][1:] for b in found[1:]]]) for name in found[0]}
+    names = [name for name in found[0] if all(name in block for block in found)]
+    return {name: np.concatenate([found[0][name], *[b[name][1:] for b in found[1:]]]) for name in names}
 
 
 def _tested(delta: Delta) -> float:

@@ -71,7 +71,7 @@ def _numbers(measured: Measured, lost: VariantDelta | None) -> dict[tuple[str, s
     found = {(name, "", ""): getattr(measured, name) for name in ("top1", "top5", "nll")}
     if lost is not None:
         found["ap_out lost", "", ""] = lost.ap_out_mean.value
-        found["top1 lost", "", ""] = lost.top1.value
+        found["top1 lost", "", ""] = lost.top1.value if lost.top1 is not None else None
     for cell in measured.cells:
         for name in Cell.__struct_fields__:
             if name not in COUNTS:

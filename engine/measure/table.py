@@ -23,21 +23,22 @@ DIGITS = 7
 
 
 def measure_variant(rows: Rows, variant: int, scores: Iterable[str], classes: int) -> Measured:
-    """Measure accuracy, calibration and, for each score and OOD set, detection."""
-    rank, nll = rows.column("rank", variant, 0), rows.column("nll", variant, 0)
+    """Measure detection for each score and OOD set, and accuracy and calibration on images with a label."""
+    rank = rows.column("rank", variant, 0)
+    labelled = rank >= 0
     cells = tuple(
         measure_cell(rows, variant, score, position)
         for score in scores
         for position in range(1, len(rows.of_set))
     )
     found: dict[str, float | None] = {"top1": None, "top5": None, "nll": None}
-    if len(rank):
-        right = rank == 0
-        found |= {"top1": _number(np.mean(right)), "nll": _number(np.mean(nll))}
-        found["brier"] = _number(np.mean(rows.column("brier", variant, 0)))
+    if labelled.any():
+        right = rank[labelled] == 0
+        nll, brier = (rows.column(name, variant, 0)[labelled] for name in ("nll", "brier"))
+        found |= {name: _number(np.mean(x)) for name, x in (("top1", right), ("nll", nll), ("brier", brier))}
         if classes >= LEAST_FOR_TOP5:
-            found["top5"] = _number(np.mean(rank < 5))
-        confidence = -rows.column("msp", variant, 0)
+            found["top5"] = _number(np.mean(rank[labelled] < 5))
+        confidence = -rows.column("msp", variant, 0)[labelled]
         if np.isfinite(confidence).all():
             found["ece"] = _number(expected_calibration_error(confidence, right))
             found["ece_adaptive"] = _number(adaptive_calibration_error(confidence, right))

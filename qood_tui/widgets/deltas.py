@@ -17,7 +17,7 @@ from engine.protocol import Delta, VariantDelta
 from qood_tui.plot.palette import style_of
 from qood_tui.store import State
 from qood_tui.widgets.lines import Lines
-from qood_tui.words import clip, verdict
+from qood_tui.words import clip, squeeze, verdict
 
 NAME, INTERVAL = 18, 15
 WIDE, NARROW = 9, 7  # cells of a number
@@ -133,7 +133,7 @@ class Deltas(Lines, can_focus=True):
         red, green, blue = style_of(str(variant.bits)).colour
         line.append(">" if is_cursor else " ")
         bits = str(variant.bits)
-        label = f"{clip(catalog.short_of(variant.model), NAME - 2 - len(bits))} {bits}"
+        label = f"{squeeze(catalog.short_of(variant.model), NAME - 2 - len(bits))} {bits}"
         label = f"  {bits} #{variant.draw + 1}" if variant.draw else label
         line.append(f"{label:<{NAME - 1}}", f"rgb({red},{green},{blue})")
         if variant.key in state.failed:

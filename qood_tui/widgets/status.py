@@ -85,11 +85,12 @@ def finding(state: State, width: int) -> Text:
     of_bits = [d for d in state.deltas.variants if d.variant in model_of]
     if not of_bits:
         return Text("No variant could be compared with its FP32 reference.", style="dim")
-    top1 = sum(d.top1.value for d in of_bits) / len(of_bits)
-    line = Text(f"{bits} costs ")
+    known_top1 = [d.top1.value for d in of_bits if d.top1 is not None]
+    line = Text(f"{bits} costs " if mean.is_change else f"{bits}: no clear cost, ")
     line.append(f"{mean.value * 100:+.1f} points of AUPR-out", "bold")
-    line.append(f" ({mean.low * 100:+.1f} to {mean.high * 100:+.1f}{verdict(mean)})")
-    line.append(f" and {top1 * 100:+.1f} of top-1")
+    line.append(f" ({mean.low * 100:+.1f} to {mean.high * 100:+.1f}{verdict(mean).strip()})")
+    if known_top1:
+        line.append(f" and {sum(known_top1) / len(known_top1) * 100:+.1f} of top-1")
     if width >= 110:
         label = catalog.label_of(plan.headline)
         models = len({model_of[d.variant] for d in of_bits})

@@ -67,7 +67,7 @@ def test_a_score_that_cannot_be_fitted_is_said_and_has_no_value() -> None:
     said: list[AnyEvent] = []
     plan = small_plan(scores=("msp", "knn"), fit_images=20)
     images = demo.load_set(catalog.DEMO_FIT)
-    learnt = Learnt(images, np.arange(20), 20)
+    learnt = Learnt(images, np.arange(20), 20, 20)
     source = load("vit-narrow", torch.device("cpu"), CPU, print)
     ready = Ready(Variant("vit-narrow", Bits(), "none"), source.model, source, "")
     fitting = Fitting(plan, learnt, torch.device("cpu"), said.append)

@@ -187,23 +187,23 @@ def test_two_devices_give_the_bits_of_one(weights: Path, root: Path) -> None:
     assert worker.device == "cpu,cpu"
 
 
+@pytest.mark.parametrize("lost", [".", "images_classic/texture"])
 def test_a_disk_that_goes_away_pauses_the_sweep_and_costs_no_image(
-    weights: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, root: Path, lost: str
 ) -> None:
-    whole = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
-    assert closed(whole).outcome == "finished"
     session = begin(Plan(**{**PLAN, "chunk_images": 4}), given(root))  # type: ignore[arg-type]
     reader = journal.Reader(session)
     deadline = time.monotonic() + 60
     while not any(isinstance(e.event, ChunkFinished) for e in reader.poll()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    away = root.with_name("away")
-    root.rename(away)
+    place = (root / lost).resolve()
+    away = place.with_name("away")
+    place.rename(away)
     while not any(isinstance(e, PhaseChanged) and e.phase == "paused" for e in events_of(session)):
         assert time.monotonic() < deadline, "it did not pause"
         time.sleep(0.1)
     assert not any(isinstance(e, SessionClosed) for e in events_of(session))
-    away.rename(root)
+    away.rename(place)
     assert closed(session).outcome == "finished"
     assert not any(isinstance(e, ImageUnreadable) for e in events_of(session))
     assert report.document(session).rows == 88
@@ -241,12 +241,17 @@ def test_without_training_images_a_tenth_of_the_id_set_is_held_out(
     for label in ("a", "b"):
         photographs_like(tmp_path / "pets" / label, 30, ord(label))
     plan = Plan(**{**PLAN, "id_set": "pets", "fit_images": 4, "calibration_images": 2})  # type: ignore[arg-type]
-    session = begin(plan, given(root, id={"pets": str(tmp_path / "pets")}))
+    own = {"pets": str(tmp_path / "pets")}
+    guessed = begin(plan, given(root, id=own))
+    assert closed(guessed).outcome == "refused" and "--classes" in closed(guessed).reason
+    names = tmp_path / "classes.txt"
+    names.write_text("\n".join([f"other{i}" for i in range(998)] + ["a", "b"]))
+    session = begin(plan, given(root, id=own, classes=str(names)))
     assert closed(session).outcome == "finished", closed(session).reason
     prepared = next(e for e in events_of(session) if isinstance(e, SetsPrepared))
     assert prepared.sets[0].count == 54 and prepared.calibrations[0].set == "held-out"
     samples = np.load(session / "arrays" / "samples.npy")
-    assert np.bincount(samples[samples[:, 0] == 0, 2]).tolist() == [27, 27]
+    assert np.bincount(samples[samples[:, 0] == 0, 2])[998:].tolist() == [27, 27]
     warned = [e.text for e in events_of(session) if isinstance(e, Logged)]
     assert any("2 of the 1000 classes" in text for text in warned)
 
@@ -269,3 +274,90 @@ def test_what_does_not_fit_together_is_refused_before_a_session_is_made(
     with pytest.raises(InputError) as caught:
         request.settle(Plan(**{**PLAN, **changes}), given(root, **resources))  # type: ignore[arg-type]
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_images_without_a_label_count_for_detection_and_not_for_accuracy(
+    weights: Path, root: Path, tmp_path: Path
+) -> None:
+    results = {}
+    listed = root / "benchmark_imglist" / "imagenet" / "test_imagenet.txt"
+    whole = listed.read_text().splitlines()
+    for name, lines in (
+        ("all", whole),
+        ("one missing", [whole[0].split()[0] + " -1", *whole[1:]]),
+        ("none", [line.split()[0] + " -1" for line in whole]),
+    ):
+        listed.write_text("\n".join(lines) + "\n")
+        session = begin(Plan(**{**PLAN, "scores": ("msp",), "score_parameters": {}}), given(root))  # type: ignore[arg-type]
+        assert closed(session).outcome == "finished"
+        results[name] = report.document(session)
+    for name in ("one missing", "none"):
+        found = results[name]
+        assert found.deltas[0].ap_out_mean.value == pytest.approx(results["all"].deltas[0].ap_out_mean.value)
+        assert {cell.n_id for cell in found.variants[0].sets} == {40}
+    assert results["one missing"].deltas[0].top1 is not None
+    unlabelled = results["none"].variants[0]
+    assert unlabelled.top1 is unlabelled.top5 is unlabelled.nll is unlabelled.ece is None
+    assert results["none"].deltas[0].top1 is None
+
+
+def test_calibration_images_that_cannot_be_decoded_are_replaced_and_counted(
+    weights: Path, root: Path
+) -> None:
+    held = [line.split()[0] for line in (root / "benchmark_imglist/imagenet/val_imagenet.txt").open()]
+    for name in held[:6]:
+        path = root / "images_largescale" / name
+        path.write_bytes(path.read_bytes()[:500])
+    plan = Plan(**{**PLAN, "scores": ("msp",), "score_parameters": {}, "calibration_images": 6})  # type: ignore[arg-type]
+    session = begin(plan, given(root))
+    assert closed(session).outcome == "finished", closed(session).reason
+    prepared = next(e for e in events_of(session) if isinstance(e, SetsPrepared))
+    (draw,) = prepared.calibrations
+    assert set(draw.images) == set(held[6:]) and draw.unreadable > 0
+
+
+def test_a_plan_file_names_checkpoints_and_folders_beside_it(root: Path, tmp_path: Path) -> None:
+    import json
+    import subprocess
+    import sys
+
+    import torch
+
+    from tests.real import photographs_like
+
+    place = tmp_path / "plans"
+    for label in ("cat", "dog"):
+        photographs_like(place / "pets" / "test" / label, 20, ord(label[0]))
+        photographs_like(place / "pets" / "train" / label, 8, ord(label[1]))
+    photographs_like(place / "birds", 20, 5)
+    torch.save(random_model(SMALL, num_classes=2).state_dict(), place / "mine.pth")
+    (place / "plan.toml").write_text(
+        'models = ["mine"]\nbits = ["FP32", "W8A8"]\nid_set = "pets"\ncalibration_images = 4\n'
+        '[checkpoints]\nmine = { file = "mine.pth", model = "test_vit" }\n'
+        '[id]\npets = "pets/test"\n[train]\npets-train = "pets/train"\n[folders]\nbirds = "birds"\n'
+    )
+    command = [sys.executable, "-m", "qood_tui", "run", "plans/plan.toml", "--json", "--devices", "cpu"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["plan"]["calibration_set"] == "pets-train" and found["plan"]["share"] == 1.0
+    assert [(s["name"], s["count"]) for s in found["images"]] == [("pets", 40), ("birds", 20)]
+    assert found["models"][0]["classes"] == 2 and found["models"][0]["size"] == 160
+
+
+def test_a_refused_run_leaves_nothing_and_no_path(root: Path) -> None:
+    import subprocess
+    import sys
+
+    bad = root / "bad.pth"
+    bad.write_text("no weights")
+    before = len(sessions.folders())
+    command = [sys.executable, "-m", "qood_tui", "run", "--preset", "kuang-wong-2026", "--data", str(root)]
+    ran = subprocess.run(
+        [*command, "--checkpoint", f"mine={SMALL.split('.')[0]}:{bad}", "--devices", "cpu"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 2 and "checkpoint mine" in ran.stderr and "Traceback" not in ran.stderr
+    assert "'bad.pth'" in ran.stderr and len(sessions.folders()) == before

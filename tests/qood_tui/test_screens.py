@@ -41,7 +41,7 @@ async def test_a_replay_shows_finding_curves_and_deltas(recorded: Path, size: tu
     async with app.run_test(size=size) as pilot:
         await at_end(pilot)
         assert isinstance(app.screen, ReplayScreen)
-        assert "W4A4 costs" in text_of(app, "status") and "ImageNet" in text_of(app, "status")
+        assert "W4A4: no clear cost" in text_of(app, "status") and "ImageNet" in text_of(app, "status")
         assert "FP32" in text_of(app, "curves") and "W4A4" in text_of(app, "curves")
         await pilot.press("2")
         await pilot.pause(0.1)

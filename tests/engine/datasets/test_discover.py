@@ -17,7 +17,10 @@ from engine.errors import InputError
 
 ONE = Image.new("RGB", (8, 8), "teal")
 WNIDS = list(imagenet.synsets())
-KAGGLE = ["ImageId,PredictionString", *(f"{{{i}}},{WNIDS[i + 5]} 1 2 3 4 " for i in range(3))]
+KAGGLE = [
+    "ImageId,PredictionString",
+    *(f"{{{i}}},{WNIDS[label]} 1 2 3 4 " for i, label in enumerate((65, 970, 230))),
+]
 
 
 def put(root: Path, *names: str) -> None:
@@ -132,11 +135,12 @@ def test_imagenet_in_folders_of_classes_has_the_labels_of_all_1000(tmp_path: Pat
     ("name", "lines", "labels", "note"),
     [
         ("imagenet2012_val_list.txt", ["{0} 489", "{1} 1", "{2} 2"], [-1, -1, -1], "development kit"),
+        ("val.txt", ["{0} 66", "{1} 971", "{2} 3"], [-1, -1, -1], "development kit"),
         ("val.txt", ["{0} 65", "{1} 970", "{2} 230"], [65, 970, 230], "val.txt"),
-        ("val.txt", ["{0} 66", "{1} 971", "{2} 1000"], [65, 970, 999], "count from 1"),
+        ("val.txt", ["{0} 66", "{1} 971", "{2} 231"], [65, 970, 230], "count from 1"),
         ("val.txt", ["{0} 65", "{2} 230"], [65, -1, 230], "1 images have no label"),
         ("ILSVRC2012_validation_ground_truth.txt", ["490", "361", "1000"], [-1, -1, -1], "development kit"),
-        ("LOC_val_solution.csv", KAGGLE, [5, 6, 7], "LOC_val"),
+        ("LOC_val_solution.csv", KAGGLE, [65, 970, 230], "LOC_val"),
         (None, [], [-1, -1, -1], "no list of labels"),
     ],
 )  # fmt: skip
@@ -214,6 +218,24 @@ def test_the_known_sets_are_as_published() -> None:
 def test_photographs_by_identifier_are_an_id_set(photographs: Path) -> None:
     (only,) = discover(photographs).values()
     assert only.role == "id" and sorted(only.labels) == list(range(1000))
+
+
+def test_a_damaged_list_is_named_and_hides_no_other_set(openood: Path) -> None:
+    listed = openood / "benchmark_imglist" / "imagenet"
+    (listed / "test_ninco.txt").write_bytes(b"\xff\xfe\x00binary")
+    (listed / "test_textures.txt").write_text("")
+    found = discover(openood)
+    assert len(found) == 5 and not found["ninco"].files and "text file" in str(found["ninco"].problems)
+    assert "no image" in str(found["textures"].problems)
+    (listed / "test_ninco.txt").write_text("x" * 5000 + ".jpg -1\n")
+    assert "ninco" not in discover(openood) or discover(openood)["ninco"].kind == "folder"
+
+
+def test_splits_of_classes_are_no_ood_sets(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{split}/{label}/1.png" for split in ("train", "val") for label in ("cat", "dog")))
+    put(tmp_path, "birds/1.png")
+    roles = {name: one.role for name, one in discover(tmp_path).items()}
+    assert roles == {"train": "train", "val": "id", "birds": "ood"}
 
 
 def test_data_check_lists_sets_counts_and_unreadable_files(openood: Path) -> None:

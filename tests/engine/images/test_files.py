@@ -299,9 +299,9 @@ def test_kept_crops_are_the_same_pixels_and_follow_the_content(
     decoded: list[str] = []
     original = pool.read
 
-    def counting(root: Path, files: list[str], wanted: list[Geometry]) -> object:
+    def counting(root: Path, files: list[str], wanted: list[Geometry], present: list[bool]) -> object:
         decoded.extend(files)
-        return original(root, files, wanted)
+        return original(root, files, wanted, present)
 
     monkeypatch.setattr(pool, "read", counting)
 
