@@ -20,7 +20,7 @@ from engine.plan import Variant
 from engine.protocol import Delta, DeltasMeasured, VariantDelta
 
 DIGITS = 7
-WEIGHTS_AT_ONCE = 20_000_000  # resamples times images: 80 MB, and a few times that in each thread
+WEIGHTS_AT_ONCE = 1_000_000  # resamples times images: some 20 MB in each thread, however many images
 RANKED = {"ap_out": "ap_out", "auroc": "auroc"}  # name in VariantDelta, in Detection
 RANKED_AT_THE_END = {**RANKED, "ap_in": "ap_in", "fpr95": "fpr95_ood_positive"}
 Values = dict[str, Floats]  # the sample itself, then its resamples: (resamples + 1,)
