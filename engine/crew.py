@@ -200,7 +200,7 @@ def serve(line: Connection, order: Order) -> None:
             _serve(line, sending, station, variants)
     except QoodError as error:
         with sending:
-            line.send(error)
+            line.send(EngineError(str(error)))  # one of several arguments would not arrive whole
     finally:
         decoders.close()
 

@@ -108,7 +108,7 @@ def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
     # Of the fit set, which is large, an image that cannot be decoded is left out when it is its turn.
     fit = _apart(sets.fit, evaluated, "fit_images", decoded=False) if sets.fit else None
     ready = tuple(
-        _ready(images, images.role, sets.chosen(at), available, _overlaps(at, digests))
+        _ready(images, images.role, sets.chosen(at), digests[at], available, _overlaps(at, digests))
         for at, (images, available) in enumerate(zip(sets.sets, sets.available, strict=True))
     )
     draws = tuple(
@@ -116,7 +116,7 @@ def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
             plan.calibration_set,
             plan.calibration_seed(draw),
             tuple(one.images.name_of(int(i)) for i in one.chosen),
-            digest_of(one.images, one.chosen),
+            digest_of(one.images.digests(one.chosen), one.images.labels[one.chosen]),
             one.copies,
             one.unreadable,
             one.available,
@@ -125,7 +125,7 @@ def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
     )
     fitted = None
     if fit is not None:
-        fitted = _ready(fit.images, "fit", fit.chosen, fit.available)
+        fitted = _ready(fit.images, "fit", fit.chosen, fit.images.digests(fit.chosen), fit.available)
         fitted = msgspec.structs.replace(fitted, name=plan.fit_set, copies=fit.copies)
     return sets._replace(calibrations=calibrations, fit=fit), SetsPrepared(ready, sets.rows, draws, fitted)
 
@@ -160,11 +160,16 @@ def _overlaps(position: int, digests: list[list[str]]) -> tuple[str, ...]:
 
 
 def _ready(
-    images: ImageSet, role: str, chosen: Indices, available: int, overlaps: tuple[str, ...] = ()
+    images: ImageSet,
+    role: str,
+    chosen: Indices,
+    digests: list[str],
+    available: int,
+    overlaps: tuple[str, ...] = (),
 ) -> SetReady:
     files = files_of(images)
     expected, notes = (files.expected, files.notes) if files else (None, ())
-    digest = digest_of(images, chosen)
+    digest = digest_of(digests, images.labels[chosen])
     notes = (*notes, *overlaps)
     return SetReady(images.name, role, images.label, len(chosen), digest, available, expected, 0, notes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -56,12 +57,12 @@ class PassingError(OSError):
     """A disk does not answer as it should; it may again. No image is to blame."""
 
 
-def digest_of(images: ImageSet, indices: Indices) -> str:
-    """Return the SHA-256 over the contents and labels of images, in their order."""
+def digest_of(digests: Iterable[str], labels: Indices) -> str:
+    """Return the SHA-256 over the contents (their SHA-256) and labels of images, in their order."""
     state = hashlib.sha256()
-    for digest in images.digests(indices):
+    for digest in digests:
         state.update(bytes.fromhex(digest))
-    state.update(np.ascontiguousarray(images.labels[indices], "<i8").tobytes())
+    state.update(np.ascontiguousarray(labels, "<i8").tobytes())
     return state.hexdigest()
 
 

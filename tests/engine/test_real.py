@@ -24,6 +24,7 @@ from engine.protocol import (
     SessionClosed,
     SetsPrepared,
     Status,
+    VariantReady,
     WorkerStarted,
 )
 from engine.resources import Resources
@@ -361,3 +362,14 @@ def test_a_refused_run_leaves_nothing_and_no_path(root: Path) -> None:
     )
     assert ran.returncode == 2 and "checkpoint mine" in ran.stderr and "Traceback" not in ran.stderr
     assert "'bad.pth'" in ran.stderr and len(sessions.folders()) == before
+
+
+def test_a_process_of_several_devices_that_cannot_begin_says_why(weights: Path, root: Path) -> None:
+    session = begin(Plan(**PLAN), given(root, devices="cpu,cpu"))  # type: ignore[arg-type]
+    reader, deadline = journal.Reader(session), time.monotonic() + 60
+    while not any(isinstance(e.event, VariantReady) for e in reader.poll()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (root / "benchmark_imglist/imagenet/test_textures.txt").unlink()
+    (root / "images_classic").rename(root.with_name("elsewhere"))
+    last = closed(session)
+    assert last.outcome == "failed" and "textures" in last.reason, last.reason
