@@ -16,7 +16,7 @@ from engine.devices import release_memory
 from engine.errors import EngineError, QuantizeError
 from engine.images.sets import Learnt, Sets
 from engine.images.source import Geometry
-from engine.models.loaded import Loaded, load, normalise
+from engine.models.loaded import Loaded, count_parameters, load, normalise
 from engine.plan import Plan, Variant
 from engine.protocol import (
     AnyEvent,
@@ -76,7 +76,7 @@ class Models:
                 name,
                 loaded.origin,
                 self.digests[name],
-                sum(p.numel() for p in loaded.model.parameters()),
+                count_parameters(loaded.model),
                 loaded.classes,
                 *loaded.geometry,
                 loaded.mean,

@@ -17,7 +17,7 @@ from engine.calibration import Models
 from engine.datasets.discover import read_classes
 from engine.errors import InputError, ScoreError
 from engine.images.sets import Sets, files_of
-from engine.models.loaded import Loaded
+from engine.models.loaded import Loaded, count_parameters
 from engine.plan import Plan
 from engine.resources import Resources
 from engine.scores import scorers
@@ -120,7 +120,9 @@ def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded) -> list[str]:
 def _disk(plan: Plan, session: Path, sets: Sets, models: Models) -> None:
     """Raise InputError if arrays and quantized variants would not fit on the disk."""
     row = sum(dtype.itemsize * columns for dtype, columns in layout(plan).values())
-    states = sum(_parameters(models.by_name[v.model]) for v in plan.variants() if not v.bits.is_float)
+    states = sum(
+        count_parameters(models.by_name[v.model].model) for v in plan.variants() if not v.bits.is_float
+    )
     needed = row * sets.rows + states + (0 if catalog.is_made(plan.id_set) else SPARE)
     free = shutil.disk_usage(session).free
     if needed > free:
@@ -130,7 +132,9 @@ def _disk(plan: Plan, session: Path, sets: Sets, models: Models) -> None:
 
 def _memory(plan: Plan, models: Models, device: torch.device) -> list[str]:
     """Warn if the variants alone fill most of the memory."""
-    needed = sum(_parameters(models.by_name[v.model]) for v in plan.variants()) * FLOAT_BYTES * COPIES
+    needed = (
+        sum(count_parameters(models.by_name[v.model].model) for v in plan.variants()) * FLOAT_BYTES * COPIES
+    )
     if device.type == "cuda":
         free, where = torch.cuda.mem_get_info(device)[0], str(device)
     else:
@@ -139,7 +143,3 @@ def _memory(plan: Plan, models: Models, device: torch.device) -> list[str]:
         return []
     sizes = f"{in_bytes(needed)} of weights for {in_bytes(free)} free on {where}"
     return [f"memory may run out: {sizes}; fewer models or bit settings a run take less"]
-
-
-def _parameters(loaded: Loaded) -> int:
-    return sum(p.numel() for p in loaded.model.parameters())

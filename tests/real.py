@@ -10,10 +10,23 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from engine import catalog
 from engine.datasets import imagenet
 
 SMALL = "test_vit.r160_in1k"  # a plain vision transformer of timm with 0.4 million parameters, 160 pixels
 REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+STUDY = {  # what tests sweep of `openood_root`
+    "id_set": "imagenet",
+    "ood_sets": ("openimage-o", "textures"),
+    "calibration_set": catalog.AUTO,
+    "fit_set": catalog.AUTO,
+    "share": 1.0,
+    "calibration_images": 4,
+    "fit_images": 10,
+    "chunk_images": 20,
+}
 
 
 def random_model(tag: str, seed: int = 0, **arguments: object) -> torch.nn.Module:

@@ -7,7 +7,7 @@ from pathlib import Path
 from engine import catalog
 from engine.datasets import imagenet, lists
 from engine.datasets.found import Found
-from engine.datasets.layouts import as_classes
+from engine.datasets.layouts import as_classes, as_ood
 from engine.datasets.walk import images_below
 from engine.errors import InputError
 
@@ -33,9 +33,7 @@ def ood_folder(name: str, given: str) -> Found:
     if not walked.files:
         blocked = f"; {next(iter(walked.problems.values()))}" if walked.problems else ""
         raise InputError(f"ood {name}", given, f"it holds no image{blocked}")
-    label = f"{len(walked.files)} images of a folder"
-    none = [-1] * len(walked.files)
-    return Found(name, "ood", label, "folder", root, walked.files, none, problems=walked.problems)
+    return as_ood(name, root, walked.files, walked.problems)
 
 
 def id_set(name: str, given: str, data: Path | None, classes: tuple[str, ...]) -> Found:

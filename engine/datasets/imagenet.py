@@ -40,12 +40,12 @@ def synsets() -> dict[str, int]:
     return {line: label for label, line in enumerate(path.read_text("utf-8").split())}
 
 
-def in_folder(folder: Path, root: Path, name: str, as_classes: Callable[[str, Path], Found]) -> Found | None:
+def in_folder(folder: Path, root: Path, name: str, as_classes: Callable[..., Found]) -> Found | None:
     """Return ImageNet from its folder: of classes, or flat with a list found near it; else None."""
     walked = images_below(str(folder))
     flat = [path for path in walked.files if "/" not in path]
     if len(flat) < len(walked.files) / 2:
-        found = as_classes(name, folder)
+        found = as_classes(name, folder, walked=walked)
         is_own = found.classes and set(found.classes) <= set(synsets())
         found.role, found.label = (
             ("id", "ImageNet-1k validation") if name == "imagenet" else ("train", "ImageNet-1k training")

@@ -13,7 +13,7 @@ from engine import catalog
 from engine.catalog import Set
 from engine.datasets import imagenet, lists
 from engine.datasets.found import Found, sized
-from engine.datasets.walk import folders_in, images_below, is_file, is_image
+from engine.datasets.walk import Walked, folders_in, images_below, is_file, is_image
 from engine.errors import InputError
 
 DEPTH = 4  # folders below the root that are looked into
@@ -91,20 +91,23 @@ def other_folders(root: Path, found: dict[str, Found]) -> None:
                 continue
             walked = images_below(str(folder))
             if walked.files or walked.problems:
-                _add(found, _ood(_name(name), folder, walked.files, walked.problems))
+                _add(found, as_ood(_name(name), folder, walked.files, walked.problems))
     if not found and any(is_image(path.name) for path in root.iterdir()):
         walked = images_below(str(root))
-        _add(found, _ood(_name(root.name), root, walked.files, walked.problems))
+        _add(found, as_ood(_name(root.name), root, walked.files, walked.problems))
     return None
 
 
-def as_classes(name: str, folder: Path, class_names: tuple[str, ...] = ()) -> Found:
+def as_classes(
+    name: str, folder: Path, class_names: tuple[str, ...] = (), walked: Walked | None = None
+) -> Found:
     """Return a folder whose subfolders are classes, as torchvision reads it: classes by sorted name.
 
     Folders named by ImageNet-1k's WordNet identifiers get ImageNet's labels, however many there are; with
-    `class_names` a folder's label is its place in that list. Raises InputError where a folder is not in it.
+    `class_names` a folder's label is its place in that list. `walked` is what lies below it, where that is
+    known. Raises InputError where a folder is not in `class_names`.
     """
-    walked = images_below(str(folder))
+    walked = walked or images_below(str(folder))
     parents = [path.split("/")[0] if "/" in path else "" for path in walked.files]
     names = tuple(sorted(set(parents) - {""}))
     synsets = imagenet.synsets()
@@ -150,7 +153,7 @@ def _known(folder: Path, root: Path, entry: Set) -> Found | None:
     files = [path for path in walked.files if path.split("/")[0].lower() not in entry.without]
     if not files:
         return None
-    one = _ood(entry.name, folder, files, walked.problems)
+    one = as_ood(entry.name, folder, files, walked.problems)
     one.label = entry.label
     if left := len(walked.files) - len(files):
         one.notes.append(f"{left:,} images of the classes {', '.join(entry.without)} are left out")
@@ -170,7 +173,8 @@ def _described(one: Found, entry: Set) -> Found:
     return one
 
 
-def _ood(name: str, folder: Path, files: list[str], problems: dict[str, str]) -> Found:
+def as_ood(name: str, folder: Path, files: list[str], problems: dict[str, str]) -> Found:
+    """Return images of a folder as an OOD set: none has a label."""
     label = f"{len(files)} images of a folder"
     return Found(name, "ood", label, "folder", folder, files, [-1] * len(files), problems=problems)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine import catalog
 from engine.images.source import Geometry
@@ -40,6 +40,11 @@ def load(name: str, device: torch.device, resources: Resources, tell: Tell) -> L
     target = catalog.MODELS[name].target if name in catalog.MODELS else _PRETRAINED
     loaded: Loaded = catalog.resolve(target)(name, resources, tell)
     return loaded._replace(model=loaded.model.to(device))
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Count the parameters of a model."""
+    return sum(p.numel() for p in model.parameters())
 
 
 def normalise(pixels: Tensor, loaded: Loaded) -> Tensor:

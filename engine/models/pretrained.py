@@ -141,7 +141,7 @@ def _weights(tag: str, tell: Tell) -> tuple[Path, str]:
         for name in (about.hf_hub_filename or CACHED[0], *CACHED):
             path = try_to_load_from_cache(repository, name)
             if isinstance(path, str):
-                return Path(path), f"Hugging Face {repository}, revision {Path(path).parent.name[:12]}"
+                return _from_hub(repository, path)
     if about.url:
         path = Path(torch.hub.get_dir()) / "checkpoints" / Path(about.url).name
         if path.is_file():
@@ -159,7 +159,12 @@ def _weights(tag: str, tell: Tell) -> tuple[Path, str]:
             f"copy the cache of a machine that has them, or give --checkpoint {tag}=FILE"
         )
         raise InputError("models", tag, right) from None
-    return Path(path), f"Hugging Face {repository}, revision {Path(path).parent.name[:12]}"
+    return _from_hub(repository, path)
+
+
+def _from_hub(repository: str, path: str) -> tuple[Path, str]:
+    file = Path(path)  # .../snapshots/REVISION/NAME
+    return file, f"Hugging Face {repository}, revision {file.parent.name[:12]}"
 
 
 def _teller(tag: str, tell: Tell) -> type[tqdm[Any]]:

@@ -24,6 +24,7 @@ from torchvision.transforms.v2 import functional as picture
 
 from engine.images import fractals
 from engine.models import zoo
+from engine.models.loaded import count_parameters
 
 BATCH = 64
 IMAGES_PER_CLASS = {"id": 200, "wide": 40}
@@ -85,7 +86,7 @@ def train(name: str, seed: int, log: Log) -> None:
     top1 = fit(model, recipe, "id", recipe.epochs, 1e-3 if trunk else 2e-3, log)
     halves = {key: value.half().contiguous() for key, value in model.state_dict().items()}
     save_file(halves, FOLDER / f"{name}.safetensors", {"model": name, "seed": str(seed)})
-    log.write(saved=f"{name}.safetensors", parameters=zoo.parameters(model), top1=top1)
+    log.write(saved=f"{name}.safetensors", parameters=count_parameters(model), top1=top1)
 
 
 def fit(model: nn.Module, recipe: zoo.Recipe, pool: str, epochs: int, rate: float, log: Log) -> float:

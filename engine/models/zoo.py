@@ -10,7 +10,6 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 import msgspec
-import torch
 from safetensors.torch import load
 from timm.models.vision_transformer import VisionTransformer
 
@@ -81,8 +80,3 @@ def load_model(name: str, resources: Resources | None = None, tell: Tell | None 
     model.load_state_dict(state)
     half = (0.5,) * 3
     return Loaded(model.eval().requires_grad_(False), Geometry(32), half, half, CLASSES, "demo zoo", name)
-
-
-def parameters(model: torch.nn.Module) -> int:
-    """Count the parameters of a model."""
-    return sum(p.numel() for p in model.parameters())

@@ -136,8 +136,9 @@ class SetupScreen(Screen[None]):
             for name in dict.fromkeys((*self.resources.checkpoints, *self.plan.models)):
                 if name not in catalog.MODELS:
                     yield Tick(clean(name), name in self.plan.models, name=name)
-            real = clean(f"on {self.plan.id_set}, calibrated on {self.plan.calibration_set}")
-            yield Label(real if self.is_real else "miniatures, not ImageNet", classes="note")
+            real = (f"on {self.plan.id_set}", f"calibrated: {self.plan.calibration_set}")
+            for note in real if self.is_real else ("miniatures, not ImageNet",):
+                yield Label(clean(note), classes="note")
 
     def _set_names(self) -> tuple[str, ...]:
         if self.is_real:

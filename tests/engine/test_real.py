@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from engine import catalog, client, journal, report, request, sessions
+from engine import client, journal, report, request, sessions
 from engine.plan import Plan
 from engine.protocol import (
     BitsTabled,
@@ -28,20 +28,13 @@ from engine.protocol import (
     WorkerStarted,
 )
 from engine.resources import Resources
-from tests.real import SMALL, cache_weights, openood_root, random_model
+from tests.real import SMALL, STUDY, cache_weights, openood_root, random_model
 from tests.running import follow
 
 PLAN = {
     "models": (SMALL,),
     "bits": ("FP32", "W4A4"),
-    "id_set": "imagenet",
-    "ood_sets": ("openimage-o", "textures"),
-    "calibration_set": catalog.AUTO,
-    "fit_set": catalog.AUTO,
-    "share": 1.0,
-    "calibration_images": 4,
-    "fit_images": 10,
-    "chunk_images": 20,
+    **STUDY,
     "scores": ("msp", "knn"),
     "score_parameters": {"knn": {"k": 2}},
 }

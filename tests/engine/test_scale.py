@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine import batches, catalog, sessions
+from engine import batches, sessions
 from engine.images.decoders import Decoders
 from engine.images.source import Geometry, Images
 from engine.patience import Cancelled
@@ -20,7 +20,7 @@ from engine.protocol import AnyEvent, BatchSized, ChunkFinished, Job
 from engine.request import settle
 from engine.resources import Checkpoint, Resources
 from engine.sweep import Team, sweep
-from tests.real import SMALL, openood_root, random_model
+from tests.real import SMALL, STUDY, openood_root, random_model
 
 
 class CountingDecoders(Decoders):
@@ -59,14 +59,7 @@ def plan_of(**changes: object) -> Plan:
     given = {
         "models": ("small", "smaller"),
         "bits": ("FP32", "W8A8", "W4A4"),
-        "id_set": "imagenet",
-        "ood_sets": ("openimage-o", "textures"),
-        "calibration_set": catalog.AUTO,
-        "fit_set": catalog.AUTO,
-        "share": 1.0,
-        "calibration_images": 4,
-        "fit_images": 10,
-        "chunk_images": 20,
+        **STUDY,
         **changes,
     }
     return Plan(**given)  # type: ignore[arg-type]
