@@ -13,12 +13,19 @@ class QoodError(Exception):
     """Base of every error that is shown to the user in words."""
 
 
+def _said(given: object) -> str:
+    """Return what was given as a user would write it."""
+    if isinstance(given, list | tuple):
+        return ", ".join(map(str, given)) or "nothing"
+    return repr(given)
+
+
 class InputError(QoodError):
     """Say that something the user gave cannot be used; nothing has been started."""
 
     def __init__(self, field: str, given: object, right: str) -> None:
         self.field, self.given, self.right = field, given, right
-        super().__init__(f"{field}: {given!r} cannot be used; {right}")
+        super().__init__(f"{field}: {_said(given)} cannot be used; {right}")
 
 
 class QuantizeError(QoodError):

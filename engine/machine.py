@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import psutil
 
-from engine.protocol import Telemetry
+from engine.protocol import DeviceLoad, Telemetry
 
 
 class Machine:
@@ -23,14 +24,14 @@ class Machine:
         self._accelerators = [handle for uuid in uuids if (handle := _accelerator(uuid)) is not None]
 
     def measure(self) -> Telemetry:
-        """Return the load since the last call: of all accelerators the mean use, and sums."""
+        """Return the load since the last call."""
         memory = psutil.virtual_memory()
         return Telemetry(
             psutil.cpu_percent(),
             memory.total - memory.available,
             memory.total,
             self._worker_memory(),
-            *self._read_accelerators(),
+            tuple(map(_load, self._accelerators)),
         )
 
     def _worker_memory(self) -> int:
@@ -46,18 +47,29 @@ class Machine:
                 total += int(process.memory_info().rss)
         return total
 
-    def _read_accelerators(self) -> tuple[float | None, int | None, float | None]:
-        if not self._accelerators:
-            return None, None, None
-        import pynvml
 
+def _load(device: Any) -> DeviceLoad:
+    """Return what a device tells; many tell everything but their power."""
+    import pynvml
+
+    def asked(question: Callable[[], float]) -> float | None:
         try:
-            use = [float(pynvml.nvmlDeviceGetUtilizationRates(one).gpu) for one in self._accelerators]
-            memory = [int(pynvml.nvmlDeviceGetMemoryInfo(one).used) for one in self._accelerators]
-            power = [pynvml.nvmlDeviceGetPowerUsage(one) / 1000 for one in self._accelerators]
-        except pynvml.NVMLError:
-            return None, None, None
-        return sum(use) / len(use), sum(memory), sum(power)
+            return question()
+        except (pynvml.NVMLError, AttributeError):
+            return None
+
+    def whole(found: float | None) -> int | None:
+        return None if found is None else int(found)
+
+    watts = 1 / 1000
+    return DeviceLoad(
+        asked(lambda: float(pynvml.nvmlDeviceGetUtilizationRates(device).gpu)),
+        whole(asked(lambda: pynvml.nvmlDeviceGetMemoryInfo(device).used)),
+        whole(asked(lambda: pynvml.nvmlDeviceGetMemoryInfo(device).total)),
+        asked(lambda: pynvml.nvmlDeviceGetPowerUsage(device) * watts),
+        asked(lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(device) * watts),
+        asked(lambda: float(pynvml.nvmlDeviceGetTemperature(device, pynvml.NVML_TEMPERATURE_GPU))),
+    )
 
 
 def _accelerator(uuid: str) -> Any:

@@ -27,6 +27,13 @@ def resources_file(session: str) -> Path:
     return user_state_path("qood-tui") / "resources" / f"{Path(session).name}.json"
 
 
+def choice_file(kind: str) -> Path:
+    """Return where this machine keeps the last choice of the set-up screen, by kind: demo or real."""
+    given = os.environ.get("QOOD_STATE")
+    folder = Path(given).expanduser() if given else user_state_path("qood-tui")
+    return folder / f"last-{kind}.toml"
+
+
 def log_file(name: str) -> Path:
     """Return the log file `name` outside every session (`QOOD_LOGS` moves the folder)."""
     given = os.environ.get("QOOD_LOGS")

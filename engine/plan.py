@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from engine import catalog
 from engine.errors import InputError, unknown_name
-from engine.resources import Checkpoint, Resources, check_checkpoint, parse_named
+from engine.resources import Resources
 
 FLOAT = 32
 _BITS = re.compile(r"W(\d{1,2})A(\d{1,2})", re.IGNORECASE)
@@ -134,45 +132,6 @@ def preset(name: str) -> Plan:
     return msgspec.convert(dict(catalog.PRESETS[name].plan), Plan)
 
 
-def read_toml(path: Path) -> tuple[Plan, Resources]:
-    """Read a plan and what it names: `[folders]`, `[id]`, `[train]` and `[checkpoints]`.
-
-    Raises InputError naming the key. Sets that are to be chosen by what there is are still `auto`.
-    """
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError("plan", str(path), "there is no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError("plan", str(path), f"a readable TOML file is needed ({error})") from None
-    tables = {name: data.pop(name, {}) for name in ("folders", "id", "train")}
-    for name, table in tables.items():
-        if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
-            raise InputError(name, table, "give a table of NAME = 'FOLDER'")
-    ood, own_id, train = (
-        parse_named(name, tuple(f"{key}={_beside(path, value)}" for key, value in table.items()))
-        for name, table in tables.items()
-    )
-    try:
-        checkpoints = msgspec.convert(data.pop("checkpoints", {}), dict[str, Checkpoint])
-    except msgspec.ValidationError as error:
-        right = f"give NAME = {{ file = 'FILE', model = 'MODEL' }} ({error})"
-        raise InputError("checkpoints", "this table", right) from None
-    checkpoints = {
-        name: check_checkpoint(name, msgspec.structs.replace(one, file=_beside(path, one.file)))
-        for name, one in checkpoints.items()
-    }
-    return from_mapping(data), Resources(ood=ood, id=own_id, train=train, checkpoints=checkpoints)
-
-
-def _beside(plan: Path, given: str) -> str:
-    """Return a path of a plan as seen from the plan's own folder."""
-    try:
-        return str((plan.parent / Path(given).expanduser()).resolve())
-    except (OSError, RuntimeError, ValueError):
-        return given
-
-
 def from_mapping(data: dict[str, Any]) -> Plan:
     """Build a Plan from plain data; raise InputError naming the field that is wrong."""
     for key in data:
@@ -269,6 +228,8 @@ def check_shape(plan: Plan) -> None:
     for name in (*plan.models, *sets, *plan.scores, plan.quantizer):
         if not _NAME.fullmatch(name):
             raise InputError("name", name[:40], "letters, digits and . _ + - are needed")
+    if taken := {"samples", "rank", "nll", "brier"} & set(plan.scores):
+        raise InputError("scores", sorted(taken)[0], "an array of every session has this name")
     if not 1 <= plan.calibration_draws <= MOST_DRAWS:
         raise InputError("calibration_draws", plan.calibration_draws, f"give 1 to {MOST_DRAWS}")
     if Bits() not in map(Bits.parse, plan.bits):

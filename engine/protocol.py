@@ -29,8 +29,11 @@ class Header(msgspec.Struct, frozen=True):
     folders: tuple[str, ...] = ()  # names of the user's own image folders, never their paths
 
 
-class Event(msgspec.Struct, frozen=True, tag_field="type"):
-    """Base of everything that is appended to a journal."""
+class Event(msgspec.Struct, frozen=True, tag_field="type", gc=False):
+    """Base of everything that is appended to a journal.
+
+    None can be part of a cycle, so the collector need not look at a hundred thousand of them.
+    """
 
 
 class PhaseChanged(Event, frozen=True, tag="phase.changed"):
@@ -188,7 +191,7 @@ class ChunkFinished(Event, frozen=True, tag="chunk.finished", omit_defaults=True
     waited: float = 0.0
 
 
-class Cell(msgspec.Struct, frozen=True, array_like=True):
+class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One OOD set, by its name, under one score; written as a list in this order."""
 
     name: str
@@ -279,6 +282,9 @@ class VariantDelta(msgspec.Struct, frozen=True, omit_defaults=True):
 class DeltasMeasured(Event, frozen=True, tag="deltas.measured"):
     """The delta table after `rows` rows, and per bit setting the mean over models and OOD sets.
 
+    `by_pretraining` has that mean for the models of each pretraining; `twins` how much more the larger
+    pretraining lost than its twin, the mean over pairs of models that differ in it alone.
+
     While a sweep runs intervals are `sequential`: they hold at all looks together. At its planned end they
     are percentile intervals of the bootstrap.
     """
@@ -289,18 +295,32 @@ class DeltasMeasured(Event, frozen=True, tag="deltas.measured"):
     variants: tuple[VariantDelta, ...]
     by_bits: dict[str, Delta]
     sequential: bool = False
+    by_pretraining: dict[str, dict[str, Delta]] = {}
+    twins: dict[str, Delta] = {}
+
+
+class DeviceLoad(msgspec.Struct, frozen=True, array_like=True):
+    """How loaded one accelerator is, written as a list in this order; None where it does not tell."""
+
+    use: float | None  # percent of the time
+    memory: int | None  # bytes, of all processes
+    memory_total: int | None
+    power: float | None  # watts
+    power_limit: float | None
+    temperature: float | None  # degrees Celsius
 
 
 class Telemetry(Event, frozen=True, tag="telemetry"):
-    """How loaded the machine is; percentages of the whole machine, memory in bytes."""
+    """How loaded the machine is; percentages of the whole machine, memory in bytes.
+
+    `devices` are in the order of `worker.started`.
+    """
 
     processor: float
     memory: int
     memory_total: int
     worker_memory: int
-    accelerator: float | None = None
-    accelerator_memory: int | None = None
-    accelerator_power: float | None = None  # watts
+    devices: tuple[DeviceLoad, ...] = ()
 
 
 class Logged(Event, frozen=True, tag="logged"):
@@ -358,7 +378,7 @@ AnyEvent = (
 )
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of a journal: `t` is seconds since the session was created."""
 
     seq: int

@@ -143,11 +143,14 @@ def _delta_lines(found: Document) -> list[str]:
         lines.append(
             f"| {row.variant} | {cells} | {points(mean)} | {between} | {relative} | {points(row.top1)} |"
         )
-    for bits, mean in found.by_bits.items():
-        between = interval(mean)
-        blanks = " | ".join("" for _ in names)
-        lines.append(f"| {mean_of(found.deltas, bits)} | {blanks} | {points(mean)} | {between} | | |")
-    return lines
+    blanks = " | ".join("" for _ in names)
+    means = {mean_of(found.deltas, bits): mean for bits, mean in found.by_bits.items()}
+    for pretraining, of_bits in found.by_pretraining.items():
+        means |= {f"{pretraining} models {bits}": mean for bits, mean in of_bits.items()}
+    means |= {f"larger pretraining minus its twin, {bits}": mean for bits, mean in found.twins.items()}
+    return lines + [
+        f"| {name} | {blanks} | {points(mean)} | {interval(mean)} | | |" for name, mean in means.items()
+    ]
 
 
 def _spread_lines(found: Document) -> list[str]:

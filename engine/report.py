@@ -85,6 +85,8 @@ class Document(msgspec.Struct, frozen=True):
     variants: tuple[VariantRow, ...]
     deltas: tuple[VariantDelta, ...]
     by_bits: dict[str, Delta]
+    by_pretraining: dict[str, dict[str, Delta]]
+    twins: dict[str, Delta]  # how much more the larger pretraining lost
     sequential: bool  # stopped before its planned end: intervals hold at all looks, there are no tests
     spread: tuple[SpreadRow, ...]
     bit_tables: tuple[BitsTabled, ...]
@@ -144,6 +146,8 @@ def document(session: Path) -> Document:
         tuple(variants),
         compared.variants,
         compared.by_bits,
+        compared.by_pretraining,
+        compared.twins,
         compared.sequential,
         spread.table(plan, measured, compared.variants),
         _bit_tables(plan, entries),

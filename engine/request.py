@@ -13,7 +13,8 @@ from engine import catalog, journal, sessions
 from engine.datasets.discover import discover, id_set, ood_folder, read_classes
 from engine.datasets.found import Found
 from engine.errors import InputError
-from engine.plan import Plan, preset, read_toml, validated
+from engine.plan import Plan, preset, validated
+from engine.plan_file import read_toml
 from engine.resources import Resources, check_devices, joined, recall
 
 

@@ -85,7 +85,7 @@ def folders(root: Path | None = None) -> list[Path]:
     own = root or sessions_folder()
     found: list[Path] = []
     for place in dict.fromkeys((own.resolve(), recorded_folder().resolve())):
-        with_journal = [path for path in _entries(place) if (path / journal.NAME).is_file()]
+        with_journal = [path for path in _entries(place) if os.path.isfile(path / journal.NAME)]  # noqa: PTH113
         found += sorted(with_journal, key=lambda path: path.name, reverse=True)
     return found
 
@@ -115,6 +115,6 @@ def state_of(session: Path, entries: list[Entry]) -> str:
 
 def _entries(place: Path) -> list[Path]:
     try:
-        return [Path(entry.path) for entry in os.scandir(place) if entry.is_dir()]
+        return [Path(place, name) for name in os.listdir(place)]  # noqa: PTH208
     except OSError:
         return []

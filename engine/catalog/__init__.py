@@ -1,6 +1,15 @@
 """What can be picked, as data. Objects lie behind `module:name` and are loaded only where they run."""
 
-from engine.catalog.models import DEMO_MODELS, MODELS, STUDY_MODELS, Model, is_timm_name, short_of
+from engine.catalog.models import (
+    DEMO_MODELS,
+    MODELS,
+    STUDY_MODELS,
+    Model,
+    is_timm_name,
+    pretraining_of,
+    short_of,
+    twins,
+)
 from engine.catalog.named import resolve
 from engine.catalog.presets import PRESETS, STATED_BY, STATED_NOT, Preset
 from engine.catalog.quantizers import BITS, QUANTIZERS, Quantizer
@@ -51,6 +60,8 @@ __all__ = [
     "is_timm_name",
     "label_of",
     "note_of",
+    "pretraining_of",
     "resolve",
     "short_of",
+    "twins",
 ]

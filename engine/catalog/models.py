@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from engine.catalog.named import by_name
 
+UNKNOWN = "own models"
 _TIMM_NAME = re.compile(r"[a-z0-9_]*(vit|deit)[a-z0-9_]*(\.[a-z0-9_]+)?")
 
 
@@ -99,3 +100,19 @@ def is_timm_name(name: str) -> bool:
 def short_of(model: str) -> str:
     """Return how a model is written where there is little room."""
     return str(MODELS[model].short) if model in MODELS else re.sub(r"_patch\d+_\d+", "", model)
+
+
+def pretraining_of(model: str) -> str:
+    """Return what a model was pretrained on; of a model that is not in the catalog, that this is unknown."""
+    return MODELS[model].pretraining if model in MODELS else UNKNOWN
+
+
+def twins(models: Collection[str]) -> list[tuple[str, str]]:
+    """Return the pairs of models that differ in pretraining alone, the smaller pretraining first."""
+    known = [model for model in MODELS.values() if model.name in models]
+    return [
+        (one.name, other.name)
+        for position, one in enumerate(known)
+        for other in known[position + 1 :]
+        if (one.family, one.trained_on) == (other.family, other.trained_on)
+    ]

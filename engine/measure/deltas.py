@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
+from engine import catalog
 from engine.arrays import Rows
 from engine.errors import MeasureError
 from engine.measure import bootstrap
@@ -23,6 +25,7 @@ DIGITS = 7
 WEIGHTS_AT_ONCE = 1_000_000  # resamples times images: some 20 MB in each thread, however many images
 RANKED = {"ap_out": "ap_out", "auroc": "auroc"}  # name in VariantDelta, in Detection
 RANKED_AT_THE_END = {**RANKED, "ap_in": "ap_in", "fpr95": "fpr95_ood_positive"}
+Key = TypeVar("Key", bound=Hashable)
 Values = dict[str, Floats]  # the sample itself, then its resamples: (resamples + 1,)
 
 
@@ -93,8 +96,16 @@ def measure_deltas(
         base, values = reference.get(variant.model, (0, None))
         if values is not None and found is not None:
             comparison.add(variant, position, found, base, values)
-    variants, by_bits = comparison.finished()
-    return DeltasMeasured(rows.count, resamples, seed, variants, by_bits, sequential)
+    return DeltasMeasured(
+        rows.count,
+        resamples,
+        seed,
+        comparison.finished(),
+        comparison.by_bits(),
+        sequential,
+        comparison.by_pretraining(),
+        comparison.twins(),
+    )
 
 
 class Comparison:
@@ -104,7 +115,7 @@ class Comparison:
         self.rows, self.sets, self.reach = rows, sets, reach
         self.measures = RANKED if reach is not None else RANKED_AT_THE_END
         self.variants: list[VariantDelta] = []
-        self.means: dict[str, list[Floats]] = {}
+        self.means: list[tuple[Variant, Floats]] = []  # of AUPR-out over the OOD sets
         self.placed: dict[int, list[Placements]] = {}  # of the reference at hand
 
     def add(self, variant: Variant, position: int, found: Values, base: int, whole: Values) -> None:
@@ -125,19 +136,60 @@ class Comparison:
             level = float(np.mean([whole[key][0] for key in names.values()]))
             fields[f"{field}_mean"] = self._delta(mean, level, tests.get(""))
             if field == "ap_out":
-                self.means.setdefault(str(variant.bits), []).append(mean)
+                self.means.append((variant, mean))
         self.variants.append(VariantDelta(variant.key, **fields))
 
-    def finished(self) -> tuple[tuple[VariantDelta, ...], dict[str, Delta]]:
-        """Return the rows, and the means by bit setting, with p-values adjusted over the table."""
-        by_bits = {bits: self._delta(np.mean(found, axis=0)) for bits, found in self.means.items()}
+    def finished(self) -> tuple[VariantDelta, ...]:
+        """Return the rows, with p-values adjusted over the table."""
+        return (
+            tuple(self.variants) if self.reach is not None else _adjusted(self.variants, list(self.measures))
+        )
+
+    def by_bits(self) -> dict[str, Delta]:
+        """Return the mean over models and OOD sets for each bit setting."""
+        return {bits: delta for (bits,), delta in self._means(lambda v: (str(v.bits),)).items()}
+
+    def by_pretraining(self) -> dict[str, dict[str, Delta]]:
+        """Return the mean over OOD sets and the models of each pretraining, for each bit setting."""
+        found: dict[str, dict[str, Delta]] = {}
+        of_both = self._means(lambda v: (catalog.pretraining_of(v.model), str(v.bits)))
+        for (pretraining, bits), delta in of_both.items():
+            found.setdefault(pretraining, {})[bits] = delta
+        return found
+
+    def twins(self) -> dict[str, Delta]:
+        """Return how much more the model of the larger pretraining lost than its twin, for each bit setting.
+
+        The mean over pairs of models that differ in pretraining alone, on the same images.
+        """
+        models = {variant.model for variant, _ in self.means}
+        changes: dict[str, list[Floats]] = {}
+        for smaller, larger in catalog.twins(models):
+            for bits in dict.fromkeys(str(variant.bits) for variant, _ in self.means):
+                pair = [
+                    [mean for v, mean in self.means if v.model == model and str(v.bits) == bits]
+                    for model in (smaller, larger)
+                ]
+                if all(pair):
+                    change = np.mean(pair[1], axis=0) - np.mean(pair[0], axis=0)
+                    changes.setdefault(bits, []).append(change)
+        return self._tabled(changes)
+
+    def _means(self, key: Callable[[Variant], tuple[str, ...]]) -> dict[tuple[str, ...], Delta]:
+        groups: dict[tuple[str, ...], list[Floats]] = {}
+        for variant, mean in self.means:
+            groups.setdefault(key(variant), []).append(mean)
+        return self._tabled(groups)
+
+    def _tabled(self, groups: Mapping[Key, list[Floats]]) -> dict[Key, Delta]:
+        """Return the mean of each group as a delta, the p-values adjusted over the groups."""
+        deltas = {key: self._delta(np.mean(found, axis=0)) for key, found in groups.items()}
         if self.reach is not None:
-            return tuple(self.variants), by_bits
-        variants = _adjusted(self.variants, list(self.measures))
-        adjusted = holm([_tested(delta) for delta in by_bits.values()])
-        return variants, {
-            bits: msgspec.structs.replace(delta, p_holm=_p(p))
-            for (bits, delta), p in zip(by_bits.items(), adjusted, strict=True)
+            return deltas
+        adjusted = holm([_tested(delta) for delta in deltas.values()])
+        return {
+            key: msgspec.structs.replace(delta, p_holm=_p(p))
+            for (key, delta), p in zip(deltas.items(), adjusted, strict=True)
         }
 
     def _delta(self, resampled: Floats, whole: float | None = None, p: float | None = None) -> Delta:

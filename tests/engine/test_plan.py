@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine.errors import InputError
-from engine.plan import Bits, Plan, from_mapping, preset, read_toml, validated
+from engine.plan import Bits, Plan, from_mapping, preset, validated
+from engine.plan_file import read_toml
 from engine.request import settle
 from engine.resources import Resources
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import journal
+from engine import catalog, journal, sessions
 from engine.arrays import Arrays
 from engine.measure import deltas
 
@@ -35,3 +35,19 @@ def test_an_interval_is_around_its_value_and_fp32_loses_nothing_against_itself(r
         assert variant.ap_out_mean.low <= variant.ap_out_mean.value <= variant.ap_out_mean.high
         mean = sum(d.value for d in variant.ap_out.values()) / len(variant.ap_out)
         assert variant.ap_out_mean.value == pytest.approx(mean, abs=1e-6)
+
+
+def test_means_by_pretraining_and_of_twins_are_those_of_the_rows() -> None:
+    demo = sessions.find("demo")
+    header, entries, _ = journal.read(demo)
+    rows = Arrays(demo, header.plan).first(journal.finished_rows(entries))
+    found = deltas.measure_deltas(rows, 300, 1)
+    lost = {v.variant: v.ap_out_mean.value for v in found.variants}
+    narrow = [lost[f"{model} W4A4"] for model in header.plan.models if "narrow" in model]
+    assert found.by_pretraining["narrow"]["W4A4"].value == pytest.approx(sum(narrow) / len(narrow), abs=1e-6)
+    pairs = catalog.twins(header.plan.models)
+    assert pairs and all(one.split("-")[0] == other.split("-")[0] for one, other in pairs)
+    more = [lost[f"{larger} W4A4"] - lost[f"{smaller} W4A4"] for smaller, larger in pairs]
+    twins = found.twins["W4A4"]
+    assert twins.value == pytest.approx(sum(more) / len(more), abs=1e-6)
+    assert twins.low <= twins.value <= twins.high
