@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo check format lint types contracts test bench sessions clean
+.PHONY: demo check format lint types contracts test snapshots pictures bench sessions clean
 
 demo: $(VENV)/.installed  ## open the terminal on the demo plan, or run it where nobody is attached
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/qood-tui; else $(BIN)/qood-tui run --demo --plain; fi
@@ -23,10 +23,16 @@ types: $(VENV)/.developed
 contracts: $(VENV)/.developed
 	$(BIN)/lint-imports
 
-test: $(VENV)/.developed
-	$(BIN)/pytest
+test: $(VENV)/.developed  ## on two cores at once; `pytest` alone does it on one
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-bench: $(VENV)/.developed  ## measure what must be fast; takes about five minutes
+snapshots: $(VENV)/.developed  ## keep how every screen looks now as right; read the diff before it is committed
+	QOOD_UPDATE_SNAPSHOTS=1 $(BIN)/pytest tests/qood_tui/test_snapshots.py
+
+pictures: $(VENV)/.developed  ## draw the pictures of the README again
+	$(BIN)/python -m tests.pictures
+
+bench: $(VENV)/.developed  ## measure what must be fast; takes about twenty minutes
 	$(BIN)/python -m tests.benchmarks
 
 sessions: $(VENV)/.installed  ## record the demo session that ships with the project again

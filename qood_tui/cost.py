@@ -1,4 +1,4 @@
-"""What a choice costs: variants, images and a rough time."""
+"""What a choice costs: variants, images, a rough time, memory and disk."""
 
 from __future__ import annotations
 
@@ -8,39 +8,61 @@ from functools import cache
 import msgspec
 
 from engine import catalog, journal, sessions
+from engine.arrays import layout
 from engine.datasets.walk import images_below
 from engine.errors import QoodError
 from engine.plan import Plan
-from engine.protocol import SessionClosed, SessionResumed
+from engine.protocol import BitsTabled, ChunkFinished, Entry, SessionClosed, SessionResumed, Telemetry
 from engine.resources import Resources
 
-# Seconds a variant and image on two CPU cores, of a micro model and of a ViT-S.
-DEFAULT_PACE, DEFAULT_REAL_PACE = 0.0006, 0.065
 START_SECONDS = 10.0
 SESSIONS_ASKED = 5
+WORKER_BYTES = 500e6  # of the worker before it has a model
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """What a variant costs: seconds an image, bytes of memory and on disk; `is_measured` on this machine."""
+
+    seconds: float
+    memory: float
+    packed: float
+    is_measured: bool = False
+
+
+# On two CPU cores, of a micro model and of a ViT-S with 22 million weights.
+DEFAULT, DEFAULT_REAL = Pace(0.0003, 1.4e7, 3e5), Pace(0.065, 9e7, 2.2e7)
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What a plan costs; `seconds` is rough."""
+    """What a plan costs; seconds, and bytes of memory and disk, are rough."""
 
     variants: int
     images: int
     seconds: float
+    memory: float
+    disk: float
 
 
-def estimate(plan: Plan, resources: Resources, pace: float | None) -> Cost:
-    """Count variants and images and estimate the time from the pace of earlier sessions."""
-    images = plan.size_of("id", _available(plan.id_set, resources))
-    images += sum(plan.size_of("ood", _available(name, resources)) for name in plan.ood_sets)
+def estimate(plan: Plan, resources: Resources, pace: Pace | None) -> Cost:
+    """Count variants and images and estimate the rest from the pace of earlier sessions."""
+    images = plan.size_of("id", available(plan.id_set, resources))
+    images += sum(plan.size_of("ood", available(name, resources)) for name in plan.ood_sets)
     variants = plan.variants()
     quantized = sum(not variant.bits.is_float for variant in variants)
     calibrating = quantized * catalog.QUANTIZERS[plan.quantizer].seconds / (os.cpu_count() or 1)
-    default = DEFAULT_PACE if catalog.is_made(plan.id_set) else DEFAULT_REAL_PACE
-    sweeping = len(variants) * images * (pace or default)
-    return Cost(len(variants), images, START_SECONDS + calibrating + sweeping)
+    usual = pace or (DEFAULT if catalog.is_made(plan.id_set) else DEFAULT_REAL)
+    sweeping = len(variants) * images * usual.seconds
+    row = sum(dtype.itemsize * columns for dtype, columns in layout(plan).values())
+    return Cost(
+        len(variants),
+        images,
+        START_SECONDS + calibrating + sweeping,
+        WORKER_BYTES + len(variants) * usual.memory,
+        row * images + quantized * usual.packed,
+    )
 
 
-def _available(name: str, resources: Resources) -> int:
+def available(name: str, resources: Resources) -> int:
     """Return how many images a set has: those of a folder, else what is published."""
     if name in resources.counts:
         return resources.counts[name]
@@ -52,8 +74,12 @@ def _count(folder: str) -> int:
     return len(images_below(folder).files)
 
 
-def measured_pace(is_real: bool = False) -> float | None:
-    """Return the seconds a variant and image of the newest finished session like this on this machine."""
+def measured_pace(is_real: bool = False) -> Pace | None:
+    """Return the pace of the newest finished session like this on this machine.
+
+    The memory of a variant is the least that one of the last sessions needed: others kept more than variants.
+    """
+    found: list[Pace] = []
     for folder in sessions.folders()[:SESSIONS_ASKED]:
         if folder.parent == sessions.recorded_folder():
             continue
@@ -61,12 +87,34 @@ def measured_pace(is_real: bool = False) -> float | None:
             header, entries, _ = journal.read(folder)
         except QoodError:
             continue
-        rows = journal.finished_rows(entries)
-        events = [entry.event for entry in entries]
-        if catalog.is_made(header.plan.id_set) == is_real:
-            continue
-        whole = not any(isinstance(event, SessionResumed) for event in events)
-        if rows and whole and isinstance(events[-1], SessionClosed) and events[-1].outcome == "finished":
-            seconds = max(entries[-1].t - START_SECONDS, 0.0)
-            return seconds / (rows * len(header.plan.variants()))
-    return None
+        if catalog.is_made(header.plan.id_set) != is_real and _is_whole(entries):
+            pace = _pace(entries, len(header.plan.variants()))
+            found += [pace] if pace else []
+    least = min((pace.memory for pace in found), default=0.0)
+    return msgspec.structs.replace(found[0], memory=least) if found else None
+
+
+def _is_whole(entries: list[Entry]) -> bool:
+    """Tell whether a session ran from its beginning to its end at once."""
+    events = [entry.event for entry in entries]
+    last = events[-1] if events else None
+    is_finished = isinstance(last, SessionClosed) and last.outcome == "finished"
+    return is_finished and not any(isinstance(event, SessionResumed) for event in events)
+
+
+def _pace(entries: list[Entry], variants: int) -> Pace | None:
+    """Return what each variant took: its share of the chunks, and of measuring after the last of them."""
+    chunks = [entry for entry in entries if isinstance(entry.event, ChunkFinished)]
+    rows = journal.finished_rows(entries)
+    if not rows or not chunks:
+        return None
+    sweeping = sum(e.event.seconds for e in chunks if isinstance(e.event, ChunkFinished))
+    measuring = entries[-1].t - chunks[-1].t
+    peak = max((e.event.worker_memory for e in entries if isinstance(e.event, Telemetry)), default=0)
+    packed = [e.event.packed_bytes for e in entries if isinstance(e.event, BitsTabled)]
+    return Pace(
+        (sweeping + measuring) / (rows * variants),
+        max(peak - WORKER_BYTES, 0.0) / variants,
+        sum(packed) / len(packed) if packed else DEFAULT.packed,
+        is_measured=True,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from engine import catalog, client, journal, render, report, sessions, study
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, QoodError
 from engine.report import Document
 from engine.request import Request
+from qood_tui import compare
+from qood_tui.look import MEASURES, Unit
 from qood_tui.sources import ReplaySource
 from qood_tui.store import State, describe, reduce
 from qood_tui.words import clean, duration
@@ -107,16 +109,39 @@ def print_table(found: Document, console: Console) -> None:
     console.print(clean(told), markup=False, soft_wrap=True, highlight=False)
 
 
+def comparison(folders: Sequence[Path], *, as_csv: bool) -> str:
+    """Return sessions side by side as text: the mean, then every OOD set, or every cell as CSV."""
+    states = []
+    for folder in folders:
+        source = ReplaySource(folder)
+        source.seek(source.length)
+        states.append(source.state)
+    found = compare.compared(states, MEASURES[0], Unit.POINTS)
+    names = [clean(folder.name) for folder in folders]
+    if as_csv:
+        return compare.as_csv(found, names)
+    lines = [
+        f"{field}: "
+        + ", ".join(f"{letter} {word}" for letter, word in zip(compare.LETTERS, said, strict=False))
+        for field, said in compare.differing(states).items()
+    ]
+    columns = (compare.MEAN, *(column for column in found.columns if column != compare.MEAN))
+    return "\n".join([*lines, "", *(compare.as_markdown(found, names, column) for column in columns)])
+
+
 def moment(session: Path, at: float | None) -> str:
     """Return the moment `at` seconds into a replay (the end without it) as text."""
     source = ReplaySource(session)
-    source.seek(source.length if at is None else at)
+    source.seek_time(source.ends if at is None else at)
     state = source.state
     lines = [
-        f"{session.name}: {duration(source.position)} of {duration(source.length)}, {state.phase}, "
+        f"{session.name}: {duration(source.state.t)} of {duration(source.ends)}, {state.phase}, "
         f"{state.rows}/{state.total} images"
     ]
-    for key, measured in state.measured.items():
+    for variant in state.header.plan.variants():
+        key, measured = variant.key, state.measured.get(variant.key)
+        if measured is None:
+            continue
         cells = "  ".join(
             f"{c.name} {'no value' if c.ap_out is None else f'{c.ap_out:.3f}'}"
             for c in state.cells_of(key).values()

@@ -6,12 +6,10 @@ import bisect
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from engine import journal
 from engine.arrays import Arrays, Rows
 from engine.errors import JournalError
-from engine.protocol import Entry, Header
+from engine.protocol import Entry
 from qood_tui.store import State, reduce
 
 KEYFRAME_EVENTS = 200
@@ -76,6 +74,7 @@ class LiveSource:
         self._state = State(self._reader.header)
         self._unwatched = 0.0
         self.lost = False
+        self.paused = False  # the screen holds still; the journal is read again later
 
     @property
     def state(self) -> State:
@@ -88,8 +87,14 @@ class LiveSource:
         return False
 
     def tick(self, elapsed: float) -> bool:
-        """Read what has been appended."""
-        entries = self._reader.poll()
+        """Read what has been appended, unless the screen is paused."""
+        if self.paused:
+            return False
+        try:
+            entries = self._reader.poll()
+        except OSError:  # the folder was removed, or its disk does not answer
+            was_lost, self.lost = self.lost, True
+            return not was_lost
         for entry in entries:
             self._state = reduce(self._state, entry)
         return self._look_for_writer(elapsed) or bool(entries)
@@ -119,7 +124,7 @@ class ReplaySource:
         header, self.entries, self.reader = journal.read(session)
         self._arrays = _Recorded(session)
         self.times = play_times(self.entries)
-        self._keyframes = _keyframes(header, self.entries)
+        self._keyframes = [State(header)]  # every so many events, as far as it was ever played
         self.playing = True
         self.speed = 4.0
         self.position = 0.0
@@ -151,6 +156,16 @@ class ReplaySource:
             return True
         return changed
 
+    @property
+    def ends(self) -> float:
+        """Return when the session ended, in seconds since it began."""
+        return self.entries[-1].t if self.entries else 0.0
+
+    def seek_time(self, seconds: float) -> None:
+        """Show the moment so many seconds after the session began, pauses that a replay skips included."""
+        shown = bisect.bisect_right([entry.t for entry in self.entries], seconds)
+        self.seek(self.times[shown - 1] if shown else 0.0)
+
     def seek(self, position: float) -> bool:
         """Show the moment `position` seconds into the replay; tell whether the state changed."""
         self.position = min(max(position, 0.0), self.length)
@@ -181,14 +196,16 @@ class ReplaySource:
     def _show(self, wanted: int) -> bool:
         if wanted == self._shown:
             return False
-        frame = wanted // KEYFRAME_EVENTS
+        frame = min(wanted // KEYFRAME_EVENTS, len(self._keyframes) - 1)
         start = frame * KEYFRAME_EVENTS
         if start <= self._shown <= wanted:
             state, start = self._state, self._shown
         else:
             state = self._keyframes[frame]
-        for entry in self.entries[start:wanted]:
-            state = reduce(state, entry)
+        for place in range(start, wanted):
+            state = reduce(state, self.entries[place])
+            if (place + 1) == len(self._keyframes) * KEYFRAME_EVENTS:
+                self._keyframes.append(state)
         self._state, self._shown = state, wanted
         return True
 
@@ -202,13 +219,3 @@ def play_times(entries: list[Entry]) -> list[float]:
         before = max(before, entry.t)
         times.append(now)
     return times
-
-
-def _keyframes(header: Header, entries: list[Entry]) -> list[State]:
-    state = State(msgspec.structs.replace(header))
-    frames = [state]
-    for position, entry in enumerate(entries, 1):
-        state = reduce(state, entry)
-        if position % KEYFRAME_EVENTS == 0:
-            frames.append(state)
-    return frames

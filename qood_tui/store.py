@@ -33,8 +33,10 @@ from engine.protocol import (
 )
 
 LOG_LINES = 500
+LOOKS = 40
 TELEMETRY_POINTS = 120
 PACE_CHUNKS = 8  # chunks that the time left is estimated from
+SILENT = (Telemetry, Measured, ChunkFinished, CurvesDrawn, DeltasMeasured, BitsTabled)  # not in the log
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -65,6 +67,9 @@ class State(msgspec.Struct, frozen=True):
     measured: dict[str, Measured] = {}
     curves: dict[str, CurvesDrawn] = {}
     deltas: DeltasMeasured | None = None
+    settling: dict[
+        tuple[str, str], tuple[float, ...]
+    ] = {}  # widths of the mean's interval, by measure, variant
     telemetry: tuple[Telemetry, ...] = ()
     log: tuple[Line, ...] = ()
     closed: SessionClosed | None = None
@@ -105,7 +110,7 @@ class State(msgspec.Struct, frozen=True):
 def reduce(state: State, entry: Entry) -> State:
     """Return the state after one more event; never changes `state`."""
     changes = _changes(state, entry.event, entry.t)
-    text = describe(entry.event)
+    text = None if isinstance(entry.event, SILENT) else describe(entry.event)
     if text is not None:
         line = Line(entry.t, *text)
         changes["log"] = (*state.log[-LOG_LINES + 1 :], line)
@@ -113,7 +118,11 @@ def reduce(state: State, entry: Entry) -> State:
 
 
 def _changes(state: State, event: AnyEvent, t: float) -> dict[str, Any]:
-    match event:
+    match event:  # the most frequent first
+        case Telemetry():
+            return {"telemetry": (*state.telemetry[-TELEMETRY_POINTS + 1 :], event)}
+        case Measured(variant=variant):
+            return {"measured": {**state.measured, variant: event}}
         case PhaseChanged(phase, note):
             return {"phase": phase, "note": note}
         case WorkerStarted():
@@ -132,20 +141,25 @@ def _changes(state: State, event: AnyEvent, t: float) -> dict[str, Any]:
             done = state.rows + rows
             waits = (*state.waits[-PACE_CHUNKS + 1 :], (seconds, event.waited))
             return {"rows": done, "pace": (*state.pace[-PACE_CHUNKS + 1 :], (t, done)), "waits": waits}
-        case Measured(variant=variant):
-            return {"measured": {**state.measured, variant: event}}
         case CurvesDrawn(variant=variant):
             return {"curves": {**state.curves, variant: event}}
-        case DeltasMeasured():
-            return {"deltas": event}
-        case Telemetry():
-            return {"telemetry": (*state.telemetry[-TELEMETRY_POINTS + 1 :], event)}
+        case DeltasMeasured(variants=variants):
+            return {"deltas": event, "settling": _settled(state, variants)}
         case SessionResumed():
             return {"closed": None}
         case SessionClosed(outcome):
             return {"closed": event, "phase": outcome, "note": event.reason}
         case _:
             return {}
+
+
+def _settled(state: State, variants: tuple[VariantDelta, ...]) -> dict[tuple[str, str], tuple[float, ...]]:
+    """Return the widths of the intervals at the last looks."""
+    means = {("ap_out", one.variant): one.ap_out_mean for one in variants}
+    means |= {("auroc", one.variant): one.auroc_mean for one in variants}
+    widths = {key: mean.high - mean.low for key, mean in means.items()}
+    before = state.settling
+    return {key: (*before.get(key, ())[-LOOKS + 1 :], width) for key, width in widths.items()}
 
 
 def describe(event: AnyEvent) -> tuple[str, str] | None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+from rich.text import Text
+
 from engine.protocol import Delta
 from engine.text import clean
 
-_ASCII = {ord(fancy): plain for fancy, plain in zip("▼▲━╌…·×▬╍╺┅┉✗●", "v^=-~.x==-==x*", strict=True)}
-_ASCII |= {ord(block): " .:-=+*#"[level] for level, block in enumerate("▁▂▃▄▅▆▇█")}
+LONGEST = 1e9  # seconds that are told apart
+_ASCII = {
+    ord(fancy): plain
+    for fancy, plain in zip("▼▲━╌…·×▬╍╺┅┉✗●★░▒▓█↑↓←→±°┃", "v^=-~.x==-==x**.:%#^v<>~o|", strict=True)
+}
+_ASCII |= {ord(block): " .:-=+*"[level] for level, block in enumerate("▁▂▃▄▅▆▇")}
 
 
 def to_ascii(text: str) -> str:
@@ -19,12 +28,15 @@ __all__ = [
     "clean",
     "clip",
     "duration",
+    "falling",
+    "fitted",
     "roughly",
     "size",
     "sparkline",
     "squeeze",
     "to_ascii",
     "verdict",
+    "wrapped",
 ]
 
 
@@ -45,7 +57,7 @@ def duration(seconds: float | None) -> str:
     """Return minutes and seconds, or hours and minutes."""
     if seconds is None:
         return "-:--"
-    whole = max(int(seconds + 0.5), 0)
+    whole = max(int(min(seconds, LONGEST) + 0.5), 0)
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02d}"
     return f"{whole // 60}:{whole % 60:02d}"
@@ -78,6 +90,33 @@ def bar(share: float, width: int) -> str:
     return "━" * full + "╌" * (width - full)
 
 
-def sparkline(values: list[float], width: int) -> str:
+def sparkline(values: Sequence[float], width: int) -> str:
     """Return the last `width` values from 0 to 100 as a line of blocks."""
-    return "".join("▁▂▃▄▅▆▇█"[min(int(max(v, 0) / 100 * 8), 7)] for v in values[-width:])
+    known = [min(max(value, 0.0), 100.0) if math.isfinite(value) else 0.0 for value in values[-width:]]
+    return "".join("▁▂▃▄▅▆▇█"[min(int(value / 100 * 8), 7)] for value in known)
+
+
+def falling(values: Sequence[float], width: int) -> str:
+    """Return how the last `width` values fell from the largest of them, as a line of blocks."""
+    known = [value for value in values if math.isfinite(value)]
+    top = max(known, default=0.0)
+    return sparkline([100 * (value / top) for value in known], width) if top > 0 else ""
+
+
+def fitted(line: Text, width: int) -> Text:
+    """Cut a sentence to `width` cells with a sign that something is missing."""
+    if line.cell_len <= width:
+        return line
+    short = line.copy()
+    short.truncate(max(width - 1, 0))
+    return short.append("…")
+
+
+def wrapped(text: Text, width: int) -> list[Text]:
+    """Return a sentence as lines of at most `width` cells, words that are longer cut with a sign."""
+    lines: list[str] = [""]
+    for word in clean(text.plain).split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] = clip(f"{lines[-1]} {word}".strip(), width)
+    return [Text(line, style=text.style) for line in lines]

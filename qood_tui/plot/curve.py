@@ -1,9 +1,14 @@
-"""Curves as lines of text, drawn by plotext. Nothing outside this package imports plotext."""
+"""Curves as lines of text: axes laid out by plotext, curves set in dots of braille, or in full stops.
+
+Nothing outside this package imports plotext.
+"""
 
 from __future__ import annotations
 
 import math
 from enum import Enum
+from functools import lru_cache
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -11,19 +16,37 @@ import plotext
 from numpy.typing import NDArray
 from rich.text import Text
 
-from qood_tui.plot.palette import Style
+from qood_tui.plot.palette import Style, style
 
-SAMPLES = 600  # points a curve is drawn from: more than any terminal has dots
+PATTERN = 600  # parts of a curve that its pattern counts in
+POINTS_A_DOT, MOST_POINTS = 1.5, 5000
+FARTHEST = 1e3  # times the length of an axis
 LEAST_RATE = 1e-3  # where the logarithmic axis begins
-TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHARES = ((0.0, "0"), (0.25, ".25"), (0.5, ".5"), (0.75, ".75"), (1.0, "1"))
+BRAILLE = 0x2800
+MARKS = ".ox+*#%@&="  # of the curves where there is no braille, in their order
+DOTS = np.array([[0x40, 0x04, 0x02, 0x01], [0x80, 0x20, 0x10, 0x08]])  # by column, and row from below
+Floats = NDArray[np.float64]
 
 
 class View(Enum):
-    """What curves are drawn of: the title, and whether the x axis is logarithmic."""
+    """What curves are drawn of: the title."""
 
     ROC = "ROC"
     LOG_ROC = "ROC, logarithmic"
     PRECISION_RECALL = "Precision over recall"
+
+
+class Axes(NamedTuple):
+    """Limits, ticks with their words, and the corner that curves leave to the legend."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    corner: str = "right"
+    logarithmic: bool = False  # the x axis; limits and ticks are powers of ten
+    top: bool = False  # the legend is in the upper corner
 
 
 class Series(NamedTuple):
@@ -31,52 +54,111 @@ class Series(NamedTuple):
 
     label: str
     style: Style
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
+    x: Floats
+    y: Floats
 
 
-def draw(series: list[Series], width: int, height: int, *, view: View, ascii_only: bool) -> list[Text]:
+AXES = {
+    View.ROC: Axes((0, 1), (0, 1), SHARES, SHARES),
+    View.LOG_ROC: Axes(
+        (math.log10(LEAST_RATE), 0),
+        (0, 1),
+        ((-3.0, "0.001"), (-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1")),
+        SHARES,
+        logarithmic=True,
+    ),
+    View.PRECISION_RECALL: Axes((0, 1), (0, 1), SHARES, SHARES, corner="left"),
+}
+
+
+class Canvas:
+    """Cells inside the axes: a character each, and the series that it is of."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        self.columns, self.rows = columns, rows
+        self.characters = np.full((rows, columns), ord(" "))
+        self.owners = np.full((rows, columns), -1)
+
+    def curve(self, owner: int, x: Floats, y: Floats, *, ascii_only: bool) -> None:
+        """Set the dots of a curve whose coordinates go from 0 to 1, over what is there."""
+        across, up = (1, 1) if ascii_only else (2, 4)
+        inside = (x >= 0) & (x <= 1) & (y >= 0) & (y <= 1)
+        column = np.floor(0.5 + (across * self.columns - 1) * x[inside]).astype(int)
+        row = np.floor(0.5 + (up * self.rows - 1) * y[inside]).astype(int)
+        cells = np.zeros((self.rows, self.columns), int)
+        place = (self.rows - 1 - row // up, column // across)
+        np.bitwise_or.at(cells, place, 1 if ascii_only else DOTS[column % across, row % up])
+        hit = cells > 0
+        self.characters[hit] = ord(MARKS[owner % len(MARKS)]) if ascii_only else BRAILLE + cells[hit]
+        self.owners[hit] = owner
+
+    def words(self, owner: int, row: int, text: str, *, at_right: bool) -> None:
+        """Write words into a row counted from the top, at its left or right end."""
+        if 0 <= row < self.rows and len(text) <= self.columns:
+            part = slice(self.columns - len(text), None) if at_right else slice(0, len(text))
+            self.characters[row, part] = [ord(letter) for letter in text]
+            self.owners[row, part] = owner
+
+    def line(self, row: int, series: list[Series]) -> Text:
+        """Return a row with the colours of the series."""
+        text, column = Text(no_wrap=True), 0
+        for owner, cells in groupby(self.owners[row].tolist()):
+            count = len(list(cells))
+            part = "".join(map(chr, self.characters[row, column : column + count].tolist()))
+            text.append(part, style(series[owner].style.colour) if owner >= 0 else "")
+            column += count
+        return text
+
+
+def draw(series: list[Series], width: int, height: int, *, axes: Axes, ascii_only: bool) -> list[Text]:
     """Return `height` lines of `width` cells with the curves, later ones on top, and a legend."""
-    logarithmic = view is View.LOG_ROC
+    frame = framed(width, height, axes)
+    margin = max(len(words) for _, words in axes.y_ticks)
+    canvas = Canvas(width - margin, height - 1)
+    dots = (2 * canvas.columns, 4 * canvas.rows)
+    for owner, one in enumerate(series):
+        x = np.log10(np.maximum(one.x, LEAST_RATE)) if axes.logarithmic else one.x
+        x, y = ((v - low) / (high - low) for v, (low, high) in ((x, axes.x), (one.y, axes.y)))
+        canvas.curve(owner, *dashed(x, y, one.style.pattern, dots), ascii_only=ascii_only)
+    fits = max(canvas.rows - 2, 1)
+    for owner, one in enumerate(series[:fits]):
+        sample = f"{MARKS[owner % len(MARKS)] * 3 if ascii_only else one.style.sample} "
+        row = 1 + owner if axes.top else canvas.rows - 1 - min(len(series), fits) + owner
+        more = f"… +{len(series) - fits}" if owner == fits - 1 and len(series) > fits else ""
+        canvas.words(owner, row, f" {sample}{one.label} {more}", at_right=axes.corner == "right")
+    lines = [Text(frame[row][:margin]).append(canvas.line(row, series)) for row in range(canvas.rows)]
+    return [*lines, Text(frame[-1])]
+
+
+@lru_cache(maxsize=32)
+def framed(width: int, height: int, axes: Axes) -> tuple[str, ...]:
+    """Return the lines of empty axes with their ticks."""
     plotext.clear_figure()
     plotext.limit_size(False, False)
     plotext.plotsize(width, height)
     plotext.theme("clear")
     plotext.frame(False)
-    left = math.log10(LEAST_RATE) if logarithmic else 0.0
-    right = 0.0 if logarithmic else 1.0
-    plotext.xlim(left, right)
-    plotext.ylim(0, 1)
-    ticks = (-3.0, -2.0, -1.0, 0.0) if logarithmic else TICKS
-    plotext.xticks(ticks, ["0.001", "0.01", "0.1", "1"] if logarithmic else ["0", ".25", ".5", ".75", "1"])
-    plotext.yticks(TICKS, ["0", ".25", ".5", ".75", "1"])
-    for one in series:
-        x, y = dashed(one.x, one.y, one.style.pattern)
-        x = np.log10(np.maximum(x, LEAST_RATE)) if logarithmic else x
-        marker = "." if ascii_only else "braille"
-        plotext.scatter(x.tolist(), y.tolist(), marker=marker, color=one.style.colour)
-    # Each kind of curve leaves another lower corner empty.
-    corner = (left, "left") if view is View.PRECISION_RECALL else (right, "right")
-    _legend(series, height, corner, ascii_only)
-    return [Text.from_ansi(line, no_wrap=True) for line in plotext.build().split("\n")[:height]]
+    plotext.xlim(*axes.x)
+    plotext.ylim(*axes.y)
+    plotext.xticks([at for at, _ in axes.x_ticks], [words for _, words in axes.x_ticks])
+    plotext.yticks([at for at, _ in axes.y_ticks], [words for _, words in axes.y_ticks])
+    plotext.scatter([axes.x[0]], [axes.y[0]], marker=" ")
+    lines = [Text.from_ansi(line).plain for line in plotext.build().split("\n")[:height]]
+    return tuple(f"{line:<{width}}" for line in lines)
 
 
-def dashed(
-    x: NDArray[np.float64], y: NDArray[np.float64], pattern: tuple[int, int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return points spaced evenly along a curve, with the gaps of its dash pattern left out."""
-    length = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
-    at = np.linspace(0.0, length[-1], SAMPLES)
+def dashed(x: Floats, y: Floats, pattern: tuple[int, int], dots: tuple[int, int]) -> tuple[Floats, Floats]:
+    """Return points spaced evenly along a curve as it is seen, with the gaps of its pattern left out.
+
+    `dots` is how many the axes are long: points lie closer than dots do.
+    """
+    known = (np.abs(x) < FARTHEST) & (np.abs(y) < FARTHEST)  # NaN is not
+    x, y = x[known], y[known]
+    if not len(x):
+        return x, y
+    length = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x) * dots[0], np.diff(y) * dots[1]))])
+    samples = min(int(length[-1] * POINTS_A_DOT) + 2, MOST_POINTS)
+    at = np.linspace(0.0, length[-1], samples)
     dash, gap = pattern
-    at = at[np.arange(SAMPLES) % (dash + gap) < dash]
+    at = at[np.arange(samples) * PATTERN // samples % (dash + gap) < dash]
     return np.interp(at, length, x), np.interp(at, length, y)
-
-
-def _legend(series: list[Series], height: int, corner: tuple[float, str], ascii_only: bool) -> None:
-    """Write one line a curve into a lower corner."""
-    rows = max(height - 2, 1)
-    x, side = corner
-    for position, one in enumerate(reversed(series)):
-        y = (position + 1) / rows
-        sample = "" if ascii_only else f"{one.style.sample} "
-        plotext.text(f" {sample}{one.label} ", x, y, color=one.style.colour, alignment=side)

@@ -1,32 +1,85 @@
-"""How bit settings are told apart: Okabe-Ito colours, and a line pattern each for those who see none."""
+"""Colours and line patterns: Okabe-Ito for dark screens, darker relatives of it for light ones.
+
+Nothing is told by colour alone: curves have a pattern and a label, losses a sign and an arrow.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+Colour = tuple[int, int, int]
 
 
 class Style(NamedTuple):
-    """Colour as red, green, blue; pattern as lengths of dash and gap in 600ths of a curve."""
+    """Pattern as lengths of dash and gap in 600ths of a curve; `sample` is what the legend shows of it."""
 
-    colour: tuple[int, int, int]
+    colour: Colour
     pattern: tuple[int, int]
     sample: str
 
 
-STYLES = {
-    "FP32": Style((160, 160, 160), (1, 0), "━━━"),
-    "W8A8": Style((86, 180, 233), (24, 8), "━ ━"),
-    "W6A6": Style((0, 158, 115), (12, 12), "╍╍╍"),
-    "W4A8": Style((240, 228, 66), (4, 8), "···"),
-    "W8A4": Style((230, 159, 0), (18, 18), "╺ ╺"),
-    "W4A4": Style((213, 94, 0), (1, 0), "▬▬▬"),
+class Ink(NamedTuple):
+    """All colours of one kind of screen."""
+
+    by_bits: Mapping[str, Style]
+    others: tuple[Style, ...]
+    lost: Colour
+    gained: Colour
+    done: Colour
+    played: Colour
+    heat: tuple[Colour, ...]  # backgrounds from no loss to the largest
+
+    def of_bits(self, bits: str) -> Style:
+        """Return the style of a bit setting."""
+        return self.by_bits.get(bits) or self.others[sum(map(ord, bits)) % len(self.others)]
+
+    def of_place(self, place: int) -> Style:
+        """Return the style of one of several curves that share a bit setting."""
+        every = (*self.by_bits.values(), *self.others)
+        return every[place % len(every)]
+
+
+PATTERNS = {
+    "FP32": ((1, 0), "━━━"),
+    "W8A8": ((24, 8), "━ ━"),
+    "W6A6": ((12, 12), "╍╍╍"),
+    "W4A8": ((4, 8), "···"),
+    "W8A4": ((18, 18), "╺ ╺"),
+    "W4A4": ((1, 0), "▬▬▬"),
 }
-OTHERS = (
-    Style((204, 121, 167), (6, 6), "┅┅┅"),
-    Style((0, 114, 178), (10, 4), "┉┉┉"),
+OTHER_PATTERNS = (((6, 6), "┅┅┅"), ((10, 4), "┉┉┉"))
+
+
+def _ink(
+    of_bits: tuple[Colour, ...],
+    others: tuple[Colour, ...],
+    marks: tuple[Colour, Colour, Colour, Colour],
+    heat: tuple[Colour, ...],
+) -> Ink:
+    by_bits = {
+        name: Style(colour, *pattern)
+        for (name, pattern), colour in zip(PATTERNS.items(), of_bits, strict=True)
+    }
+    rest = tuple(Style(colour, *p) for colour, p in zip(others, OTHER_PATTERNS, strict=True))
+    return Ink(by_bits, rest, *marks, heat)
+
+
+DARK = _ink(
+    ((160, 160, 160), (86, 180, 233), (0, 158, 115), (240, 228, 66), (230, 159, 0), (213, 94, 0)),
+    ((204, 121, 167), (0, 114, 178)),
+    ((213, 94, 0), (86, 180, 233), (0, 158, 115), (86, 180, 233)),
+    ((0, 32, 76), (42, 64, 108), (87, 92, 109), (124, 123, 120), (165, 156, 116), (211, 193, 100)),
+)
+LIGHT = _ink(
+    ((110, 110, 110), (0, 114, 178), (0, 120, 88), (140, 115, 0), (170, 100, 0), (178, 60, 0)),
+    ((160, 70, 120), (0, 80, 140)),
+    ((178, 60, 0), (0, 100, 160), (0, 120, 88), (0, 100, 160)),
+    ((255, 243, 178), (232, 213, 130), (196, 182, 118), (150, 144, 120), (100, 103, 110), (30, 58, 108)),
 )
 
 
-def style_of(bits: str) -> Style:
-    """Return the style of a bit setting."""
-    return STYLES.get(bits) or OTHERS[sum(map(ord, bits)) % len(OTHERS)]
+def style(colour: Colour, *words: str) -> str:
+    """Return a style as rich reads it."""
+    red, green, blue = colour
+    return " ".join([*words, f"rgb({red},{green},{blue})"])

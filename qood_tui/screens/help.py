@@ -1,60 +1,79 @@
-"""The help screen, made from the table of actions."""
+"""The help screen: every action with its key, made from the table of actions; choosing one runs it."""
 
 from __future__ import annotations
 
-from rich.table import Table
+from collections.abc import Mapping, Sequence
+
+from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
 
-from qood_tui.actions import GROUPS
+from qood_tui.actions import GROUPS, key_names
+from qood_tui.config import UNBOUND
+from qood_tui.screens.dialog import Dialog
 
-KEY_NAMES = {
-    "question_mark": "?",
-    "comma": ",",
-    "full_stop": ".",
-    "minus": "-",
-    "plus": "+",
-    "equals_sign": "=",
-    "left": "←",
-    "right": "→",
-}
+KEYS = 12  # cells
+MOVING = (
+    ("tab", "Go to the next pane or group, shift+tab to the one before"),
+    ("↑ ↓", "Move in a table or list; page keys and the mouse wheel do too"),
+    ("1-9", "Go to a group of the set-up screen, or to a pane of a session"),
+)
+READING = (
+    ("+5.2▼", "lost, and distinguishable from no change; ▲ gained; no mark: may be chance"),
+    ("italic", "a difference that has no interval yet; · is no number yet"),
+    ("±0.4", "standard deviation over draws of calibration images"),
+    ("▇▅▃▁", "how the 95 % interval of the mean narrowed so far"),
+    ("~", "provisional: few images, and more to come"),
+)
 
 
-class HelpScreen(ModalScreen[None]):
-    """List all keys; any of escape, q and ? closes it."""
+class HelpScreen(Dialog[str | None]):
+    """List all keys, those of the screen it was called from first, and return the action that is chosen."""
 
+    TITLE_WORDS = "Keys"
+    HINT = "enter or a click runs an action · escape closes"
     BINDINGS = [("escape,q,question_mark,f1", "dismiss", "Close")]
     DEFAULT_CSS = """
-    HelpScreen { align: center middle; }
-    HelpScreen > VerticalScroll {
-        width: 84; max-width: 96%; height: auto; max-height: 90%;
-        border: round $primary; background: $surface; padding: 0 1;
+    HelpScreen > VerticalScroll { height: 98%; }
+    HelpScreen OptionList, HelpScreen OptionList:focus {
+        height: 1fr; border: none; background: transparent; padding: 0;
     }
-    HelpScreen Static { height: auto; }
     """
 
-    def compose(self) -> ComposeResult:
-        """Show one table."""
-        with VerticalScroll() as scroll:
-            scroll.border_title = "Keys"
-            scroll.border_subtitle = "escape closes"
-            yield Static(_table())
+    def __init__(self, groups: Sequence[str] = (), keys: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.groups, self.keys = groups, keys or {}
+
+    def contents(self) -> ComposeResult:
+        """Show one list."""
+        here = [*self.groups, "Everywhere"]
+        options: list[Option] = []
+        for group in [*here, *[name for name in GROUPS if name not in here]]:
+            where = "" if group in here else " (on its own screen)"
+            options.append(_heading(f"{group}{where}"))
+            for action in GROUPS[group]:
+                keys = self.keys.get(action.id, action.keys)
+                line = self._line(key_names(keys) if keys != UNBOUND else "-", action.help)
+                options.append(Option(line, id=action.id, disabled=group not in here))
+        for title, rows in (("Moving", MOVING), ("Reading numbers", READING)):
+            options.append(_heading(title))
+            options += [Option(self._line(left, right), disabled=True) for left, right in rows]
+        yield OptionList(*options)
+
+    def _line(self, left: str, right: str) -> Text:
+        return Text.assemble((f"{self.plain(left):<{KEYS}}", "bold"), self.plain(right))
+
+    def on_mount(self) -> None:
+        """Begin at the first action."""
+        self.query_one(OptionList).focus()
+
+    @on(OptionList.OptionSelected)
+    def chosen(self, event: OptionList.OptionSelected) -> None:
+        """Return the action."""
+        self.dismiss(event.option.id)
 
 
-def _table() -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 1), expand=True)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    for group, members in GROUPS.items():
-        table.add_row(f"[underline]{group}[/]", "")
-        for action in members:
-            table.add_row(key_names(action.keys), action.help)
-    table.add_row("↑ ↓", "Move in a table or list; tab goes to the next one")
-    return table
-
-
-def key_names(keys: str) -> str:
-    """Return keys as they stand on the keyboard."""
-    return " ".join(KEY_NAMES.get(key, key.replace("ctrl+", "^")) for key in keys.split(","))
+def _heading(words: str) -> Option:
+    return Option(Text(words, style="underline"), disabled=True)

@@ -4,48 +4,39 @@ from __future__ import annotations
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine import catalog, definitions, study
 from engine.plan import Variant
 from engine.protocol import Delta
+from qood_tui.look import Measure
+from qood_tui.screens.dialog import Dialog
 from qood_tui.store import State
-from qood_tui.widgets.deltas import Measure
 from qood_tui.words import clean
 
 
-class NumberScreen(ModalScreen[None]):
+class NumberScreen(Dialog[None]):
     """Show definition, source, counts, values, interval and test of one cell; escape closes it."""
 
+    TITLE_WORDS = "Where this number comes from"
     BINDINGS = [("escape,q,d", "dismiss", "Close")]
-    DEFAULT_CSS = """
-    NumberScreen { align: center middle; }
-    NumberScreen > VerticalScroll {
-        width: 90; max-width: 98%; height: auto; max-height: 98%;
-        border: round $primary; background: $surface; padding: 0 1;
-    }
-    """
 
     def __init__(self, state: State, variant: Variant, ood_set: str, measure: Measure, session: str) -> None:
         super().__init__()
         self.state, self.variant, self.measure = state, variant, measure
         self.ood_set, self.session = ood_set, session
 
-    def compose(self) -> ComposeResult:
+    def contents(self) -> ComposeResult:
         """Show everything as one text."""
-        with VerticalScroll() as frame:
-            frame.border_title = "Where this number comes from"
-            frame.border_subtitle = "escape closes"
-            yield Static(self._text())
+        yield Static(self._text(), markup=False)
 
     def _text(self) -> Text:
         plan = self.state.header.plan
         text = Text()
-        text.append(f"{self.variant.key} · {self.ood_set} · {catalog.label_of(plan.headline)}\n", "bold")
+        title = f"{self.variant.key} · {self.ood_set} · {catalog.label_of(plan.headline)}"
+        text.append(f"{self.plain(clean(title))}\n", "bold")
         for label, words in (*self._values(), ("", "")):
-            text.append(f"{label:<10}", "dim").append(f"{clean(words)}\n")
+            text.append(f"{label:<10}", "dim").append(f"{self.plain(clean(words))}\n")
         for words in (
             definitions.MEASURES[self.measure.name],
             definitions.SCORE,
@@ -53,7 +44,7 @@ class NumberScreen(ModalScreen[None]):
             f"Intervals: {definitions.INTERVAL}",
             definitions.recompute(clean(self.session)),
         ):
-            text.append(f"{words}\n\n")
+            text.append(self.plain(f"{words}\n\n"))
         text.rstrip()
         return text
 
@@ -71,7 +62,8 @@ class NumberScreen(ModalScreen[None]):
         found = self.state.delta_of(self.variant.key)
         delta: Delta | None = getattr(found, self.measure.name, {}).get(self.ood_set) if found else None
         if delta is not None:
-            lines.append(("delta", f"{delta.value * 100:+.3f} points, FP32 minus quantized"))
+            images = f"the first {self.state.deltas.rows:,} images" if self.state.deltas else ""
+            lines.append(("delta", f"{delta.value * 100:+.3f} points, FP32 minus quantized, on {images}"))
             lines.append(("interval", f"{delta.low * 100:+.3f} to {delta.high * 100:+.3f}"))
             if delta.p is not None and delta.p_holm is not None:
                 lines.append(("p", f"{delta.p:.3g}; adjusted over the table {delta.p_holm:.3g}"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from qood_tui import actions
+from textual import on
+
+from qood_tui.bindings import bindings
 from qood_tui.screens.session import SessionScreen
 from qood_tui.sources import ReplaySource
+from qood_tui.widgets.status import Status
 
 SEEK_SECONDS = 5.0
 
@@ -12,7 +15,8 @@ SEEK_SECONDS = 5.0
 class ReplayScreen(SessionScreen):
     """The session screen with the keys of a player."""
 
-    BINDINGS = actions.bindings(actions.REPLAY)
+    GROUPS = ("Session", "Replay")
+    BINDINGS = bindings("Replay")
 
     def __init__(self, source: ReplaySource) -> None:
         super().__init__(source)
@@ -52,12 +56,17 @@ class ReplayScreen(SessionScreen):
     def action_slower(self) -> None:
         """Play more slowly."""
         self.player.faster(-1)
-        self.draw(curves=False)
+        self.draw_top()
 
     def action_faster(self) -> None:
         """Play faster."""
         self.player.faster(1)
-        self.draw(curves=False)
+        self.draw_top()
+
+    @on(Status.Sought)
+    def seek_share(self, event: Status.Sought) -> None:
+        """Go where the timeline was clicked."""
+        self._seek(self.player.length * event.share)
 
     def _seek(self, position: float) -> None:
         self.player.seek(position)

@@ -5,41 +5,91 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.text import Text
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
-from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Static
+from textual.binding import Binding
+from textual.message import Message
+from textual.widgets import Input
 
 from engine import sessions
-from qood_tui.words import clean
+from qood_tui.bindings import bindings
+from qood_tui.screens.room import Room
+from qood_tui.widgets.lines import Lines
+from qood_tui.widgets.picks import Option, Picks
+from qood_tui.words import clean, wrapped
 
-COLUMNS = (("created (UTC)", 17), ("session", 34), ("state", 12), ("images", 14), ("what", 40))
+LEAST_TO_COMPARE = 2
+BOX = 5  # cells of a line's box
 
 
-class SessionsScreen(Screen[Path | None]):
-    """List sessions, newest first; enter opens one."""
+class SessionList(Picks, inherit_bindings=False):
+    """Sessions to mark; enter is left to the screen, which opens one."""
 
-    BINDINGS = [("enter", "select", "Open")]
+    BINDINGS = [
+        Binding("up", "move(-1)", show=False),
+        Binding("down", "move(1)", show=False),
+        Binding("pageup", "move(-8)", show=False),
+        Binding("pagedown", "move(8)", show=False),
+    ]
+
+    class Opened(Message):
+        """A session was clicked."""
+
+    def clicked(self, x: int) -> None:
+        """Mark with a click on the box, open with one on the rest of the line."""
+        if x < BOX:
+            self.action_pick()
+        else:
+            self.post_message(self.Opened())
+
+
+class SessionsScreen(Room[None]):
+    """List sessions, newest first: one is opened, several are compared."""
+
+    GROUPS = ("List of sessions",)
+    BINDINGS = bindings("List of sessions")
     DEFAULT_CSS = """
-    SessionsScreen > Static { height: auto; padding: 0 1; }
-    SessionsScreen > DataTable { height: 1fr; }
+    SessionsScreen #heading { height: 2; padding: 0 1; }
+    SessionsScreen #words { display: none; }
     """
 
-    def compose(self) -> ComposeResult:
-        """Show a table, filled in the background."""
-        yield Static(
-            "[bold]Recorded sessions[/]  enter opens one: a running one live, a finished one as a replay"
-        )
-        yield DataTable(cursor_type="row", zebra_stripes=True)
-        yield Footer(show_command_palette=False)
+    class Chosen(Message):
+        """Sessions are to be shown."""
+
+        def __init__(self, chosen: tuple[Path, ...]) -> None:
+            super().__init__()
+            self.sessions = chosen
+
+    def __init__(self, beside: Path | None = None) -> None:
+        super().__init__()
+        self.beside = beside  # a session that the chosen one is to be compared with
+        self.found: dict[str, sessions.Summary] = {}
+        self.words = ""
+
+    def contents(self) -> ComposeResult:
+        """Show a list, filled in the background."""
+        yield Lines(id="heading")
+        yield SessionList("Recorded sessions", id="list")
+        yield Input(placeholder="parts of a session's line; enter keeps, escape clears", id="words")
 
     def on_mount(self) -> None:
-        """Make the columns and begin to read."""
-        table = self.query_one(DataTable)
-        for label, width in COLUMNS:
-            table.add_column(label, width=width)
-        table.focus()
+        """Begin to read."""
+        self.query_one(Picks).focus()
+
+    @on(events.Resize)
+    def refit(self) -> None:
+        """Write the lines for the new width."""
+        self.call_after_refresh(self.offer)
+
+    @on(events.ScreenResume)
+    def seen_again(self) -> None:
+        """See what has changed meanwhile."""
         self.read_sessions()
+
+    @on(Picks.Moved)
+    def name_it(self) -> None:
+        """Say the name of the session under the cursor, which its line may have cut."""
+        self.offer()
 
     @work(thread=True, exclusive=True)
     def read_sessions(self) -> None:
@@ -49,12 +99,80 @@ class SessionsScreen(Screen[Path | None]):
             self.app.call_from_thread(self._add, found)
 
     def _add(self, found: sessions.Summary) -> None:
-        images = f"{found.rows:,}/{found.total:,}" if found.total else ""
-        cells = (found.created, found.path.name, found.state, images, found.title)
-        self.query_one(DataTable).add_row(*[Text(clean(cell)) for cell in cells], key=str(found.path))
+        self.found[str(found.path)] = found
+        self.offer()
 
-    @on(DataTable.RowSelected)
-    def chosen(self, event: DataTable.RowSelected) -> None:
-        """Open the chosen session."""
-        if event.row_key.value:
-            self.dismiss(Path(event.row_key.value))
+    def offer(self) -> None:
+        """Show the sessions that the filter keeps."""
+        if not self.is_mounted:
+            return
+        picks = self.query_one(Picks)
+        kept = {key: self._option(key, one, picks.inner.width) for key, one in self.found.items()}
+        words = self.words.lower().split()
+        picks.offer(o for o in kept.values() if all(w in f"{o.label} {o.note}".lower() for w in words))
+        told = "Enter opens one: a running one live, another as a replay. Space marks, c compares the marked."
+        if self.beside is not None:
+            told = f"Enter compares one with {clean(self.beside.name)}."
+        current = picks.current
+        named = clean(Path(current.name).name) if current else ""
+        none = named if self.found else "None yet: start a sweep, or see the demo with qood-tui replay demo."
+        heading = self.query_one("#heading", Lines)
+        lines = wrapped(Text(told), max(heading.inner.width, 1))
+        heading.show([*lines, Text(none, style="dim")][: max(heading.inner.height, 1)])
+
+    def _option(self, key: str, found: sessions.Summary, width: int) -> Option:
+        """Return a line: what tells sessions apart first, then what there is room for."""
+        images = f"{found.rows:,}/{found.total:,}" if found.total else ""
+        line = f"{found.created:<16} {found.state:<11} {images:>15}  {found.title:<36}"
+        return Option(key, clean(line).rstrip(), clean(found.path.name))
+
+    @on(Input.Changed, "#words")
+    def filter_changed(self, event: Input.Changed) -> None:
+        """Filter while it is typed."""
+        self.words = event.value
+        self.offer()
+
+    @on(Input.Submitted, "#words")
+    def filter_kept(self) -> None:
+        """Go back to the list."""
+        self.query_one("#words").display = False
+        self.query_one(Picks).focus()
+
+    def action_filter_sessions(self) -> None:
+        """Ask for parts of lines."""
+        self.query_one("#words").display = True
+        self.query_one("#words").focus()
+
+    def close_filter(self) -> bool:
+        """Clear the filter; tell whether there was one."""
+        line = self.query_one("#words", Input)
+        if not line.display and not self.words:
+            return False
+        line.value, line.display = "", False
+        self.words = ""
+        self.offer()
+        self.query_one(Picks).focus()
+        return True
+
+    @on(SessionList.Opened)
+    def action_open_session(self) -> None:
+        """Open what is under the cursor, or compare it with the session that was given."""
+        current = self.query_one(Picks).current
+        if current is None:
+            return
+        path = Path(current.name)
+        self.post_message(self.Chosen((self.beside, path) if self.beside else (path,)))
+
+    def action_mark_session(self) -> None:
+        """Mark or unmark the session under the cursor."""
+        picks = self.query_one(Picks)
+        if picks.current is not None:
+            picks.tick(picks.current.name)
+
+    def action_compare_marked(self) -> None:
+        """Compare the marked sessions, the first marked is what the others are compared with."""
+        marked = self.query_one(Picks).ticked
+        if len(marked) < LEAST_TO_COMPARE:
+            self.notify("Mark two or more sessions with space, then compare them.", severity="warning")
+            return
+        self.post_message(self.Chosen(tuple(Path(key) for key in marked)))

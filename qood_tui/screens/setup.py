@@ -6,266 +6,339 @@ from pathlib import Path
 
 import msgspec
 from rich.text import Text
-from textual import on, work
+from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.message import Message
-from textual.screen import Screen
-from textual.widgets import Button, Footer, Input, Label, RadioSet, Select, Static
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Button
 
-from engine import catalog, client, sessions
-from engine.datasets.discover import ood_folder
+from engine import catalog, request
 from engine.errors import InputError, QoodError
-from engine.plan import Plan, preset, validated
-from engine.resources import Resources, parse_named
-from qood_tui import actions
-from qood_tui.cost import estimate, measured_pace
-from qood_tui.screens.folder import FolderScreen
-from qood_tui.screens.sessions import SessionsScreen
-from qood_tui.widgets.choices import Choice, Group, Tick
-from qood_tui.words import clean, roughly
+from engine.plan import Plan, preset
+from engine.resources import Resources, joined
+from engine.text import in_bytes
+from qood_tui import choices
+from qood_tui.bindings import bindings
+from qood_tui.choices import LAST
+from qood_tui.cost import estimate
+from qood_tui.screens.planning import Planning
+from qood_tui.screens.search import Hit, SearchScreen
+from qood_tui.widgets.lines import Lines
+from qood_tui.widgets.numbers import Numbers
+from qood_tui.widgets.picks import Picks
+from qood_tui.widgets.strips import Part
+from qood_tui.widgets.summary import Summary
+from qood_tui.words import clean, fitted, roughly, wrapped
 
-SIZES = (
-    ("share", "% of each set"),
-    ("id_images", "ID images"),
-    ("ood_images", "OOD images"),
-    ("calibration_images", "calibration"),
-    ("calibration_draws", "draws of it"),
-    ("seed", "seed"),
+# Columns of a wide terminal, each with its groups from top to bottom; the digits choose groups in this order.
+COLUMNS = (
+    ("presets", "models", "quantizer"),
+    ("bits", "id_set", "calibration_set", "sizes"),
+    ("ood_sets", "scores"),
 )
+LABELS = {
+    "presets": "Preset",
+    "models": "Models × pretraining",
+    "quantizer": "Quantizer",
+    "bits": "Bit settings",
+    "id_set": "ID set",
+    "calibration_set": "Calibration and fit set",
+    "sizes": "Sizes",
+    "ood_sets": "OOD sets",
+    "scores": "Scores, ★ headline",
+}
+SINGLE = ("presets", "quantizer", "id_set", "calibration_set")
+ORDER = tuple(name for column in COLUMNS for name in column)
+NARROW = 100  # columns from which all groups are in sight at once
 
-TALL = 50  # rows in which all scores fit
 
-
-class SetupScreen(Screen[None]):
-    """Pick models × pretraining × bits × quantizer × OOD sets × headline score, then start."""
+class SetupScreen(Planning):
+    """Pick models × pretraining × bits × quantizer × sets × scores × sizes, then start."""
 
     CSS_PATH = "../styles/setup.tcss"
-    BINDINGS = actions.bindings(actions.SETUP)
-
-    class Opened(Message):
-        """A session is to be shown; `live` is None where its journal must tell."""
-
-        def __init__(self, session: Path, *, live: bool | None = None) -> None:
-            super().__init__()
-            self.session, self.live = session, live
+    AUTO_FOCUS = ""
+    GROUPS = ("Set-up",)
+    BINDINGS = [
+        *bindings("Set-up"),
+        Binding("tab", "next_group", show=False),
+        Binding("shift+tab", "next_group(-1)", show=False),
+        *(Binding(str(number), f"group({number})", show=False) for number in range(1, len(ORDER) + 1)),
+    ]
 
     def __init__(self, plan: Plan | None, resources: Resources, *, root: Path | None = None) -> None:
-        super().__init__()
-        self.resources, self.root = resources, root
-        self.plan = plan or preset("demo")
-        self.is_real = not catalog.is_made(self.plan.id_set)
-        hidden = ("id_images", "ood_images") if self.plan.share is not None else ("share",)
-        self.sizes = [(field, label) for field, label in SIZES if field not in hidden]
-        self.pace: float | None = None
-        self._starting = False
+        super().__init__(plan, resources, root=root)
+        self.group = ORDER[0]
 
-    def compose(self) -> ComposeResult:
-        """Lay out three columns of choices and the line that says what they cost."""
-        yield Static("[bold]qood-tui[/]  what does quantization cost OOD detection?", id="title")
-        with VerticalScroll(id="choices", can_focus=False), Horizontal():
-            with Vertical(id="left"):
-                yield from self._models()
-                yield from _radio("quantizer", "Quantizer", list(catalog.QUANTIZERS), self.plan.quantizer)
-            with Vertical():
-                with Group("Bit settings", id="bits"):
-                    for text in catalog.BITS:
-                        yield Tick(text, text in self.plan.bits, name=text)
-                with Vertical(id="headline_frame", classes="group") as frame:
-                    frame.border_title = "Headline score"
-                    names = [(score.label, name) for name, score in catalog.SCORES.items()]
-                    yield Select(
-                        names, value=self.plan.headline, allow_blank=False, id="headline", compact=True
-                    )
-                with Group("Scores", id="scores"), VerticalScroll(can_focus=False):
-                    for name, score in catalog.SCORES.items():
-                        yield Tick(score.label, name in self.plan.scores, name=name)
-            with Vertical():
-                with Group("OOD sets", id="ood_sets"):
-                    for name in self._set_names():
-                        yield Tick(name, name in self.plan.ood_sets, name=name)
-                with Vertical(id="sizes", classes="group") as sizes:
-                    sizes.border_title = "Sizes"
-                    for field, label in self.sizes:
-                        with Horizontal(classes="size"):
-                            yield Label(label)
-                            given = getattr(self.plan, field)
-                            value = f"{given * 100:.0f}" if field == "share" else str(given)
-                            yield Input(value, id=field, type="integer", compact=True, max_length=10)
+    def contents(self) -> ComposeResult:
+        """Lay out three columns of groups and the lines that say what they cost."""
+        yield Lines(id="title")
+        with Horizontal(id="choices"):
+            yield Summary(id="summary")
+            for place, column in enumerate(COLUMNS):
+                with Vertical(id=f"column{place}"):
+                    for name in column:
+                        title = f"{ORDER.index(name) + 1} {LABELS[name]}"
+                        if name == "sizes":
+                            yield Numbers(title, (), id=name)
+                        else:
+                            yield Picks(title, id=name, single=name in SINGLE)
         with Horizontal(id="bottom"):
-            yield Static(id="cost")
-            yield Button("Start the sweep", id="start", variant="primary", compact=True)
-        yield Footer(show_command_palette=False)
+            yield Lines(id="cost")
+            yield Button("Start the sweep", id="start_button", variant="primary", compact=True)
 
     def on_mount(self) -> None:
         """Show the cost and let the engine warm up while the user picks."""
-        self.set_class(bool(getattr(self.app, "ascii_only", False)), "ascii")
-        self.query(Tick).first(Tick).focus()
-        self.refresh_cost()
+        self.offer_all()
+        self.choose("models")
         self.prepare()
 
-    @work(thread=True, group="prepare")
-    def prepare(self) -> None:
-        """Start the engine ahead of need and learn its pace from earlier sessions."""
-        self.pace = measured_pace(self.is_real)
-        self.app.call_from_thread(self.refresh_cost)
+    def offer_all(self) -> None:
+        """Show what there is to choose from, with the choice that the plan holds."""
+        offer, plan = self.offer, self.offer.plan
+        ticked = {
+            "presets": (choices.presets(offer, has_last=self.last is not None), ()),
+            "models": (choices.models(offer), plan.models),
+            "quantizer": (choices.quantizers(), (plan.quantizer,)),
+            "bits": (choices.bits(offer), plan.bits),
+            "id_set": (choices.sets(offer, "id"), (plan.id_set,)),
+            "calibration_set": (choices.sets(offer, "train"), (plan.calibration_set,)),
+            "ood_sets": (choices.sets(offer, "ood"), plan.ood_sets),
+            "scores": (choices.scores(), plan.scores),
+        }
+        for name, (options, names) in ticked.items():
+            self.picks(name).offer(options, names)
+        self.picks("scores").starred = plan.headline
+        self.query_one(Numbers).offer(choices.sizes(plan, offer.resources))
+        self.draw()
+
+    def picks(self, name: str) -> Picks:
+        """Return the list of a group."""
+        return self.query_one(f"#{name}", Picks)
+
+    # What is chosen
+
+    def picked_plan(self) -> Plan:
+        """Return the plan as picked, whether or not it can be swept."""
+        plan, ticked = self.offer.plan, {name: self.picks(name).chosen for name in ORDER if name != "sizes"}
+        headline = self.picks("scores").starred
+        scores = ticked["scores"]
+        learnt_from = {}
+        if ticked["calibration_set"] and ticked["calibration_set"][0] != plan.calibration_set:
+            (name,) = ticked["calibration_set"]
+            learnt_from = {"calibration_set": name, "fit_set": name}
+        plan = msgspec.structs.replace(
+            plan,
+            models=ticked["models"],
+            bits=ticked["bits"],
+            quantizer="".join(ticked["quantizer"]),
+            id_set="".join(ticked["id_set"]) or plan.id_set,
+            ood_sets=ticked["ood_sets"],
+            scores=scores,
+            headline=headline if headline in scores else (scores[0] if scores else headline),
+            score_parameters={k: v for k, v in plan.score_parameters.items() if k in scores},
+            **learnt_from,
+        )
+        return choices.with_sizes(plan, self.query_one(Numbers).values())
+
+    @on(Picks.Changed)
+    @on(Picks.Moved)
+    @on(Numbers.Changed)
+    @on(Numbers.Moved)
+    def changed(self) -> None:
+        """Say what the choice costs now."""
+        self.draw()
+
+    @on(Picks.Changed, "#presets")
+    def take_preset(self, event: Picks.Changed) -> None:
+        """Choose everything as a preset does."""
+        (name,) = event.chosen
+        plan, resources = self.offer.plan, self.resources
         try:
-            client.warm()
+            if name == LAST and self.last is not None:
+                plan, resources = self.last[0], joined(self.last[1], resources)
+            else:
+                plan = request.with_checkpoints(preset(name), resources)
+            if not catalog.is_made(plan.id_set):
+                plan, resources, missing = request.settle(plan, resources, may_miss=True)
+                if missing:
+                    self.notify(f"not below {resources.data}: {', '.join(missing)}", severity="warning")
         except QoodError as error:
-            self.app.call_from_thread(self.notify, str(error), severity="warning")
-
-    def _models(self) -> ComposeResult:
-        shown = [m for m in catalog.MODELS.values() if (m.trained_on == "imagenet") == self.is_real]
-        families = list(dict.fromkeys(m.family for m in shown))
-        pretrainings = list(dict.fromkeys(m.pretraining for m in shown))
-        by_place = {(m.family, m.pretraining): m for m in shown}
-        with Group("Models × pretraining", id="models"):
-            for family in families:
-                with Horizontal(classes="family"):
-                    yield Label(family)
-                    for pretraining in pretrainings:
-                        model = by_place.get((family, pretraining))
-                        words = pretraining.replace("ImageNet", "IN")
-                        if model is None:
-                            box = Tick(f"no {words}", disabled=True)
-                            box.tooltip = f"The study has no {family} with {pretraining} pretraining"
-                        else:
-                            box = Tick(words, model.name in self.plan.models, name=model.name)
-                            box.tooltip = f"{model.name} stands for {model.stands_for}"
-                        yield box
-            for name in dict.fromkeys((*self.resources.checkpoints, *self.plan.models)):
-                if name not in catalog.MODELS:
-                    yield Tick(clean(name), name in self.plan.models, name=name)
-            real = (f"on {self.plan.id_set}", f"calibrated: {self.plan.calibration_set}")
-            for note in real if self.is_real else ("miniatures, not ImageNet",):
-                yield Label(clean(note), classes="note")
-
-    def _set_names(self) -> tuple[str, ...]:
-        if self.is_real:
-            return self.plan.ood_sets
-        made = [s.name for s in catalog.SETS.values() if s.role == "ood" and s.made]
-        return (*made, *self.resources.ood)
-
-    def chosen_plan(self) -> Plan:
-        """Return the plan as picked; raise InputError where it cannot be."""
-        headline = str(self.query_one("#headline", Select).value)
-        sizes: dict[str, int | float] = {}
-        for field, label in self.sizes:
-            text = self.query_one(f"#{field}", Input).value
-            if not text.isdecimal():
-                raise InputError(label, text, "give a whole number")
-            sizes[field] = int(text) / 100 if field == "share" else int(text)
-        return validated(
-            msgspec.structs.replace(
-                self.plan,
-                models=self._ticked("models"),
-                bits=self._ticked("bits"),
-                quantizer=self._pressed("quantizer"),
-                ood_sets=self._ticked("ood_sets"),
-                scores=tuple(dict.fromkeys((*self._ticked("scores"), headline))),
-                headline=headline,
-                **sizes,
-            ),
-            self.resources,
-        )
-
-    def _ticked(self, group: str) -> tuple[str, ...]:
-        boxes = self.query(f"#{group} Tick").results(Tick)
-        return tuple(str(box.name) for box in boxes if box.value and box.name)
-
-    def _pressed(self, identity: str) -> str:
-        button = self.query_one(f"#{identity}", RadioSet).pressed_button
-        return str(button.label) if button else ""
-
-    @on(Tick.Changed)
-    @on(RadioSet.Changed)
-    @on(Input.Changed)
-    @on(Select.Changed)
-    def refresh_cost(self) -> None:
-        """Say what the choice costs, or why it cannot be."""
-        line = self.query_one("#cost", Static)
-        try:
-            cost = estimate(self.chosen_plan(), self.resources, self.pace)
-        except InputError as error:
-            line.update(Text.assemble(("✗ ", "bold red"), clean(str(error))))
+            self.refuse(error)
             return
-        line.update(
-            f"[bold]{cost.variants} variants × {cost.images:,} images[/], about {roughly(cost.seconds)}"
+        self.take(plan, resources)
+
+    def action_headline(self) -> None:
+        """Make the score under the cursor the headline score."""
+        picks = self.picks("scores")
+        if self.group != "scores" or picks.current is None:
+            self.notify("Go to the scores first, then h makes the one under the cursor the headline score.")
+            return
+        picks.tick(picks.current.name, on=True)
+        picks.starred = picks.current.name
+        picks.draw()
+        self.draw()
+
+    def action_all(self) -> None:
+        """Choose everything in the group."""
+        self._tick_all(on=True)
+
+    def action_none(self) -> None:
+        """Choose nothing in the group."""
+        self._tick_all(on=False)
+
+    def _tick_all(self, *, on: bool) -> None:
+        if isinstance(self.focused, Picks):
+            self.focused.tick_all(on=on)
+
+    # What is in sight
+
+    def choose(self, group: str) -> None:
+        """Bring a group into sight and into focus."""
+        self.group = group
+        self.lay_out()
+        self.query_one(f"#{group}").focus()
+
+    def action_group(self, number: int) -> None:
+        """Choose a group by its digit."""
+        self.choose(ORDER[number - 1])
+
+    def action_next_group(self, steps: int = 1) -> None:
+        """Go to another group."""
+        self.choose(ORDER[(ORDER.index(self.group) + steps) % len(ORDER)])
+
+    def lay_out(self) -> None:
+        """Show all groups, or in a narrow terminal the chosen one beside a summary."""
+        if not self.query(Numbers):
+            return
+        is_narrow = self.app.size.width < NARROW
+        self.query_one("#summary").display = is_narrow
+        for place, column in enumerate(COLUMNS):
+            self.query_one(f"#column{place}").display = not is_narrow or self.group in column
+            for name in column:
+                self.query_one(f"#{name}").display = not is_narrow or name == self.group
+        self.draw()
+
+    @on(events.Resize)
+    def refit(self) -> None:
+        """Show the groups that there is room for."""
+        self.lay_out()
+
+    @on(events.DescendantFocus)
+    def focused_group(self, event: events.DescendantFocus) -> None:
+        """Make the group that has the focus the chosen one."""
+        if event.widget.id in ORDER and event.widget.id != self.group:
+            self.group = event.widget.id
+            self.draw()
+
+    @on(Lines.Resized)
+    def fit(self) -> None:
+        """Draw for the new size."""
+        self.draw()
+
+    def draw(self) -> None:
+        """Show title, summary and cost."""
+        if not self.is_mounted:
+            return
+        self.draw_frame()
+        note = catalog.note_of(self.offer.plan.id_set)
+        told = f"below {clean(self.resources.data)}" if self.resources.data else note
+        title = Text.assemble(
+            (" qood-tui ", "bold reverse"), "  what does quantization cost OOD detection?  ", (told, "dim")
+        )
+        line = self.query_one("#title", Lines)
+        line.show([fitted(title, line.inner.width or 1)])
+        self._draw_cost()
+        self._mark_preset()
+        self.query_one(Summary).draw(self._summary())
+
+    def _draw_cost(self) -> None:
+        """Say what the choice costs, or why it cannot be."""
+        widget = self.query_one("#cost", Lines)
+        width = max(widget.inner.width, 1)
+        try:
+            plan = self.chosen_plan()
+        except InputError as error:
+            first, *rest = wrapped(Text(f"✗ {error}", style="bold"), width)
+            widget.show(
+                [
+                    first,
+                    *(
+                        [fitted(Text(" ".join(line.plain for line in rest), style="bold"), width)]
+                        if rest
+                        else []
+                    ),
+                ]
+            )
+            return
+        self.query_one(Numbers).offer_notes(choices.sizes(plan, self.resources))
+        cost = estimate(plan, self.used(plan), self.pace)
+        line = Text(f"{cost.variants} variants × {cost.images:,} images", style="bold")
+        line.append(f", about {roughly(cost.seconds)}, {in_bytes(cost.memory)} of memory", "not bold")
+        line.append(f", {in_bytes(cost.disk)} of disk", "not bold")
+        is_measured = self.pace is not None and self.pace.is_measured
+        line.append(", as measured here" if is_measured else ", a guess until one ran here", "not bold dim")
+        widget.show([fitted(line, width), fitted(Text(self._hint(), style="dim"), width)])
+
+    def _mark_preset(self) -> None:
+        """Tick the preset that the choice is, if it is one."""
+        picks, plan = self.picks("presets"), self.picked_plan()
+        known = {LAST: self.last[0] if self.last else None}
+        known |= {name: self._as_here(preset(name), plan) for name in catalog.PRESETS}
+        ticked = [name for name, made in known.items() if made == plan][-1:]
+        if ticked != picks.ticked:
+            picks.offer(picks.options, ticked)
+
+    def _as_here(self, made: Plan, plan: Plan) -> Plan:
+        """Return a preset with the sets that are here, where it leaves open what they are."""
+        if catalog.is_made(made.id_set):
+            return made
+        there = [name for name in made.ood_sets if name in self.resources.counts]
+        return msgspec.structs.replace(
+            request.with_checkpoints(made, self.resources),
+            ood_sets=(*there, *self.resources.ood),
+            calibration_set=plan.calibration_set,
+            fit_set=plan.fit_set,
         )
 
-    @on(Select.Changed, "#headline")
-    def tick_headline(self, event: Select.Changed) -> None:
-        """The headline score is one of the scores."""
-        for box in self.query("#scores Tick").results(Tick):
-            if box.name == event.value:
-                box.value = True
+    def _hint(self) -> str:
+        """Say all of the option under the cursor, which its list may have cut."""
+        if self.group == "sizes":
+            field = self.query_one(Numbers).current
+            return f"{field.label}: {field.note}"
+        option = self.picks(self.group).current
+        return ": ".join(filter(None, (option.label, option.why_not or option.note))) if option else ""
 
-    def on_resize(self) -> None:
-        """Show all scores where there is room for them."""
-        self.set_class(self.size.height >= TALL, "tall")
+    def _summary(self) -> list[Part]:
+        """Return a line a group with what is chosen in it."""
+        parts = []
+        for place, name in enumerate(ORDER, 1):
+            words = "numbers" if name == "sizes" else ""
+            if name != "sizes":
+                picks = self.picks(name)
+                chosen = [o.label for o in picks.options if o.name in picks.chosen]
+                words = chosen[0] if len(chosen) == 1 else f"{len(chosen)} of {picks.count}"
+                words = "-" if not chosen else words
+            label = f"{LABELS[name].split(',')[0].split(' ×')[0]}: {words}"
+            parts.append(Part(str(place), label, f"group({place})", "reverse" if name == self.group else ""))
+        return parts
 
-    @on(Button.Pressed, "#start")
+    def action_search(self) -> None:
+        """Search all groups."""
+        hits = [
+            Hit(name, option, option.name in self.picks(name).ticked)
+            for name in ORDER
+            if name not in ("sizes", "presets")
+            for option in self.picks(name).options
+        ]
+        self.app.push_screen(SearchScreen(hits, {name: LABELS[name] for name in ORDER}), self._take_hits)
+
+    def _take_hits(self, changed: list[Hit] | None) -> None:
+        for hit in changed or ():
+            self.picks(hit.group).tick(hit.option.name, on=hit.is_ticked)
+        if changed:
+            self.choose(changed[-1].group)
+
+    @on(Button.Pressed, "#start_button")
     def start_pressed(self) -> None:
         """Start from the button as from the key."""
         self.action_start()
-
-    def action_start(self) -> None:
-        """Start the sweep and show it."""
-        if self._starting:
-            return
-        try:
-            plan = self.chosen_plan()
-            used = {name: path for name, path in self.resources.ood.items() if name in plan.ood_sets}
-            resources = msgspec.structs.replace(self.resources, ood=used)
-            session = sessions.create(plan, resources.names(), self.root)
-        except InputError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        self._starting = True
-        self.launch(session, resources)
-
-    @work(thread=True, group="launch")
-    def launch(self, session: Path, resources: Resources) -> None:
-        """Hand the session to the engine without holding up the screen."""
-        try:
-            client.start(session, resources)
-        except QoodError as error:
-            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
-        else:
-            self.post_message(self.Opened(session, live=True))
-        self._starting = False
-
-    def action_sessions(self) -> None:
-        """List recorded sessions."""
-        self.app.push_screen(SessionsScreen(), self._open_session)
-
-    def _open_session(self, session: Path | None) -> None:
-        if session is not None:
-            self.post_message(self.Opened(session))
-
-    def action_add_folder(self) -> None:
-        """Ask for a folder of images."""
-        self.app.push_screen(FolderScreen(), self._add_folder)
-
-    def _add_folder(self, given: str | None) -> None:
-        if not given:
-            return
-        try:
-            named = parse_named("ood", (given,))
-            name, folder = next(iter(named.items()))
-            if name in self.resources.ood:
-                raise InputError("ood", name, "this name is taken already, choose another")
-            ood_folder(name, folder)
-        except InputError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        self.resources = msgspec.structs.replace(self.resources, ood={**self.resources.ood, **named})
-        self.query_one("#ood_sets", Group).mount(Tick(clean(name), True, name=name))
-        self.call_after_refresh(self.refresh_cost)
-
-
-def _radio(identity: str, title: str, names: list[str], chosen: str) -> ComposeResult:
-    with RadioSet(id=identity, compact=True, classes="group") as group:
-        group.border_title = title
-        for name in names:
-            yield Choice(name, name == chosen)

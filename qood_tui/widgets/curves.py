@@ -1,4 +1,4 @@
-"""The curve pane: ROC or precision-recall curves of one model at every bit setting, over each other."""
+"""The curve pane: ROC or precision-recall curves of several variants over each other."""
 
 from __future__ import annotations
 
@@ -10,82 +10,91 @@ from engine.arrays import Rows
 from engine.errors import MeasureError
 from engine.measure import detection
 from engine.plan import Variant
+from qood_tui.look import CurvesOf, Look
 from qood_tui.plot import curve
-from qood_tui.plot.curve import View
-from qood_tui.plot.palette import style_of
+from qood_tui.plot.curve import AXES, View
 from qood_tui.store import State
-from qood_tui.widgets.lines import Lines
+from qood_tui.widgets.pane import Moment, Pane
 from qood_tui.words import clean
 
 POINTS = 512  # more than any terminal has columns
+Found = tuple[curve.Floats, curve.Floats, float]
+Wanted = tuple[int, str, str, str, View]  # rows, variant, OOD set, score, view
 
 
-class Curves(Lines):
-    """Draw the curves of one model on one OOD set under one score."""
+class Curves(Pane):
+    """Draw the curves of the variants that are looked at, on one OOD set under one score."""
 
+    NAME, LABEL, SLOT = "curves", "Curves", "figures"
+    IS_COSTLY = True
     has_curves = False
 
-    def draw(
-        self,
-        state: State,
-        rows: Rows | None,
-        pointed: Variant,
-        ood_set: str,
-        score: str,
-        *,
-        view: View,
-    ) -> None:
-        """Draw what is known at this moment; from the arrays where they are, else from the journal.
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[Wanted, Found | None] = {}
 
-        Shown is the model of `pointed` at every bit setting, on the same draw of calibration images.
-        """
-        width, height = self.size
+    def draw(self, moment: Moment) -> None:
+        """Draw what is known at this moment; from the arrays where they are, else from the journal."""
+        state, look = moment.state, moment.look
         plan = state.header.plan
-        drawn = [c.rows for key, c in state.curves.items() if key.startswith(f"{pointed.model} ")]
+        width, height = self.inner
+        rows = moment.rows()
+        shown = look.shown(plan)
+        drawn = [found.rows for key, found in state.curves.items() if key in {v.key for v in shown}]
         counted = rows.count if rows is not None else max(drawn, default=0)
-        label = catalog.label_of(score)
-        draw = f" · draw {pointed.draw + 1}" if plan.calibration_draws > 1 else ""
-        title = f"{view.value} · {catalog.short_of(pointed.model)} · {clean(ood_set)}{draw}"
-        self.caption(title, f"{label} · {counted:,} images · OOD positive")
+        title = f"{look.view.value} · {_what(look)} · {look.ood_set}"
+        area = "AUPR-out" if look.view is View.PRECISION_RECALL else "AUROC"
+        told = f"{catalog.label_of(look.score)} · legend: {area} · {counted:,} images · OOD positive"
+        self.caption(title, told)
         if width < 20 or height < 5:
             return
-        series = self._series(state, rows, pointed, ood_set, score, view)
+        found = [(variant, self._found(state, rows, variant, look)) for variant in shown]
+        series = [
+            self._series(variant, place, one, look)
+            for place, (variant, one) in enumerate(found)
+            if one is not None
+        ]
         self.has_curves = bool(series)
         if not series:
-            self.show(_waiting(state, width, height, view))
+            self.show(_waiting(state, width, height, look.view))
             return
-        ascii_only = bool(getattr(self.app, "ascii_only", False))
-        self.show(curve.draw(series, width, height, view=view, ascii_only=ascii_only))
+        self.show(curve.draw(series, width, height, axes=AXES[look.view], ascii_only=self.is_ascii))
 
-    def _series(
-        self, state: State, rows: Rows | None, pointed: Variant, ood_set: str, score: str, view: View
-    ) -> list[curve.Series]:
-        plan = state.header.plan
-        series = []
-        for position, variant in enumerate(plan.variants()):
-            is_shown = variant.bits.is_float or variant.draw == pointed.draw
-            if variant.model != pointed.model or not is_shown:
-                continue
-            found = None
-            if rows is not None:
-                found = _from_arrays(rows, position, score, plan.ood_sets.index(ood_set) + 1, view)
-            elif view is not View.PRECISION_RECALL:
-                found = _from_journal(state, variant, ood_set, score)
-            if found is not None:
-                x, y, area = found
-                label = f"{variant.bits!s:<5}{area:.3f}"
-                series.append(curve.Series(label, style_of(str(variant.bits)), x, y))
-        return series
+    def _series(self, variant: Variant, place: int, found: Found, look: Look) -> curve.Series:
+        x, y, area = found
+        if look.curves_of is CurvesOf.MODEL or (look.curves_of is CurvesOf.MARKED and not look.marked):
+            return curve.Series(f"{variant.bits!s:<5}{area:.3f}", self.ink.of_bits(str(variant.bits)), x, y)
+        draw = f" #{variant.draw + 1}" if variant.draw else ""
+        name = f"{catalog.short_of(variant.model)} {variant.bits}{draw}"
+        return curve.Series(f"{name} {area:.3f}", self.ink.of_place(place), x, y)
+
+    def _found(self, state: State, rows: Rows | None, variant: Variant, look: Look) -> Found | None:
+        if rows is None:
+            return None if look.view is View.PRECISION_RECALL else _from_journal(state, variant, look)
+        wanted = (rows.count, variant.key, look.ood_set, look.score, look.view)
+        if any(known[0] != rows.count for known in self._known):
+            self._known.clear()
+        if wanted not in self._known:
+            self._known[wanted] = _from_arrays(rows, variant, look)
+        return self._known[wanted]
 
 
-Found = tuple[detection.Floats, detection.Floats, float]
+def _what(look: Look) -> str:
+    """Name what the curves share."""
+    if look.curves_of is CurvesOf.MARKED and look.marked:
+        return f"{len(look.marked)} marked"
+    if look.curves_of is CurvesOf.BITS:
+        return str(look.pointed.bits)
+    draw = f" · draw {look.pointed.draw + 1}" if look.pointed.draw else ""
+    return f"{catalog.short_of(look.pointed.model)}{draw}"
 
 
-def _from_arrays(rows: Rows, variant: int, score: str, position: int, view: View) -> Found | None:
-    id_scores, ood_scores = rows.column(score, variant, 0), rows.column(score, variant, position)
+def _from_arrays(rows: Rows, variant: Variant, look: Look) -> Found | None:
+    column, position = rows.plan.variants().index(variant), rows.plan.ood_sets.index(look.ood_set) + 1
+    id_scores, ood_scores = (rows.column(look.score, column, of_set) for of_set in (0, position))
     try:
         counts = detection.count(id_scores, ood_scores)
-        if view is View.PRECISION_RECALL:
+        if look.view is View.PRECISION_RECALL:
             area = detection.detection(id_scores, ood_scores).ap_out
             return *detection.thin(*detection.precision_recall(counts), POINTS), area
     except MeasureError:
@@ -93,16 +102,15 @@ def _from_arrays(rows: Rows, variant: int, score: str, position: int, view: View
     return *detection.thin(*detection.roc(counts), POINTS), detection.auroc(counts)
 
 
-def _from_journal(state: State, variant: Variant, ood_set: str, score: str) -> Found | None:
-    drawn, measured = state.curves.get(variant.key), state.measured.get(variant.key)
-    if drawn is None or measured is None or score != state.header.plan.headline:
+def _from_journal(state: State, variant: Variant, look: Look) -> Found | None:
+    """Return the thinned curve that the journal keeps of the headline score."""
+    drawn = state.curves.get(variant.key)
+    cell = state.cells_of(variant.key).get(look.ood_set)
+    if drawn is None or cell is None or cell.auroc is None or look.score != state.header.plan.headline:
         return None
     for found in drawn.curves:
-        for cell in measured.cells:
-            if found.set != ood_set or len(found.fpr) != len(found.tpr) or len(found.fpr) < 2:
-                continue
-            if cell.name == ood_set and cell.score == score and cell.auroc is not None:
-                return np.array(found.fpr), np.array(found.tpr), cell.auroc
+        if found.set == look.ood_set and len(found.fpr) == len(found.tpr) >= 2:
+            return np.array(found.fpr), np.array(found.tpr), cell.auroc
     return None
 
 
@@ -118,5 +126,5 @@ def _waiting(state: State, width: int, height: int, view: View) -> list[Text]:
     if state.curves and view is View.PRECISION_RECALL:
         words = "precision and recall need the score arrays, which are not there"
     lines = [Text() for _ in range(height)]
-    lines[height // 2] = Text(words.center(width), style="dim")
+    lines[height // 2] = Text(clean(words).center(width), style="dim")
     return lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from rich.text import Text
 from textual import events
@@ -11,53 +10,43 @@ from textual.binding import Binding
 from textual.message import Message
 
 from engine import catalog
-from engine.measure.spread import Spread, groups, spread
-from engine.plan import Plan, Variant
-from engine.protocol import Delta, VariantDelta
-from qood_tui.plot.palette import style_of
+from engine.plan import Variant
+from qood_tui.look import Look, Order, Unit
+from qood_tui.plot.palette import style
 from qood_tui.store import State
-from qood_tui.widgets.lines import Lines
-from qood_tui.words import clip, squeeze, verdict
+from qood_tui.table import Number, Row, Table, table
+from qood_tui.widgets.pane import Moment, Pane
+from qood_tui.words import clean, clip, falling, squeeze
 
-NAME, INTERVAL = 18, 15
-WIDE, NARROW = 9, 7  # cells of a number
-ROOM = 87  # columns from which the wide numbers fit
-LOST, GAINED = "rgb(213,94,0)", "rgb(86,180,233)"
-
-
-class Measure(NamedTuple):
-    """A measure that the table can show."""
-
-    name: str
-    label: str
-    field: str  # of protocol.Cell
-    less_is_better: bool = False
+NAME, INTERVAL, SETTLING = 19, 16, 12
+WHOLE = 100  # from which losses have no decimal: they would touch their neighbours
+NARROW = 7  # cells of a number at least
+ROOM_TO_SETTLE = 110  # columns from which the trail of the intervals fits
 
 
-MEASURES = (
-    Measure("ap_out", "AUPR-out", "ap_out"),
-    Measure("auroc", "AUROC", "auroc"),
-    Measure("ap_in", "AUPR-in", "ap_in"),
-    Measure("fpr95", "FPR95 (OOD+), negative is a loss", "fpr95_ood_positive", less_is_better=True),
-)
+class Columns:
+    """Which columns fit, and where they stand."""
+
+    def __init__(self, sets: tuple[str, ...], ood_set: str, width: int) -> None:
+        self.settling = SETTLING if width >= ROOM_TO_SETTLE else 0
+        room = width - NAME - INTERVAL - self.settling
+        longest = max(len(name) for name in sets) + 2
+        self.cell = max(NARROW, min(longest, room // (len(sets) + 2)))
+        fits = max(1, (room - self.cell * 2) // self.cell)
+        first = max(0, min(sets.index(ood_set) - fits + 1, len(sets) - fits))
+        self.sets = sets[first : first + fits]
+        self.hidden = len(sets) - len(self.sets)
+
+    def set_at(self, x: int) -> str | None:
+        """Return the OOD set whose column holds the cell `x`."""
+        place = (x - NAME) // self.cell
+        return self.sets[place] if x >= NAME and place < len(self.sets) else None
 
 
-class Look(NamedTuple):
-    """How the table is looked at: which sets fit, which measure, how wide a number is."""
-
-    sets: tuple[str, ...]
-    measure: Measure
-    relative: bool
-    cell: int
-
-    def number(self, value: float | None, form: str) -> str:
-        """Return a number in its cell, a dot where there is none."""
-        return f"{'·' if value is None else format(value, form):>{self.cell - 1}} "
-
-
-class Deltas(Lines, can_focus=True):
+class Deltas(Pane):
     """A row a variant; FP32 rows hold values, quantized rows what was lost against them."""
 
+    NAME, LABEL, SLOT = "deltas", "Deltas", "tables"
     BINDINGS = [
         Binding("up", "move(-1)", show=False),
         Binding("down", "move(1)", show=False),
@@ -65,197 +54,167 @@ class Deltas(Lines, can_focus=True):
         Binding("pagedown", "move(6)", show=False),
     ]
 
-    class Moved(Message):
-        """The cursor is on another variant."""
+    class Pointed(Message):
+        """The user points at another variant, or at another OOD set."""
 
-        def __init__(self, variant: Variant) -> None:
+        def __init__(self, variant: Variant, ood_set: str | None = None) -> None:
             super().__init__()
-            self.variant = variant
+            self.variant, self.ood_set = variant, ood_set
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
-        self.cursor = 0
+    def __init__(self) -> None:
+        super().__init__()
         self._top = 0
-        self._rows: list[list[Variant]] = []  # several in one row are draws, whose spread it shows
-        self._redraw: Callable[[], None] = lambda: None
+        self._table: Table | None = None
+        self._columns: Columns | None = None
+        self._cursor = 0
+        self._every: Callable[[], list[Text]] = list
 
-    def draw(self, state: State, measure: Measure, ood_set: str, *, relative: bool) -> None:
-        """Show the table at this moment."""
-        self._rows = _rows(state.header.plan)
-        self._redraw = lambda: self.draw(state, measure, ood_set, relative=relative)
-        names = state.header.plan.ood_sets
-        cell = WIDE if self.size.width >= ROOM else NARROW
-        fits = max(1, (self.size.width - NAME - cell * 2 - INTERVAL) // cell)
-        first = max(0, min(names.index(ood_set) - fits + 1, len(names) - fits))
-        look = Look(names[first : first + fits], measure, relative, cell)
-        more = len(names) - fits
-        hidden = f" · {more} more set{'s' if more > 1 else ''} hidden" if more > 0 else ""
-        unit = "% of FP32" if relative else "points"
-        visible = max(self.size.height - 1, 1)
-        if visible < len(self._rows):
-            hidden += f" · {visible} of {len(self._rows)} rows"
-        score = catalog.label_of(state.header.plan.headline)
-        self.caption(
-            f"Lost against FP32 · {measure.label} · {score} · {unit}", _intervals(state, measure) + hidden
+    def draw(self, moment: Moment) -> None:
+        """Show the table of a moment."""
+        state, look = moment.state, moment.look
+        found = self._table = table(state, look)
+        columns = self._columns = Columns(found.sets, look.ood_set, self.inner.width)
+        keys = [row.variant.key for row in found.rows if not row.is_spread]
+        self._cursor = next(
+            (i for i, r in enumerate(found.rows) if not r.is_spread and r.variant.key == look.pointed.key), -1
         )
-        last_top = max(len(self._rows) - visible, 0)
-        self._top = min(max(self._top, self.cursor - visible + 1), self.cursor, last_top)
-        part = range(self._top, min(self._top + visible, len(self._rows)))
-        self.show([_header(look, ood_set), *[self._row(state, i, look) for i in part]])
+        visible = max(self.inner.height - 1, 1)
+        last_top = max(len(found.rows) - visible, 0)
+        if self._cursor >= 0:
+            self._top = min(max(self._top, self._cursor - visible + 1), self._cursor)
+        self._top = min(max(self._top, 0), last_top)
+        part = found.rows[self._top : self._top + visible]
+        self._tell(found, columns, len(keys), len(part), look)
+        header = _header(columns, look.ood_set, found)
+        lines = [header, *[self._line(row, state, look, columns) for row in part]]
+        self._every = lambda: [header, *[self._line(row, state, look, columns) for row in found.rows]]
+        if not found.rows:
+            lines.append(Text(f" no variant's name holds '{clean(look.words)}'", "dim"))
+        self.show(lines)
+
+    def _tell(self, found: Table, columns: Columns, kept: int, visible: int, look: Look) -> None:
+        order = f" · {look.order.value}" if look.order is not Order.PLAN else ""
+        score = catalog.label_of(found.score)
+        provisional = " · ~ provisional" if found.is_provisional else ""
+        hidden = [f"{columns.hidden} more sets: o"] if columns.hidden else []
+        if kept < found.total and (look.words or look.only_changes):
+            why = [f"'{look.words}'"] if look.words else []
+            why += ["changes only"] if look.only_changes else []
+            hidden.append(f"{' and '.join(why)}: {len(found.rows)} of {found.total} rows")
+        elif visible < len(found.rows):
+            hidden.append(f"{visible} of {len(found.rows)} rows, ↑↓")
+        title = f"{found.measure.label} · {found.unit.value} · {score}{order}{provisional}"
+        self.caption(title, " · ".join([*hidden, found.intervals]))
+
+    def whole(self) -> list[Text]:
+        """Return all rows, also those that are scrolled out of sight."""
+        title, *_, subtitle = super().whole()
+        return [title, *self._every(), subtitle]
 
     def action_move(self, rows: int) -> None:
-        """Move the cursor."""
-        self.point(min(max(self.cursor + rows, 0), len(self._rows) - 1))
+        """Move the cursor, over rows that are no variants."""
+        if self._table is None:
+            return
+        places = [i for i, row in enumerate(self._table.rows) if not row.is_spread]
+        if places:
+            now = places.index(self._cursor) if self._cursor in places else -1 if rows > 0 else 0
+            at = min(max(now + rows, 0), len(places) - 1)
+            self.post_message(self.Pointed(self._table.rows[places[at]].variant))
 
-    def point(self, row: int) -> None:
-        """Put the cursor on a row and say so."""
-        if self._rows and row != self.cursor:
-            self.cursor = row
-            self._redraw()
-            self.post_message(self.Moved(self._rows[row][-1]))
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Move with the wheel."""
+        event.stop()
+        self.action_move(1)
 
-    def show_variant(self, variant: Variant) -> None:
-        """Put the cursor on a variant."""
-        self.point(self._rows.index([variant]))
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Move with the wheel."""
+        event.stop()
+        self.action_move(-1)
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor where the mouse points."""
-        row = event.y - self.gutter.top - 1 + self._top
-        if 0 <= row < len(self._rows):
-            self.point(row)
+        """Point at what the mouse points at: a row, a column, or both."""
+        if self._table is None or self._columns is None or not self._table.rows:
+            return
+        row = event.y - self.pad - 1 + self._top
+        ood_set = self._columns.set_at(event.x - self.pad)
+        at = row if 0 <= row < len(self._table.rows) else self._cursor
+        if event.y - self.pad < 1:
+            at = self._cursor
+        if at >= 0:
+            self.post_message(self.Pointed(self._table.rows[at].variant, ood_set))
 
-    def _row(self, state: State, row: int, look: Look) -> Text:
-        variant = self._rows[row][0]
-        is_cursor = row == self.cursor
+    def _line(self, row: Row, state: State, look: Look, columns: Columns) -> Text:
+        is_cursor = not row.is_spread and row.variant.key == look.pointed.key
         line = Text(style="bold" if is_cursor else "")
-        if len(self._rows[row]) > 1:
-            return _spread(line.append(">" if is_cursor else " "), state, self._rows[row], look)
-        red, green, blue = style_of(str(variant.bits)).colour
         line.append(">" if is_cursor else " ")
-        bits = str(variant.bits)
-        label = f"{squeeze(catalog.short_of(variant.model), NAME - 2 - len(bits))} {bits}"
-        label = f"  {bits} #{variant.draw + 1}" if variant.draw else label
-        line.append(f"{label:<{NAME - 1}}", f"rgb({red},{green},{blue})")
-        if variant.key in state.failed:
-            return line.append(clip(f"left out: {state.failed[variant.key]}", self.size.width - NAME), LOST)
-        if variant.bits.is_float:
-            return _values(line, state, variant, look)
-        delta = state.delta_of(variant.key)
-        mean = getattr(delta, f"{look.measure.name}_mean", None)
-        if delta is not None and mean is not None:
-            return _with_intervals(line, delta, mean, look)
-        return _without_intervals(line, state, variant, look)
+        line.append("*" if row.variant.key in look.marked and not row.is_spread else " ")
+        if row.is_spread:
+            line.append(f"{' ' + row.label:<{NAME - 2}}", "dim")
+        else:
+            label = _label(row)
+            line.append(f"{label:<{NAME - 2}}", style(self.ink.of_bits(str(row.variant.bits)).colour))
+        if row.problem:
+            return line.append(clip(clean(row.problem), self.inner.width - NAME), style(self.ink.lost))
+        for name in columns.sets:
+            here = "reverse" if is_cursor and name == look.ood_set else ""
+            self._append(line, row, row.sets.get(name, Number()), look, columns.cell, here)
+        self._append(line, row, row.mean, look, columns.cell, "bold")
+        mean = row.mean
+        between = (
+            f"{mean.low:+.1f} to {mean.high:+.1f}" if mean.low is not None and mean.high is not None else ""
+        )
+        line.append(f"{between:>{INTERVAL}}")
+        self._append(line, row, row.top1, look, columns.cell, "", is_percent=True)
+        if columns.settling and not row.is_spread:
+            widths = state.settling.get((look.measure.name, row.variant.key), ())
+            line.append(f"  {falling(widths, SETTLING - 2)}", "dim")
+        return line
+
+    def _append(
+        self,
+        line: Text,
+        row: Row,
+        number: Number,
+        look: Look,
+        cell: int,
+        words: str,
+        *,
+        is_percent: bool = False,
+    ) -> None:
+        """Append a number: values as they are, losses with a sign, those without interval in italics."""
+        is_value = row.variant.bits.is_float or look.unit is Unit.VALUE
+        form = "+.1f" if abs(number.value or 0.0) < WHOLE else "+.0f"
+        if row.is_spread:
+            form = ".3f" if look.unit is Unit.VALUE and not is_percent else ".1f"
+        elif is_value:
+            form = ".1f" if is_percent else ".3f"
+        text = "·" if number.value is None else format(number.value, form)
+        if row.is_spread and number.value is not None:
+            text = f"±{text}"
+        if number.mark != " ":
+            words = style(self.ink.lost if number.mark == "▼" else self.ink.gained, words)
+        elif number.value is None or is_value or row.is_spread:
+            words = f"{words} dim"
+        elif not number.has_interval:
+            words = f"{words} italic dim"
+        line.append(f"{text:>{cell - 1}}{number.mark}", words.strip())
 
 
-def _rows(plan: Plan) -> list[list[Variant]]:
-    """Return a row for every variant, and one more where draws of calibration images can be compared."""
-    rows = []
-    for group in groups(plan):
-        rows += [[variant] for variant in group]
-        rows += [group] if len(group) > 1 else []
-    return rows
+def _label(row: Row) -> str:
+    variant = row.variant
+    bits = str(variant.bits)
+    if variant.draw:
+        return f"  {bits} #{variant.draw + 1}"
+    return f"{squeeze(catalog.short_of(variant.model), NAME - 3 - len(bits))} {bits}"
 
 
-def _intervals(state: State, measure: Measure) -> str:
-    """Say what the marks mean at this moment."""
-    if state.deltas is None or not state.deltas.variants:
-        return "no intervals yet"
-    count = f"{state.deltas.rows:,} images"
-    if state.deltas.sequential:
-        if getattr(state.deltas.variants[0], f"{measure.name}_mean") is None:
-            return "this measure gets its intervals at the end"
-        return f"▼ ▲ outside 95 % intervals good at every look, {count}"
-    return f"▼ ▲ a change: p < 0.05 by Holm over the table, {count}"
-
-
-def _header(look: Look, ood_set: str) -> Text:
-    line = Text(f"{' variant':<{NAME}}", style="bold")
-    for name in look.sets:
-        label = clip(name, look.cell - 1)
-        line.append(" " * (look.cell - 1 - len(label)))
+def _header(columns: Columns, ood_set: str, found: Table) -> Text:
+    line = Text(f"{'  variant':<{NAME}}", style="bold")
+    for name in columns.sets:
+        label = clip(name, columns.cell - 1)
+        line.append(" " * (columns.cell - 1 - len(label)))
         line.append(label, "underline" if name == ood_set else "").append(" ")
-    return line.append(f"{'mean':>{look.cell - 1}} {'95 % interval':>{INTERVAL}}{'top-1':>{look.cell - 1}} ")
-
-
-def _values(line: Text, state: State, variant: Variant, look: Look) -> Text:
-    measured, values = state.measured.get(variant.key), _cells(state, variant.key, look)
-    for name in look.sets:
-        line.append(look.number(values.get(name), ".3f"), "dim")
-    known = [value for value in values.values() if value is not None]
-    line.append(look.number(sum(known) / len(known) if known else None, ".3f"), "dim")
-    top1 = measured.top1 * 100 if measured and measured.top1 is not None else None
-    return line.append(" " * INTERVAL).append(look.number(top1, ".1f"), "dim")
-
-
-def _with_intervals(line: Text, delta: VariantDelta, mean: Delta, look: Look) -> Text:
-    cells: dict[str, Delta] = getattr(delta, look.measure.name)
-    for name in look.sets:
-        _append_delta(line, cells.get(name), look)
-    _append_delta(line, mean, look, bold=True)
-    scale = _scale(mean, look.relative)
-    line.append(f"{f'{mean.low * scale:+.1f} to {mean.high * scale:+.1f}':>{INTERVAL}}")
-    return _append_delta(line, delta.top1, look._replace(measure=MEASURES[0]))
-
-
-def _without_intervals(line: Text, state: State, variant: Variant, look: Look) -> Text:
-    """Append differences that have no interval yet, in italics."""
-    measured, base = state.measured.get(variant.key), state.measured.get(variant.baseline)
-    differences = _losses(state, variant, look)
-    for name in look.sets:
-        line.append(look.number(differences.get(name), "+.1f"), "italic dim")
-    mean = sum(differences.values()) / len(differences) if differences else None
-    line.append(look.number(mean, "+.1f"), "italic dim").append(" " * INTERVAL)
-    top1 = _lost(base.top1 if base else None, measured.top1 if measured else None, look.relative)
-    return line.append(look.number(top1, "+.1f"), "italic dim")
-
-
-def _spread(line: Text, state: State, draws: list[Variant], look: Look) -> Text:
-    """Append the standard deviation over draws."""
-    base = state.measured.get(draws[0].baseline)
-    found = [state.measured.get(variant.key) for variant in draws]
-    lost = [_losses(state, variant, look) for variant in draws]
-    means = [sum(one.values()) / len(one) for one in lost if one]
-    line.append(f"{f'  SD of {len(draws)} draws':<{NAME - 1}}", "dim")
-    for name in look.sets:
-        line.append(_deviation(spread(one.get(name) for one in lost), look), "dim")
-    line.append(_deviation(spread(means), look), "dim").append(" " * INTERVAL)
-    top1 = [_lost(base.top1 if base else None, m.top1 if m else None, look.relative) for m in found]
-    return line.append(_deviation(spread(top1), look), "dim")
-
-
-def _deviation(found: Spread | None, look: Look) -> str:
-    text = "·" if found is None else f"±{found.deviation:.1f}"
-    return f"{text:>{look.cell - 1}} "
-
-
-def _losses(state: State, variant: Variant, look: Look) -> dict[str, float]:
-    """Return what was lost on every OOD set where that is known."""
-    values, whole = (_cells(state, key, look) for key in (variant.key, variant.baseline))
-    known = {name: _lost(whole.get(name), value, look.relative) for name, value in values.items()}
-    return {name: value for name, value in known.items() if value is not None}
-
-
-def _append_delta(line: Text, delta: Delta | None, look: Look, *, bold: bool = False) -> Text:
-    if delta is None:
-        return line.append(look.number(None, ""), "dim")
-    mark = verdict(delta, less_is_better=look.measure.less_is_better)
-    colour = {"▼": LOST, "▲": GAINED}.get(mark, "")
-    text = f"{delta.value * _scale(delta, look.relative):+.1f}{mark}"
-    return line.append(f"{text:>{look.cell}}", f"{'bold ' if bold else ''}{colour}".strip())
-
-
-def _lost(reference: float | None, value: float | None, relative: bool) -> float | None:
-    if value is None or reference is None or (relative and not reference):
-        return None
-    return (reference - value) / (reference if relative else 1.0) * 100
-
-
-def _scale(delta: Delta, relative: bool) -> float:
-    if relative and delta.relative is not None and delta.value:
-        return 100 * delta.relative / delta.value
-    return 100.0
-
-
-def _cells(state: State, key: str, look: Look) -> dict[str, float | None]:
-    """Return the measure of the headline score on every OOD set."""
-    return {name: getattr(cell, look.measure.field) for name, cell in state.cells_of(key).items()}
+    line.append(f"{'mean':>{columns.cell - 1}} {'95 % interval':>{INTERVAL}}{'top-1':>{columns.cell - 1}} ")
+    if columns.settling:
+        line.append(f"  {'settling':<{SETTLING - 2}}")
+    return line

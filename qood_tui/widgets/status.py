@@ -1,98 +1,91 @@
-"""The top of the session screen: where it is, how far it is, and the finding in one sentence."""
+"""The top of the session screen: where it is, how far it is, and what was found."""
 
 from __future__ import annotations
 
 from rich.text import Text
+from textual import events
+from textual.message import Message
 
 from engine import catalog
+from qood_tui.findings import headline, most_lost, trouble
+from qood_tui.plot.palette import style
 from qood_tui.sources import LiveSource, ReplaySource, Source
 from qood_tui.store import State
 from qood_tui.widgets.lines import Lines
-from qood_tui.words import bar, clean, clip, duration, verdict
+from qood_tui.words import bar, clean, clip, duration, fitted
 
 
 class Status(Lines):
-    """Three lines: session, progress or timeline, finding."""
+    """Four lines: session, progress or timeline, the headline, what was lost most."""
+
+    class WorstAsked(Message):
+        """The user clicked on what was lost most."""
+
+    class Sought(Message):
+        """The user clicked on the timeline, at this share of it."""
+
+        def __init__(self, share: float) -> None:
+            super().__init__()
+            self.share = share
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._bar = 0  # its width in cells
 
     def draw(self, source: Source) -> None:
         """Show the moment that `source` shows."""
-        width = self.size.width
+        width = self.inner.width
         state = source.state
-        second = _timeline(source, width) if isinstance(source, ReplaySource) else _progress(state, width)
+        is_replay = isinstance(source, ReplaySource)
+        second = self._timeline(source) if isinstance(source, ReplaySource) else self._progress(state)
         lost = isinstance(source, LiveSource) and source.lost
         resume = f"The engine ended before the sweep; go on with: qood-tui run --resume {source.session.name}"
-        third = Text(clip(resume, width), style="bold red") if lost else finding(state, width)
-        self.show([_title(source, width), second, third])
+        third = Text(resume, style="bold red") if lost else trouble(state) or headline(state, width)
+        title = _title(source, width, is_replay=is_replay)
+        self.show([title, second, fitted(third, width), fitted(most_lost(state, width), width)])
+
+    def on_click(self, event: events.Click) -> None:
+        """Go to what was lost most, or to a place of the timeline."""
+        if event.y == 3:
+            self.post_message(self.WorstAsked())
+        elif event.y == 1 and self._bar and event.x <= self._bar:
+            self.post_message(self.Sought(event.x / self._bar))
+
+    def _progress(self, state: State) -> Text:
+        width = self.inner.width
+        share = state.rows / state.total if state.total else 0.0
+        told = f" {share:4.0%}  {state.rows:,}/{state.total:,} images · {state.phase}"
+        if state.seconds_left is not None:
+            told += f" · {duration(state.seconds_left)} left"
+        if state.failed or state.unreadable:
+            told += f" · {len(state.failed)} variants, {state.unreadable} images left out"
+        self._bar = 0
+        done = bar(share, max(width - len(told) - 1, 5))
+        return Text.assemble((done, style(self.ink.done)), clip(told, width - len(done)))
+
+    def _timeline(self, source: ReplaySource) -> Text:
+        width = self.inner.width
+        share = source.position / source.length if source.length else 1.0
+        state = "playing" if source.playing else "paused"
+        told = (
+            f" {duration(source.state.t)} of {duration(source.ends)} · {state} {source.speed:g}x · "
+            f"{source.state.rows:,}/{source.state.total:,} images"
+        )
+        if source.reader.skipped or source.reader.torn:
+            told += f" · {source.reader.skipped + bool(source.reader.torn)} damaged events"
+        self._bar = max(width - len(told) - 1, 5)
+        return Text.assemble((bar(share, self._bar), style(self.ink.played)), clip(told, width - self._bar))
 
 
-def _title(source: Source, width: int) -> Text:
+def _title(source: Source, width: int, *, is_replay: bool) -> Text:
     state = source.state
-    kind = "LIVE" if source.is_live and not state.closed else "REPLAY" if not source.is_live else "DONE"
-    if source.is_live and state.closed and state.closed.outcome != "finished":
-        kind = state.closed.outcome.upper()
-    if isinstance(source, LiveSource) and source.lost:
-        kind = "ENGINE LOST"
+    kind = "REPLAY" if is_replay else "LIVE"
+    if not is_replay and state.closed:
+        kind = "DONE" if state.closed.outcome == "finished" else state.closed.outcome.upper()
+    if isinstance(source, LiveSource):
+        kind = "ENGINE LOST" if source.lost else f"{kind}, SCREEN PAUSED" if source.paused else kind
     line = Text.assemble((f" {kind} ", "bold reverse"))
     note = catalog.note_of(state.header.plan.id_set)
     note = "miniature, not ImageNet" if note and width < 100 else note
     name = clip(clean(source.session.name), max(width - len(kind) - len(note) - 7, 8))
-    return line.append(f" {name} ", "bold").append(f" {note}", "dim")
-
-
-def _progress(state: State, width: int) -> Text:
-    share = state.rows / state.total if state.total else 0.0
-    told = f" {share:4.0%}  {state.rows:,}/{state.total:,} images · {state.phase}"
-    if state.seconds_left is not None:
-        told += f" · {duration(state.seconds_left)} left"
-    if state.failed or state.unreadable:
-        told += f" · {len(state.failed)} variants, {state.unreadable} images left out"
-    done = bar(share, max(width - len(told) - 1, 5))
-    return Text.assemble((done, "rgb(0,158,115)"), clip(told, width))
-
-
-def _timeline(source: ReplaySource, width: int) -> Text:
-    share = source.position / source.length if source.length else 1.0
-    state = "playing" if source.playing else "paused"
-    told = (
-        f" {duration(source.position)} of {duration(source.length)} · {state} {source.speed:g}x · "
-        f"{source.state.rows:,}/{source.state.total:,} images"
-    )
-    if source.reader.skipped or source.reader.torn:
-        told += f" · {source.reader.skipped} damaged events"
-    played = bar(share, max(width - len(told) - 1, 5))
-    return Text.assemble((played, "rgb(86,180,233)"), clip(told, width))
-
-
-def finding(state: State, width: int) -> Text:
-    """Return the study's headline at this moment as one sentence."""
-    if state.closed and state.closed.outcome in ("failed", "refused"):
-        words = f"{state.closed.outcome.capitalize()}: {state.closed.reason}"
-        return Text(clip(clean(words), width), style="bold red")
-    if state.phase == "paused":
-        return Text(clip(clean(f"Paused: {state.note}"), width), style="bold yellow")
-    plan = state.header.plan
-    known = {str(v.bits): v.bits for v in plan.variants()}
-    measured = [text for text in (state.deltas.by_bits if state.deltas else ()) if text in known]
-    if state.deltas is None or not measured:
-        if state.measured:
-            return Text(
-                clip("First numbers of the first images; intervals come with more of them.", width), "dim"
-            )
-        return Text(clip("Deltas appear once every set has some images.", width), style="dim")
-    bits = min(measured, key=lambda text: (known[text].weight + known[text].activation, text))
-    mean = state.deltas.by_bits[bits]
-    model_of = {v.key: v.model for v in plan.variants() if str(v.bits) == bits}
-    of_bits = [d for d in state.deltas.variants if d.variant in model_of]
-    if not of_bits:
-        return Text("No variant could be compared with its FP32 reference.", style="dim")
-    known_top1 = [d.top1.value for d in of_bits if d.top1 is not None]
-    line = Text(f"{bits} costs " if mean.is_change else f"{bits}: no clear cost, ")
-    line.append(f"{mean.value * 100:+.1f} points of AUPR-out", "bold")
-    line.append(f" ({mean.low * 100:+.1f} to {mean.high * 100:+.1f}{verdict(mean).strip()})")
-    if known_top1:
-        line.append(f" and {sum(known_top1) / len(known_top1) * 100:+.1f} of top-1")
-    if width >= 110:
-        label = catalog.label_of(plan.headline)
-        models = len({model_of[d.variant] for d in of_bits})
-        line.append(f", mean of {models} models and {len(plan.ood_sets)} OOD sets, {label}", "dim")
-    return line
+    return line.append(f" {name} ", "bold").append(clip(f" {note}", max(width - line.cell_len, 0)), "dim")

@@ -1,0 +1,250 @@
+"""Two or more sessions side by side, with the difference of each cell."""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import partial
+from pathlib import Path
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+
+from engine.errors import InputError
+from qood_tui import compare, findings
+from qood_tui.bindings import bindings
+from qood_tui.compare import MEAN, Comparison, Difference, Line
+from qood_tui.export import as_svg, as_text
+from qood_tui.look import MEASURES, Unit, turned
+from qood_tui.plot.palette import LIGHT, style
+from qood_tui.screens.export import ExportScreen, Form
+from qood_tui.screens.room import Room
+from qood_tui.sources import LiveSource
+from qood_tui.widgets.lines import Lines
+from qood_tui.widgets.pane import ScrollingPane
+from qood_tui.words import clean, clip, squeeze
+
+TICK = 1.0  # seconds between two looks at sessions that are still being written
+MOST_SESSIONS = len(compare.LETTERS)
+NAME, CELL = 18, 10
+MOST_FIELDS = 4  # of the plans that differ, above the table
+
+
+class View(Enum):
+    """What is beside the variants."""
+
+    SIDE = "side by side"
+    CELLS = "difference of every cell"
+
+
+class ComparisonTable(ScrollingPane):
+    """A row a variant."""
+
+    NAME, LABEL, SLOT = "comparison", "Comparison", "tables"
+
+
+class CompareScreen(Room[None]):
+    """Show sessions side by side; the first is what the others are compared with."""
+
+    GROUPS = ("Comparison",)
+    BINDINGS = bindings("Comparison")
+    DEFAULT_CSS = """
+    CompareScreen #sessions { height: auto; max-height: 50%; padding: 0 1; }
+    """
+
+    def __init__(self, sessions: tuple[Path, ...]) -> None:
+        super().__init__()
+        if not 1 < len(sessions) <= MOST_SESSIONS:
+            raise InputError("sessions", len(sessions), f"give 2 to {MOST_SESSIONS} sessions to compare")
+        self.sources = [LiveSource(session) for session in sessions]
+        for source in self.sources:
+            source.tick(0.0)
+        self.measure, self.unit, self.view = MEASURES[0], Unit.POINTS, View.SIDE
+        self.column, self.other, self.by_difference = MEAN, 1, False
+
+    def contents(self) -> ComposeResult:
+        """Show what the sessions are above the table."""
+        yield Lines(id="sessions")
+        yield ComparisonTable()
+
+    def on_mount(self) -> None:
+        """Begin to look at the sessions."""
+        self.query_one(ComparisonTable).focus()
+        self.set_interval(TICK, self._tick)
+
+    def _tick(self) -> None:
+        changed = [source.tick(TICK) for source in self.sources]
+        if any(changed) and self.is_current:
+            self.draw()
+
+    @on(Lines.Resized)
+    @on(ScrollingPane.Scrolled)
+    def fit(self) -> None:
+        """Draw for the new size."""
+        self.draw()
+
+    def in_brief(self, width: int) -> list[Text]:
+        """Return the findings of the first sessions."""
+        lines: list[Text] = []
+        for letter, source in zip(compare.LETTERS, self.sources, strict=False):
+            lines += [Text(clip(f"{letter} {clean(source.session.name)}", width))]
+            lines += findings.in_brief(source.state, width)
+        return lines
+
+    def draw(self) -> None:
+        """Draw sessions and table."""
+        if not self.is_mounted:
+            return
+        table = self.query_one(ComparisonTable)
+        found = compare.compared([source.state for source in self.sources], self.measure, self.unit)
+        self.draw_frame()
+        heading = self._heading(self.query_one("#sessions", Lines).size.width or self.app.size.width - 2)
+        self.query_one("#sessions", Lines).styles.height = len(heading)
+        self.query_one("#sessions", Lines).show(heading)
+        lines = list(found.lines)
+        if self.by_difference:
+            lines.sort(key=lambda line: -abs(line.difference(self.other, self.column).value or 0.0))
+        if self.view is View.SIDE:
+            head, rows = self._side(found, lines, table)
+        else:
+            head, rows = self._cells(found, lines, table)
+        part = table.show_all(rows, [head])
+        order = " · largest difference first" if self.by_difference else ""
+        where = "" if self.view is View.CELLS else f" · {compare.heading(self.column)}"
+        title = f"{self.view.value} · {self.measure.label} · {self.unit.value}{where}{order}"
+        told = "▼ ▲ against FP32 · ! the two intervals do not overlap · FP32 rows are values"
+        table.caption(title, " · ".join(filter(None, (told, part))))
+
+    def _heading(self, width: int) -> list[Text]:
+        """Say which sessions these are and in what their plans differ."""
+        lines = []
+        for letter, source in zip(compare.LETTERS, self.sources, strict=False):
+            state = source.state
+            line = Text(f"{letter} ", style="bold")
+            words = f"{clean(source.session.name)} · {state.phase} · {state.rows:,} images"
+            lines.append(line.append(clip(words, width - 2), "not bold"))
+        states = [source.state for source in self.sources]
+        lines.append(Text(clip(clean(compare.images_told(states)), width), style="dim"))
+        differing = compare.differing(states)
+        for field, said in list(differing.items())[:MOST_FIELDS]:
+            pairs = zip(compare.LETTERS, said, strict=False)
+            told = f"{field}: " + ", ".join(f"{letter} {word}" for letter, word in pairs)
+            lines.append(Text(clip(clean(told), width), style="dim"))
+        if len(differing) > MOST_FIELDS:
+            more = ", ".join(list(differing)[MOST_FIELDS:])
+            lines.append(Text(clip(f"… and {more}", width), style="dim"))
+        return lines
+
+    def _side(self, found: Comparison, lines: list[Line], table: ComparisonTable) -> tuple[Text, list[Text]]:
+        heads = compare.column_heads(len(self.sources))
+        fits = max((table.inner.width - NAME) // CELL, 1)
+        head = Text(
+            f"{'variant':<{NAME}}" + "".join(f"{name:>{CELL}}" for name in heads[:fits]), style="bold"
+        )
+        head.append(" …" if fits < len(heads) else "")
+        rows = []
+        for line in lines:
+            text = self._label(line)
+            for place, word in enumerate(compare.cells(found, line, self.column)[:fits]):
+                session = (place + 1) // 2
+                is_difference = place > 0 and place % 2 == 0
+                difference = line.difference(session, self.column) if is_difference else Difference()
+                text.append(f"{word:>{CELL}}", self._style(difference, self.column))
+            rows.append(text)
+        return head, rows
+
+    def _cells(self, found: Comparison, lines: list[Line], table: ComparisonTable) -> tuple[Text, list[Text]]:
+        fits = max((table.inner.width - NAME) // CELL, 1)
+        columns = [c for c in found.columns if c != MEAN]
+        columns = [MEAN, *columns][:fits]
+        pair = f"{compare.LETTERS[self.other]}-{compare.LETTERS[0]}"
+        heads = "".join(f"{clip(compare.heading(c), CELL - 1):>{CELL}}" for c in columns)
+        head = Text(f"{pair:<{NAME}}{heads}", style="bold")
+        head.append(" …" if len(columns) < len(found.columns) else "")
+        rows = []
+        for line in lines:
+            text = self._label(line)
+            is_value = line.variant.bits.is_float or found.unit is Unit.VALUE
+            for column in columns:
+                difference = line.difference(self.other, column)
+                form = ".3f" if is_value and column != compare.TOP1 else ".1f"
+                words = compare.difference_words(difference, form)
+                text.append(f"{words:>{CELL}}", self._style(difference, column))
+            rows.append(text)
+        return head, rows
+
+    def _label(self, line: Line) -> Text:
+        colour = style(self.query_one(ComparisonTable).ink.of_bits(str(line.variant.bits)).colour)
+        return Text().append(f"{squeeze(line.label, NAME - 1):<{NAME}}", colour)
+
+    def _style(self, difference: Difference, column: str) -> str:
+        ink = self.query_one(ComparisonTable).ink
+        if difference.is_clear and difference.value is not None:
+            is_more = difference.value > 0
+            is_lost = is_more != (self.measure.less_is_better and column != compare.TOP1)
+            return style(ink.lost if is_lost else ink.gained, "bold")
+        return "" if difference.value is None else "dim"
+
+    def action_compare_set(self, steps: int = 1) -> None:
+        """Compare on another column."""
+        columns = compare.compared([s.state for s in self.sources], self.measure, self.unit).columns
+        self.column = turned(self.column, columns, steps)
+        self.draw()
+
+    def action_compare_set_back(self) -> None:
+        """Compare on the column before."""
+        self.action_compare_set(-1)
+
+    def action_compare_measure(self) -> None:
+        """Compare another measure."""
+        self.measure = turned(self.measure, MEASURES)
+        self.draw()
+
+    def action_compare_unit(self) -> None:
+        """Compare points, percent of FP32, or values."""
+        self.unit = turned(self.unit, list(Unit))
+        self.draw()
+
+    def action_compare_view(self) -> None:
+        """Show sessions side by side, or the difference of every cell."""
+        self.view = turned(self.view, list(View))
+        self.draw()
+
+    def action_compare_order(self) -> None:
+        """Sort by the difference, or as planned."""
+        self.by_difference = not self.by_difference
+        self.draw()
+
+    def action_compare_next(self) -> None:
+        """Show the difference of every cell from the next of the others."""
+        self.view = View.CELLS
+        self.other = self.other % (len(self.sources) - 1) + 1
+        self.draw()
+
+    def action_compare_copy(self) -> None:
+        """Copy the table as text."""
+        table = self.query_one(ComparisonTable)
+        self.app.copy_to_clipboard("\n".join(table.plain(line.plain).rstrip() for line in table.whole()))
+        self.notify("Copied the comparison.")
+
+    def action_compare_export(self) -> None:
+        """Ask what to save or copy."""
+        table = self.query_one(ComparisonTable)
+        found = compare.compared([s.state for s in self.sources], self.measure, self.unit)
+        names = [clean(source.session.name) for source in self.sources]
+        lines, width, is_light = table.whole(), table.inner.width, table.ink is LIGHT
+        forms = [
+            Form(
+                "comparison as SVG",
+                "-comparison.svg",
+                lambda: as_svg(lines, width, "Comparison", is_light=is_light),
+            ),
+            Form("comparison as text", "-comparison.txt", lambda: as_text(lines)),
+            Form("comparison as CSV", "-comparison.csv", partial(compare.as_csv, found, names)),
+            Form(
+                "comparison as markdown",
+                "-comparison.md",
+                partial(compare.as_markdown, found, names, self.column),
+            ),
+        ]
+        self.app.push_screen(ExportScreen(forms, names[0]))

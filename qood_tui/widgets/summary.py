@@ -1,0 +1,33 @@
+"""The groups of the set-up screen in a narrow terminal, a line each with what is chosen in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual import events
+
+from qood_tui.widgets.strips import Part, Parts
+from qood_tui.words import fitted
+
+
+class Summary(Parts):
+    """A line a group, for the mouse too."""
+
+    DEFAULT_CSS = "Summary { height: auto; }"
+
+    def draw(self, parts: Sequence[Part]) -> None:
+        """Show every group with what is chosen in it."""
+        self._actions = [part.action for part in parts]
+        self.styles.height = len(parts)
+        lines = []
+        for part in parts:
+            line = Text(f" {part.key} ", style="bold")
+            lines.append(fitted(line.append(part.label, part.style or "not bold"), max(self.inner.width, 1)))
+        self.show(lines)
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose the group under the mouse."""
+        event.stop()
+        if 0 <= event.y < len(self._actions):
+            self.post_message(self.Chosen(self._actions[event.y]))
