@@ -22,11 +22,14 @@ def home() -> Iterator[Path]:
         QOOD_SESSIONS=str(home / "sessions"),
         QOOD_LOGS=str(home / "logs"),
         QOOD_RUNTIME=str(home / "run"),
+        QOOD_STATE=str(home / "state"),
+        QOOD_CONFIG=str(home / "config.toml"),
         XDG_CACHE_HOME=os.environ.get("QOOD_TEST_CACHE", str(home / "cache")),
         COLORTERM="truecolor",
         TERM="xterm-256color",
     )
-    os.environ.pop("NO_COLOR", None)
+    for name in ("NO_COLOR", "COLUMNS", "LINES"):  # the last two are set for processes that share the tests
+        os.environ.pop(name, None)
     yield home
     from engine import client
 

@@ -10,17 +10,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from engine import client, journal, report, sessions
 from engine.plan import preset
 from engine.protocol import SessionClosed, SetsPrepared
 from engine.resources import Resources
-from tests.benchmarks import calibration, of_numbers, scale
-from tests.benchmarks.terminal import Terminal
+from tests.benchmarks import calibration, of_numbers, scale, screens
+from tests.benchmarks.screens import opened
 
-QUIET_SECONDS = 3.0
 SETTLE_SECONDS = 8.0  # until the engines of earlier figures have ended
 
 
@@ -50,15 +48,12 @@ def main() -> int:
 def measurements() -> Iterator[tuple[str, float, float, str]]:
     """Yield name, value, bound and unit of every figure."""
     yield "qood-tui --help, median of 7", help_seconds(), 0.4, "s"
-    yield "first paint of set-up, median of 5", first_paint(), 1.2, "s"
-    yield "first paint of a replay, median of 5", first_paint("replay", "demo"), 1.2, "s"
+    yield from screens.figures()
     yield from of_numbers.figures()
     yield from calibration.figures()
-    session, seconds, first_curve, keys, idle = demo_sweep()
+    session, seconds, first_curve = demo_sweep()
     yield "demo sweep from a cold engine and empty cache", seconds, 90, "s"
     yield "first curve on the screen after start", first_curve, 10, "s"
-    yield "a key's effect at full load, 95th percentile", keys * 1000, 100, "ms"
-    yield "written while the finished session is idle", idle / 1000, 0.001, "KB/s"
     rows = next(e.event.rows for e in journal.read(session)[1] if isinstance(e.event, SetsPrepared))
     yield "images fewer than 1,500", max(0, 1500 - rows), 0, "images"
     yield "journal", (session / journal.NAME).stat().st_size / 1e6, 1, "MB"
@@ -80,24 +75,12 @@ def help_seconds() -> float:
     return statistics.median(times)
 
 
-def first_paint(*arguments: str) -> float:
-    """Time from the start of the process to the first screen, once nothing is cold."""
-    times = []
-    for _ in range(5):
-        with opened(*arguments) as terminal:
-            times.append(terminal.wait_for("Models|REPLAY", 20))
-        client.stop()
-        time.sleep(0.5)
-    return statistics.median(times)
-
-
-def demo_sweep() -> tuple[Path, float, float, float, float]:
+def demo_sweep() -> tuple[Path, float, float]:
     """Start the demo from the set-up screen and watch it to its end."""
     time.sleep(SETTLE_SECONDS)
     shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
     before = set(sessions.folders())
-    keys = []
-    with opened() as terminal:
+    with opened("--preset", "demo") as terminal:
         terminal.wait_for("Models", 20)
         terminal.press("s")
         began = time.monotonic()
@@ -105,18 +88,10 @@ def demo_sweep() -> tuple[Path, float, float, float, float]:
         session = next(iter(set(sessions.folders()) - before))
         reader, closed = journal.Reader(session), False
         while not closed:
-            for seen in ("% of FP32", "MSP · points"):
-                terminal.press("r")
-                keys.append(terminal.wait_for(seen, 5))
-                terminal.read(0.3)
+            terminal.read(0.2)
             closed = any(isinstance(entry.event, SessionClosed) for entry in reader.poll())
         seconds = time.monotonic() - began
-        terminal.read(QUIET_SECONDS)
-        written = terminal.written
-        terminal.read(QUIET_SECONDS)
-        idle = (terminal.written - written) / QUIET_SECONDS
-    print(f"       keys pressed: {len(keys)}, median {statistics.median(keys) * 1000:.0f} ms")
-    return session, seconds, first_curve, sorted(keys)[int(len(keys) * 0.95)], idle
+    return session, seconds, first_curve
 
 
 def differing(session: Path) -> int:
@@ -127,16 +102,6 @@ def differing(session: Path) -> int:
         pass
     files = sorted((session / "arrays").iterdir())
     return sum(file.read_bytes() != (again / "arrays" / file.name).read_bytes() for file in files)
-
-
-@contextmanager
-def opened(*arguments: str) -> Iterator[Terminal]:
-    """Open the terminal application and end it after."""
-    terminal = Terminal(*arguments)
-    try:
-        yield terminal
-    finally:
-        terminal.close()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,35 @@
+"""A session with very many events, made of those that the shipped demo recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from engine import journal, sessions
+from engine.protocol import Entry, Logged, Measured, Telemetry
+
+EVERY_MEASURED = 50  # of so many made-up events one is a measure, one a log line, the rest telemetry
+
+
+def long_session(folder: Path, events: int) -> Path:
+    """Write the demo's journal with made-up events before its last ones; return its folder."""
+    header, entries, _ = journal.read(sessions.find("demo"))
+    *first, last = entries
+    telemetry = [e.event for e in first if isinstance(e.event, Telemetry)]
+    measured = [e.event for e in first if isinstance(e.event, Measured)]
+    folder.mkdir(parents=True, exist_ok=True)
+    t, seq = first[-1].t, len(first)
+    with (folder / journal.NAME).open("wb") as file:
+        file.write(msgspec.json.encode(header) + b"\n")
+        file.writelines(msgspec.json.encode(entry) + b"\n" for entry in first)
+        for number in range(events - len(entries)):
+            seq, t = seq + 1, t + 0.5
+            event = telemetry[number % len(telemetry)]
+            if number % EVERY_MEASURED == 0:
+                event = measured[number // EVERY_MEASURED % len(measured)]
+            elif number % EVERY_MEASURED == 1:
+                event = Logged("info", f"line {number}")
+            file.write(msgspec.json.encode(Entry(seq, t, event)) + b"\n")
+        file.write(msgspec.json.encode(Entry(seq + 1, t, last.event)) + b"\n")
+    return folder
