@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,11 @@ def test_a_quantizer_that_searches_long_costs_more() -> None:
     assert estimate(several, Resources(), None).variants == usual.variants + 25
 
 
-def test_a_pace_measured_here_tells_what_the_same_sweep_takes(recorded: Path) -> None:
+def test_a_pace_measured_here_tells_what_the_same_sweep_takes(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(recorded, tmp_path / recorded.name)
+    monkeypatch.setenv("QOOD_SESSIONS", str(tmp_path))
     header, entries, _ = journal.read(recorded)
     pace = measured_pace()
     assert pace is not None and pace.is_measured
