@@ -54,7 +54,26 @@ def run(asked: Request, *, plain: bool, as_json: bool) -> int:
 
 
 def print_table(found: Document, console: Console) -> None:
-    """Print the delta table and where the session lies."""
+    """Print the delta table, what its numbers are, and where the session lies."""
+    if not console.is_terminal:
+        console.width = max(console.width, 80 + 14 * sum(s.role == "ood" for s in found.images))
+    console.print(_table(found))
+    legend = "* a change: p < 0.05, adjusted by Holm over the table."
+    if found.sequential:
+        legend = "* outside a 95 % interval that holds at all looks together: the sweep ended early."
+    told = [f"{legend} This is {found.note}." if found.note else legend, *_stated(found), *_spread(found)]
+    for line in told:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for warning in found.warnings:
+        console.print(f"! {clean(warning)}", style="yellow", markup=False)
+    for failure in found.failures:
+        console.print(f"! {clean(failure)}", style="red", markup=False)
+    where = f"{found.rows} images, {found.seconds:.1f} s, seed {found.seed}. Session: {found.session}"
+    console.print(clean(where), markup=False, soft_wrap=True, highlight=False)
+
+
+def _table(found: Document) -> Table:
+    """Return a row a variant, and the means over models below."""
     names = [s.name for s in found.images if s.role == "ood"]
     label = catalog.label_of(found.headline)
     title = f"AUPR-out lost against FP32, in percentage points ({label})"
@@ -77,36 +96,29 @@ def print_table(found: Document, console: Console) -> None:
             "",
             style="bold",
         )
-    if not console.is_terminal:
-        console.width = max(console.width, 80 + 14 * len(names))
-    console.print(table)
-    legend = "* a change: p < 0.05, adjusted by Holm over the table."
-    if found.sequential:
-        legend = "* outside a 95 % interval that holds at all looks together: the sweep ended early."
-    console.print(
-        f"{legend} This is {found.note}." if found.note else legend,
-        markup=False,
-        highlight=False,
-    )
+    return table
+
+
+def _stated(found: Document) -> list[str]:
+    """Return what the study states beside what was measured."""
+    lines = []
     for one in found.stated:
         relative = f", {one.measured.relative:+.1%} relative" if one.measured.relative is not None else ""
-        of = study.MEASURES[one.measure]
         lost = f"{one.measured.value * 100:+.1f} points{relative}"
-        text = f"{one.variant}, {of}: {lost}; {one.stated:.1f} % in the {catalog.STATED_BY}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-    if order := study.order_holds(found.stated):
-        console.print(order, markup=False, highlight=False, soft_wrap=True)
-    for several in found.spread:
-        if several.measure == "ap_out lost":
-            numbers = f"{several.spread.mean * 100:+.1f} points, SD {several.spread.deviation * 100:.1f}"
-            text = f"{several.model} {several.bits}: {numbers} over {several.spread.draws} calibration draws"
-            console.print(text, markup=False, highlight=False)
-    for warning in found.warnings:
-        console.print(f"! {clean(warning)}", style="yellow", markup=False)
-    for failure in found.failures:
-        console.print(f"! {clean(failure)}", style="red", markup=False)
-    told = f"{found.rows} images, {found.seconds:.1f} s, seed {found.seed}. Session: {found.session}"
-    console.print(clean(told), markup=False, soft_wrap=True, highlight=False)
+        of = study.MEASURES[one.measure]
+        lines.append(f"{one.variant}, {of}: {lost}; {one.stated:.1f} % in the {catalog.STATED_BY}")
+    order = study.order_holds(found.stated)
+    return [*lines, order] if order else lines
+
+
+def _spread(found: Document) -> list[str]:
+    """Return what the draws of calibration images alone change, where there are several."""
+    return [
+        f"{one.model} {one.bits}: {one.spread.mean * 100:+.1f} points, SD {one.spread.deviation * 100:.1f} "
+        f"over {one.spread.draws} calibration draws"
+        for one in found.spread
+        if one.measure == "ap_out lost"
+    ]
 
 
 def comparison(folders: Sequence[Path], *, as_csv: bool) -> str:

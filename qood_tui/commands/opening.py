@@ -25,13 +25,7 @@ def open_screen(
     plan: Plan | None = None,
 ) -> None:
     """Open the set-up screen, or sessions where some are given; raise InputError without a terminal."""
-    # Textual draws to standard error where that is another terminal, and to a browser through pipes.
-    in_browser = os.environ.get("TEXTUAL_DRIVER") == "textual.drivers.web_driver:WebDriver"
-    if not in_browser and not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        from engine.errors import InputError
-
-        right = "it needs a terminal; use 'qood-tui run' or 'qood-tui replay SESSION --plain' without one"
-        raise InputError("qood-tui", "no terminal", right)
+    _check_terminal()
     import msgspec
 
     from engine import journal
@@ -60,6 +54,17 @@ def open_screen(
     app.run()
     if app.return_code:
         raise SystemExit(app.return_code)
+
+
+def _check_terminal() -> None:
+    """Raise InputError where there is nothing to draw on."""
+    # Textual draws to standard error where that is another terminal, and to a browser through pipes.
+    in_browser = os.environ.get("TEXTUAL_DRIVER") == "textual.drivers.web_driver:WebDriver"
+    if not in_browser and not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        from engine.errors import InputError
+
+        right = "it needs a terminal; use 'qood-tui run' or 'qood-tui replay SESSION --plain' without one"
+        raise InputError("qood-tui", "no terminal", right)
 
 
 def begun(name: str | None, plan_file: Path | None, resources: Resources) -> tuple[Plan | None, Resources]:

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input
 
 from qood_tui.screens.dialog import Dialog
+from qood_tui.widgets.entry import Entry
 from qood_tui.widgets.picks import Option, Picks
 
 
@@ -39,7 +40,7 @@ class SearchScreen(Dialog[list[Hit]]):
 
     def contents(self) -> ComposeResult:
         """Show the line above what it finds."""
-        yield Input(placeholder="parts of a name: deit 22k, w4, energy")
+        yield Entry(placeholder="parts of a name: deit 22k, w4, energy")
         yield Picks("", id="hits")
 
     def on_mount(self) -> None:

@@ -10,7 +10,6 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.widgets import Input
 
 from qood_tui import findings
 from qood_tui.bindings import bindings
@@ -24,6 +23,7 @@ from qood_tui.sources import Source
 from qood_tui.table import table
 from qood_tui.widgets.curves import Curves
 from qood_tui.widgets.deltas import Deltas
+from qood_tui.widgets.entry import Entry
 from qood_tui.widgets.lines import Lines
 from qood_tui.widgets.pane import Moment, Pane, ScrollingPane
 from qood_tui.widgets.panes import NAMES, PANES, SLOTS, in_sight
@@ -63,7 +63,7 @@ class SessionScreen(Looking):
                     for pane in PANES:
                         if slot == pane.SLOT:
                             yield pane()
-        yield Input(
+        yield Entry(
             placeholder="parts of a variant's name, such as: deit w4; enter keeps, escape clears", id="filter"
         )
 

@@ -14,6 +14,7 @@ from textual.widgets import Input
 from engine import sessions
 from qood_tui.bindings import bindings
 from qood_tui.screens.room import Room
+from qood_tui.widgets.entry import Entry
 from qood_tui.widgets.lines import Lines
 from qood_tui.widgets.picks import Option, Picks
 from qood_tui.words import clean, wrapped
@@ -70,7 +71,7 @@ class SessionsScreen(Room[None]):
         """Show a list, filled in the background."""
         yield Lines(id="heading")
         yield SessionList("Recorded sessions", id="list")
-        yield Input(placeholder="parts of a session's line; enter keeps, escape clears", id="words")
+        yield Entry(placeholder="parts of a session's line; enter keeps, escape clears", id="words")
 
     def on_mount(self) -> None:
         """Begin to read."""

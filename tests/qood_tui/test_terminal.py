@@ -48,6 +48,16 @@ def test_ctrl_z_stops_it_and_fg_paints_it_again(demo: tuple[str, ...]) -> None:
         terminal.wait_for("ROC", 10)
 
 
+def test_an_open_filter_writes_nothing_while_nobody_types(demo: tuple[str, ...]) -> None:
+    with opened(*demo) as terminal:
+        terminal.wait_for("Most lost", 20)
+        terminal.press("/")
+        terminal.read(1.5)
+        written = terminal.written
+        terminal.read(2.0)
+        assert terminal.written == written
+
+
 def test_what_is_copied_reaches_the_terminal_of_the_user(demo: tuple[str, ...]) -> None:
     with opened(*demo) as terminal:
         terminal.wait_for("Most lost", 20)
