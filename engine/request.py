@@ -71,14 +71,16 @@ def with_checkpoints(plan: Plan, resources: Resources) -> Plan:
 
 
 def settle(
-    plan: Plan, resources: Resources, *, may_miss: bool = False
+    plan: Plan, resources: Resources, *, may_miss: bool = False, found: Mapping[str, Found] | None = None
 ) -> tuple[Plan, Resources, tuple[str, ...]]:
     """Return a validated plan that names every set, its resources, and the sets that are left out.
 
     The user's own OOD sets join the plan. Sets that the plan wants and the root does not hold raise
-    InputError, or are left out where they may be missing, as long as one stays.
+    InputError, or are left out where they may be missing, as long as one stays. `found` is what is below the
+    root, where that is known already: looking for it may take long.
     """
-    found = discover(Path(resources.data)) if resources.data else {}
+    if not found:
+        found = discover(Path(resources.data)) if resources.data else {}
     own = {name: str(one.root) for name, one in found.items() if name not in catalog.SETS}
     wanted = [name for name in plan.ood_sets if name in own and name not in resources.ood]
     ood = {**{name: own[name] for name in wanted}, **resources.ood}

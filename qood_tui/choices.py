@@ -151,7 +151,7 @@ def sizes(plan: Plan, resources: Resources) -> list[Field]:
             "stop at width",
             int(plan.stop_width or 0),
             1,
-            "points of the widest interval, 0 never",
+            _stop_note(plan),
         ),
         Field("seed", "seed", plan.seed, 1, "of order, calibration set and bootstrap"),
     ]

@@ -57,9 +57,9 @@ class Line(msgspec.Struct, frozen=True):
         if first.value is None or other.value is None:
             return Difference()
         value = other.value - first.value
-        if None in (first.low, first.high, other.low, other.high):
+        if first.low is None or first.high is None or other.low is None or other.high is None:
             return Difference(value)
-        return Difference(value, other.low - first.high, other.high - first.low)  # type: ignore[operator]
+        return Difference(value, other.low - first.high, other.high - first.low)
 
 
 class Comparison(msgspec.Struct, frozen=True):

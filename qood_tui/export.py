@@ -126,9 +126,7 @@ def _cells(row: Row, found: Table, word: Callable[[Number, str], str]) -> list[s
     is_value = row.variant.bits.is_float or found.unit is Unit.VALUE
     form = ".3f" if is_value else "+.1f"
     numbers = [word(row.sets.get(name, Number()), form) for name in found.sets]
-    mean = row.mean
-    between = f"{mean.low:+.1f} to {mean.high:+.1f}" if mean.low is not None and mean.high is not None else ""
-    return [*numbers, word(mean, form), between, word(row.top1, ".1f" if is_value else "+.1f")]
+    return [*numbers, word(row.mean, form), row.mean.interval, word(row.top1, ".1f" if is_value else "+.1f")]
 
 
 def _marked(number: Number, form: str) -> str:

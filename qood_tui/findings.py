@@ -8,6 +8,7 @@ from rich.text import Text
 
 from engine import catalog
 from engine.protocol import Delta
+from engine.render import interval
 from qood_tui.store import State
 from qood_tui.words import clean, verdict, wrapped
 
@@ -62,7 +63,7 @@ def headline(state: State, width: int = WIDEST) -> Text:
     known_top1 = [d.top1.value for d in of_bits if d.top1 is not None]
     line = Text(f"{bits} costs " if mean.is_change else f"{bits}: no clear cost, ")
     line.append(f"{mean.value * 100:+.1f} points of AUPR-out", "bold")
-    line.append(f" ({_between(mean)}{verdict(mean).strip()})")
+    line.append(f" ({interval(mean)}{verdict(mean).strip()})")
     if known_top1:
         line.append(f" and {sum(known_top1) / len(known_top1) * 100:+.1f} of top-1")
     models = len({model_of[d.variant] for d in of_bits})
@@ -89,7 +90,7 @@ def most_lost(state: State, width: int = WIDEST) -> Text:
     if not found.delta.is_change:
         tails = [", may be chance", ", chance?"]
     name = f"{catalog.short_of(model)} {rest} on {clean(found.ood_set)}"
-    for between in (f" points ({_between(found.delta)})", f" ({_between(found.delta)})", " points"):
+    for between in (f" points ({interval(found.delta)})", f" ({interval(found.delta)})", " points"):
         line = Text("Most lost: ")
         line.append(name, "bold").append(f" {found.delta.value * 100:+.1f}{between}")
         if line.cell_len + len(tails[-1]) <= width:
@@ -109,7 +110,3 @@ def in_brief(state: State, width: int) -> list[Text]:
     """Return the findings in lines for a terminal that shows no more."""
     told = trouble(state) or headline(state)
     return [*wrapped(told, width), *wrapped(most_lost(state), width)]
-
-
-def _between(delta: Delta) -> str:
-    return f"{delta.low * 100:+.1f} to {delta.high * 100:+.1f}"

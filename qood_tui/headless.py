@@ -19,7 +19,7 @@ from engine.request import Request
 from qood_tui import compare
 from qood_tui.look import MEASURES, Unit
 from qood_tui.sources import ReplaySource
-from qood_tui.store import State, describe, reduce
+from qood_tui.store import State, describe, fold, reduce
 from qood_tui.words import clean, duration
 
 NOTHING_FINISHED = "Nothing was finished, so there is no table."
@@ -123,11 +123,7 @@ def _spread(found: Document) -> list[str]:
 
 def comparison(folders: Sequence[Path], *, as_csv: bool) -> str:
     """Return sessions side by side as text: the mean, then every OOD set, or every cell as CSV."""
-    states = []
-    for folder in folders:
-        source = ReplaySource(folder)
-        source.seek(source.length)
-        states.append(source.state)
+    states = [fold(*journal.read(folder)[:2]) for folder in folders]
     found = compare.compared(states, MEASURES[0], Unit.POINTS)
     names = [clean(folder.name) for folder in folders]
     if as_csv:

@@ -31,9 +31,11 @@ class Number(msgspec.Struct, frozen=True):
     mark: str = " "
 
     @property
-    def has_interval(self) -> bool:
-        """Tell whether the interval is known."""
-        return self.low is not None and self.high is not None
+    def interval(self) -> str:
+        """Return the ends of the interval, nothing where they are not known."""
+        if self.low is None or self.high is None:
+            return ""
+        return f"{self.low:+.1f} to {self.high:+.1f}"
 
 
 class Row(msgspec.Struct, frozen=True):

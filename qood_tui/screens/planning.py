@@ -177,7 +177,7 @@ class Planning(Room[None]):
             return
         try:
             plan, own = read_toml(Path(given).expanduser())
-            plan, resources, _ = request.settle(plan, joined(own, self.resources))
+            plan, resources, _ = request.settle(plan, joined(own, self.resources), found=self.offer.found)
         except QoodError as error:
             self.refuse(error)
             return
@@ -208,7 +208,7 @@ class Planning(Room[None]):
                 raise InputError("data", given, f"no set of ImageNet's validation images is below it{seen}")
             resources = msgspec.structs.replace(self.resources, data=str(root))
             plan = request.with_checkpoints(preset(STUDY), resources)
-            plan, resources, missing = request.settle(plan, resources, may_miss=True)
+            plan, resources, missing = request.settle(plan, resources, may_miss=True, found=found)
         except (OSError, RuntimeError, ValueError) as error:
             unreadable = InputError("data", given, f"it cannot be read ({error})")
             self.app.call_from_thread(self.refuse, unreadable)

@@ -7,7 +7,6 @@ from pathlib import Path
 from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import Input
 
@@ -17,6 +16,7 @@ from qood_tui.screens.room import Room
 from qood_tui.widgets.entry import Entry
 from qood_tui.widgets.lines import Lines
 from qood_tui.widgets.picks import Option, Picks
+from qood_tui.widgets.rows import Rows
 from qood_tui.words import clean, wrapped
 
 LEAST_TO_COMPARE = 2
@@ -26,12 +26,7 @@ BOX = 5  # cells of a line's box
 class SessionList(Picks, inherit_bindings=False):
     """Sessions to mark; enter is left to the screen, which opens one."""
 
-    BINDINGS = [
-        Binding("up", "move(-1)", show=False),
-        Binding("down", "move(1)", show=False),
-        Binding("pageup", "move(-8)", show=False),
-        Binding("pagedown", "move(8)", show=False),
-    ]
+    BINDINGS = Rows.BINDINGS
 
     class Opened(Message):
         """A session was clicked."""
@@ -108,7 +103,7 @@ class SessionsScreen(Room[None]):
         if not self.is_mounted:
             return
         picks = self.query_one(Picks)
-        kept = {key: self._option(key, one, picks.inner.width) for key, one in self.found.items()}
+        kept = {key: self._option(key, one) for key, one in self.found.items()}
         words = self.words.lower().split()
         picks.offer(o for o in kept.values() if all(w in f"{o.label} {o.note}".lower() for w in words))
         told = "Enter opens one: a running one live, another as a replay. Space marks, c compares the marked."
@@ -121,7 +116,7 @@ class SessionsScreen(Room[None]):
         lines = wrapped(Text(told), max(heading.inner.width, 1))
         heading.show([*lines, Text(none, style="dim")][: max(heading.inner.height, 1)])
 
-    def _option(self, key: str, found: sessions.Summary, width: int) -> Option:
+    def _option(self, key: str, found: sessions.Summary) -> Option:
         """Return a line: what tells sessions apart first, then what there is room for."""
         images = f"{found.rows:,}/{found.total:,}" if found.total else ""
         line = f"{found.created:<16} {found.state:<11} {images:>15}  {found.title:<36}"

@@ -159,7 +159,8 @@ class SetupScreen(Planning):
             else:
                 plan = request.with_checkpoints(preset(name), resources)
             if not catalog.is_made(plan.id_set):
-                plan, resources, missing = request.settle(plan, resources, may_miss=True)
+                found = self.offer.found
+                plan, resources, missing = request.settle(plan, resources, may_miss=True, found=found)
                 if missing:
                     self.notify(f"not below {resources.data}: {', '.join(missing)}", severity="warning")
         except QoodError as error:

@@ -159,11 +159,7 @@ class Deltas(Pane):
             here = "reverse" if is_cursor and name == look.ood_set else ""
             self._append(line, row, row.sets.get(name, Number()), look, columns.cell, here)
         self._append(line, row, row.mean, look, columns.cell, "bold")
-        mean = row.mean
-        between = (
-            f"{mean.low:+.1f} to {mean.high:+.1f}" if mean.low is not None and mean.high is not None else ""
-        )
-        line.append(f"{between:>{INTERVAL}}")
+        line.append(f"{row.mean.interval:>{INTERVAL}}")
         self._append(line, row, row.top1, look, columns.cell, "", is_percent=True)
         if columns.settling and not row.is_spread:
             widths = state.settling.get((look.measure.name, row.variant.key), ())
@@ -195,7 +191,7 @@ class Deltas(Pane):
             words = style(self.ink.lost if number.mark == "▼" else self.ink.gained, words)
         elif number.value is None or is_value or row.is_spread:
             words = f"{words} dim"
-        elif not number.has_interval:
+        elif not number.interval:
             words = f"{words} italic dim"
         line.append(f"{text:>{cell - 1}}{number.mark}", words.strip())
 

@@ -10,7 +10,7 @@ from engine.protocol import DeviceLoad
 from qood_tui.plot.palette import style
 from qood_tui.store import State
 from qood_tui.widgets.pane import Moment, ScrollingPane
-from qood_tui.words import clean, clip, duration, size, sparkline
+from qood_tui.words import clean, clip, duration, fitted, size, sparkline
 
 LEAST_WAIT = 0.05  # of the time; less is not worth a word
 
@@ -24,10 +24,7 @@ class Engine(ScrollingPane):
         """Show the pane at this moment."""
         state = moment.state
         lines = [_pace(state), self._load(state), *self._devices(state), _worker(state), *_parts(state)]
-        shown = [
-            line if line.cell_len <= self.inner.width else _cut(line, self.inner.width) for line in lines
-        ]
-        self.caption("Engine", self.show_all(shown))
+        self.caption("Engine", self.show_all([fitted(line, self.inner.width) for line in lines]))
 
     def _load(self, state: State) -> Text:
         if not state.telemetry:
@@ -56,11 +53,6 @@ class Engine(ScrollingPane):
 
     def _trail(self, values: Sequence[float]) -> str:
         return sparkline(values, max(min(self.inner.width - 66, 40), 8))
-
-
-def _cut(line: Text, width: int) -> Text:
-    line.truncate(max(width - 1, 0))
-    return line.append("…")
 
 
 def _told(device: DeviceLoad) -> str:

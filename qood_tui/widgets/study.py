@@ -7,6 +7,7 @@ from rich.text import Text
 from engine import catalog, study
 from engine.plan import Plan
 from engine.protocol import Delta, DeltasMeasured
+from engine.render import interval
 from qood_tui.look import MEASURES
 from qood_tui.plot.palette import style
 from qood_tui.store import State
@@ -85,7 +86,7 @@ def _compared(deltas: DeltasMeasured, bits: str) -> set[str]:
 
 def _numbers(line: Text, delta: Delta) -> Text:
     line.append(f" {delta.value * 100:+6.1f}{verdict(delta)}", "bold")
-    return line.append(f" {delta.low * 100:+.1f} to {delta.high * 100:+.1f}", "not bold")
+    return line.append(f" {interval(delta)}", "not bold")
 
 
 def _fewest_first(plan: Plan, deltas: DeltasMeasured) -> list[str]:
