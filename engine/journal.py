@@ -7,14 +7,17 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
 
 from engine.errors import InputError, JournalError
-from engine.plan import check_shape
+from engine.files import open_plain
+from engine.migrations import FIRST_SEALED, migrated_header
+from engine.plan import Plan, check_shape
 from engine.protocol import (
     FORMAT,
     LARGEST_LINE,
@@ -23,42 +26,62 @@ from engine.protocol import (
     ChunkFinished,
     Entry,
     Header,
+    ScoresAdded,
     SessionClosed,
     SetsPrepared,
 )
+from engine.seal import is_whole, sealed
 
 NAME = "journal.jsonl"
 RESERVE = "reserve"  # space set aside so that a full disk can still be reported
 RESERVE_BYTES = 64 * 1024
 LOCK_SECONDS = 1.0
 
+MOST_NAMED = 50  # damaged lines that are named one by one
+
 _ENDLESS_NUMBER = re.compile(rb"\d{100}")  # no field of ours needs one, and float() refuses it
+_KNOWN = {kind.__struct_config__.tag for kind in get_args(AnyEvent)}
 _entry = msgspec.json.Decoder(Entry)
-_header = msgspec.json.Decoder(Header)
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    """A line of which only the frame is understood."""
+
+    seq: int
+    t: float
+    event: dict[str, Any]
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
 
 
 class Reader:
     """Read a journal from the start, and go on reading while it grows.
 
-    `skipped` counts lines that could not be understood; `torn` is the number of bytes of an
-    unfinished last line; `expected` is the sequence number that comes next.
+    `skipped` counts lines that are damaged or missing, `damage` names them; `unknown` counts whole lines of
+    events that this program does not know, `strange` names fields of the plan that it does not know; `torn`
+    is the number of bytes of an unfinished last line; `expected` is the sequence number that comes next.
     """
 
     def __init__(self, session: Path) -> None:
         self.path = session / NAME
         self.skipped = 0
+        self.unknown = 0
         self.torn = 0
         self.expected = 1
+        self.damage: list[str] = []
+        self.strange: tuple[str, ...] = ()
+        self._line = 1
         self._offset = 0
         self._too_long = False
         self._least = 1  # a lower number is a line that was there before
         self._jump = 0  # events that the last line seems to have left out
-        self.header = self._read_header()
+        self.version, self.header = self._read_header()
 
     def poll(self) -> list[Entry]:
         """Return the entries that were completed since the last call."""
         entries: list[Entry] = []
-        with self.path.open("rb") as file:
+        with open_plain(self.path) as file:
             file.seek(self._offset)
             while line := file.readline(LARGEST_LINE):
                 if not line.endswith(b"\n"):
@@ -69,52 +92,97 @@ class Reader:
                     self._offset += len(line)
                     continue
                 self._offset += len(line)
-                entry = None if self._too_long else _decode(line)
-                self._too_long = False
-                if entry is None or entry.seq < self._least:
-                    self.skipped += 1
-                    continue
-                # Numbers that jump ahead and come back: the line that jumped has a damaged number.
-                missing = entry.seq - min(self.expected, entry.seq)
-                self.skipped += missing - (self._jump if entry.seq < self.expected else 0)
-                self._least = self.expected + 1 if missing else entry.seq + 1
-                self._jump = missing
-                self.expected = entry.seq + 1
-                entries.append(entry)
+                self._line += 1
+                entry = self._decoded(line)
+                if entry is not None and self._is_in_order(entry.seq):
+                    if isinstance(entry, Entry):
+                        entries.append(entry)
+                    else:
+                        self.unknown += 1
         self.torn = 0
         return entries
 
-    def _read_header(self) -> Header:
+    def _decoded(self, line: bytes) -> Entry | _Envelope | None:
+        """Return what a line says; None, and a note of its damage, if it cannot be trusted."""
+        was_too_long, self._too_long = self._too_long, False
+        if was_too_long:
+            self._note(f"it is longer than {LARGEST_LINE:,} bytes")
+        elif self.version >= FIRST_SEALED and not is_whole(line):
+            self._note("it is not as it was written, its check sum does not fit")
+        elif (found := _decode(line)) is None:
+            self._note("it is no event")
+        else:
+            return found
+        return None
+
+    def _is_in_order(self, number: int) -> bool:
+        """Take in a line's sequence number; a line that was there before counts for nothing."""
+        if number < self._least:
+            self._note(f"its number {number} was there before")
+            return False
+        # Numbers that jump ahead and come back: the line that jumped has a damaged number.
+        missing = number - min(self.expected, number)
+        self.skipped += missing - (self._jump if number < self.expected else 0)
+        if missing and len(self.damage) < MOST_NAMED and not self._follows_damage():
+            self.damage.append(f"line {self._line}: {missing:,} events before it are missing")
+        self._least = self.expected + 1 if missing else number + 1
+        self._jump = missing
+        self.expected = number + 1
+        return True
+
+    def _follows_damage(self) -> bool:
+        return bool(self.damage) and self.damage[-1].startswith(f"line {self._line - 1}:")
+
+    def _note(self, what: str) -> None:
+        self.skipped += 1
+        if len(self.damage) < MOST_NAMED:
+            self.damage.append(f"line {self._line}: {what}")
+
+    def _read_header(self) -> tuple[int, Header]:
         try:
-            with self.path.open("rb") as file:
+            with open_plain(self.path) as file:
                 line = file.readline(LARGEST_LINE)
         except OSError as error:
             raise JournalError(
                 f"{self.path}: no session journal can be read here ({error.strerror})"
             ) from None
         self._offset = len(line)
-        return parse_header(line, self.path)
+        plain = parse_header(line, self.path)
+        version = plain["version"]
+        header, self.strange = _known_header(migrated_header(plain), self.path)
+        return version, header
 
 
-def parse_header(line: bytes, where: Path) -> Header:
-    """Return the header in `line`; raise JournalError saying why it cannot be used."""
+def parse_header(line: bytes, where: Path) -> dict[str, Any]:
+    """Return the header in `line` as plain data; raise JournalError saying why it cannot be used."""
     try:
-        plain = msgspec.json.decode(line)
+        plain: dict[str, Any] = msgspec.json.decode(line)
         kind, version = plain["format"], plain["version"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise JournalError(f"{where}: this is not a session journal, its first line is damaged") from None
-    if kind != FORMAT or not isinstance(version, int):
-        raise JournalError(f"{where}: the format is {kind!r}; {FORMAT!r} is needed")
+    if kind != FORMAT or type(version) is not int or version < 1:
+        raise JournalError(f"{where}: the format is {kind!r} {version!r}; {FORMAT!r} is needed")
     if version > VERSION:
+        writer = str(plain.get("app", "a newer qood-tui"))[:60]
         raise JournalError(
-            f"{where}: written in format {version}; this program reads up to {VERSION}, update it"
+            f"{where}: written in format {version} by {writer}; this program reads formats up to {VERSION}, "
+            "update it to that version or a later one"
         )
+    if version >= FIRST_SEALED and not is_whole(line):
+        raise JournalError(f"{where}: the journal's first line is damaged, its check sum does not fit")
+    return plain
+
+
+def _known_header(plain: dict[str, Any], where: Path) -> tuple[Header, tuple[str, ...]]:
+    """Return a header, and the names of fields of its plan that are not known here and left out."""
     try:
-        header = _header.decode(line)
+        plan = plain["plan"]
+        known = {name: value for name, value in plan.items() if name in Plan.__struct_fields__}
+        header = msgspec.convert({**plain, "plan": known}, Header)
         check_shape(header.plan)
-    except (ValueError, RecursionError, InputError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InputError) as error:
         raise JournalError(f"{where}: the journal's first line is damaged ({error})") from None
-    return header
+    return header, tuple(sorted(set(plan) - set(known)))
 
 
 def read(session: Path) -> tuple[Header, list[Entry], Reader]:
@@ -128,6 +196,9 @@ class Writer:
 
     def __init__(self, session: Path) -> None:
         header, entries, reader = read(session)
+        if reader.version < VERSION or reader.strange:
+            why = "in an older format" if reader.version < VERSION else f"with {', '.join(reader.strange)}"
+            raise JournalError(f"{session}: it was begun {why}; it can be shown, but not be gone on with")
         self.session = session
         self.plan = header.plan
         self._monotonic = time.monotonic() - max(0.0, time.time() - _created(header, session))
@@ -135,8 +206,8 @@ class Writer:
         _lock(self._file.fileno())
         self._keep_torn_tail(reader.torn)
         self._hash = hashlib.sha256((session / NAME).read_bytes())
-        self._seq = entries[-1].seq if entries else 0
-        self._count = len(entries)
+        self._seq = reader.expected - 1
+        self._count = len(entries) + reader.unknown
         self._last_t = entries[-1].t if entries else 0.0
         self._synced = 0.0
         self.has_events = bool(entries)
@@ -152,7 +223,7 @@ class Writer:
         """Write one event; chunks and the closing event are on the disk when this returns."""
         t = round(max(time.monotonic() - self._monotonic, self._last_t), 3)
         entry = Entry(self._seq + 1, t, event)
-        line = msgspec.json.encode(entry) + b"\n"
+        line = sealed(msgspec.json.encode(entry))
         start = self._file.seek(0, os.SEEK_END)
         try:
             rest = memoryview(line)
@@ -197,7 +268,8 @@ def create(session: Path, header: Header) -> None:
     try:
         session.mkdir(parents=True, mode=0o700)
         with (session / NAME).open("xb") as file:
-            file.write(msgspec.json.encode(header) + b"\n")
+            # In this order the plan's bytes are those that its identity is the hash of.
+            file.write(sealed(msgspec.json.encode(header, order="deterministic")))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -233,6 +305,30 @@ def prepared_of(events: Sequence[AnyEvent]) -> SetsPrepared | None:
     return next((e for e in reversed(events[:begun]) if isinstance(e, SetsPrepared)), None)
 
 
+def plan_of(header: Header, events: Iterable[AnyEvent]) -> Plan:
+    """Return the plan of a session with the scores that were added to it later."""
+    plan = header.plan
+    for event in events:
+        if isinstance(event, ScoresAdded):
+            plan = with_scores(plan, event)
+    return plan
+
+
+def with_scores(plan: Plan, added: ScoresAdded) -> Plan:
+    """Return a plan with scores added; as it was if they cannot be."""
+    more = msgspec.structs.replace(
+        plan,
+        scores=tuple(dict.fromkeys((*plan.scores, *added.scores))),
+        score_parameters={**plan.score_parameters, **added.parameters},
+        headline=added.headline,
+    )
+    try:
+        check_shape(more)
+    except InputError:
+        return plan
+    return more
+
+
 def sync(file: int) -> None:
     """Put the data of a file on the disk."""
     getattr(os, "fdatasync", os.fsync)(file)  # macOS has fsync alone
@@ -261,10 +357,20 @@ def _created(header: Header, session: Path) -> float:
         ) from None
 
 
-def _decode(line: bytes) -> Entry | None:
+def _decode(line: bytes) -> Entry | _Envelope | None:
     if _ENDLESS_NUMBER.search(line):
         return None
     try:
         return _entry.decode(line)
     except (ValueError, RecursionError):  # DecodeError and UnicodeDecodeError are ValueErrors
+        return _frame(line)
+
+
+def _frame(line: bytes) -> _Envelope | None:
+    """Return the frame of an event of a kind that is not known here."""
+    try:
+        found = _envelope.decode(line)
+    except (ValueError, RecursionError):
         return None
+    kind = found.event.get("type")
+    return found if isinstance(kind, str) and kind not in _KNOWN else None

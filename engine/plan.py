@@ -91,6 +91,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     fit_images: int = 1000  # ID images that scores learn from, where a score does
     stop_width: float | None = None  # points of AUPR-out: stop once every mean's interval is narrower
     chunk_images: int = 125
+    keep_outputs: bool = False  # logits and features of every image, from which scores can be added later
     tf32: bool = False  # matrix products of floats rounded to 10 bits, on GPUs that can
     seed: int = 0
 

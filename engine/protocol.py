@@ -12,12 +12,12 @@ from engine.plan import Plan
 from engine.resources import Resources
 
 FORMAT = "qood-session"
-VERSION = 1
+VERSION = 2  # a change that older programs cannot read; `migrations.py` reads what was before
 LARGEST_LINE = 1 << 20  # bytes
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The first line of a journal."""
+    """The first line of a journal; `identity` is the SHA-256 of the plan as it stands there."""
 
     format: str
     version: int
@@ -343,6 +343,19 @@ class SessionResumed(Event, frozen=True, tag="session.resumed"):
     rows: int
 
 
+class ScoresAdded(Event, frozen=True, tag="scores.added"):
+    """Scores were computed from kept outputs after the sweep; `digests` are of their finished rows, SHA-256.
+
+    `headline` is the score of everything measured after this.
+    """
+
+    scores: tuple[str, ...]
+    parameters: dict[str, dict[str, int | float | str]]
+    headline: str
+    digests: dict[str, str]
+    versions: dict[str, str]
+
+
 class SessionClosed(Event, frozen=True, tag="session.closed"):
     """The last event; `sha256` is of all lines before.
 
@@ -374,6 +387,7 @@ AnyEvent = (
     | Logged
     | WorkerDied
     | SessionResumed
+    | ScoresAdded
     | SessionClosed
 )
 

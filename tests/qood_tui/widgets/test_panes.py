@@ -22,7 +22,7 @@ from engine.protocol import (
     WorkerStarted,
 )
 from qood_tui.app import QoodApp
-from tests.qood_tui.driving import SIZES, at_end, screen_lines, text_of, title_of
+from tests.qood_tui.driving import SIZES, at_end, screen_lines, text_of, title_of, until
 
 
 def rewritten(
@@ -77,8 +77,7 @@ async def test_wide_letters_and_escapes_in_the_log_stay_in_their_pane(copied: Pa
     async with app.run_test(size=(80, 24)) as pilot:
         await at_end(pilot)
         await pilot.press("8", "pageup")
-        await pilot.pause(0.1)
-        assert any("漢字" in line for line in screen_lines(app))
+        await until(pilot, lambda: any("漢字" in line for line in screen_lines(app)))
         assert all(line.rstrip().endswith(("│", "╮", "╯")) for line in screen_lines(app)[5:-1])
         assert "warning" in title_of(app, "log")
 
