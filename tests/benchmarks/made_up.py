@@ -8,6 +8,7 @@ import msgspec
 
 from engine import journal, sessions
 from engine.protocol import Entry, Logged, Measured, Telemetry
+from engine.seal import sealed
 
 EVERY_MEASURED = 50  # of so many made-up events one is a measure, one a log line, the rest telemetry
 
@@ -21,8 +22,8 @@ def long_session(folder: Path, events: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     t, seq = first[-1].t, len(first)
     with (folder / journal.NAME).open("wb") as file:
-        file.write(msgspec.json.encode(header) + b"\n")
-        file.writelines(msgspec.json.encode(entry) + b"\n" for entry in first)
+        file.write(sealed(msgspec.json.encode(header)))
+        file.writelines(sealed(msgspec.json.encode(entry)) for entry in first)
         for number in range(events - len(entries)):
             seq, t = seq + 1, t + 0.5
             event = telemetry[number % len(telemetry)]
@@ -30,6 +31,6 @@ def long_session(folder: Path, events: int) -> Path:
                 event = measured[number // EVERY_MEASURED % len(measured)]
             elif number % EVERY_MEASURED == 1:
                 event = Logged("info", f"line {number}")
-            file.write(msgspec.json.encode(Entry(seq, t, event)) + b"\n")
-        file.write(msgspec.json.encode(Entry(seq + 1, t, last.event)) + b"\n")
+            file.write(sealed(msgspec.json.encode(Entry(seq, t, event))))
+        file.write(sealed(msgspec.json.encode(Entry(seq + 1, t, last.event))))
     return folder

@@ -3,17 +3,25 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import journal, sessions
+from engine.arrays import Arrays
 from engine.errors import JournalError
-from engine.journal import Reader, Writer
+from engine.journal import Reader, Writer, parse_header
+from engine.migrations import HEADERS
 from engine.plan import preset
-from engine.protocol import ChunkFinished, Logged, SessionClosed
+from engine.protocol import VERSION, ChunkFinished, Logged, SessionClosed
+from engine.seal import sealed
+from tests.journals import reseal
+
+RECORDED = Path(__file__).parent / "recorded"
 
 
 @pytest.fixture
@@ -47,14 +55,15 @@ def test_closing_event_counts_and_hashes_what_came_before(session: Path) -> None
 
 def test_a_growing_journal_is_followed(session: Path) -> None:
     writer, reader = Writer(session), Reader(session)
+    two = sealed(b'{"seq":2,"t":1.0,"event":{"type":"logged","level":"info","text":"two"}}')
     assert reader.poll() == []
     writer.append(Logged("info", "one"))
     assert [e.event for e in reader.poll()] == [Logged("info", "one")]
     with (session / journal.NAME).open("ab") as file:
-        file.write(b'{"seq":2,"t":1.0,"ev')
+        file.write(two[:20])
     assert reader.poll() == [] and reader.torn > 0
     with (session / journal.NAME).open("ab") as file:
-        file.write(b'ent":{"type":"logged","level":"info","text":"two"}}\n')
+        file.write(two[20:])
     assert [e.event for e in reader.poll()] == [Logged("info", "two")] and reader.torn == 0
 
 
@@ -68,12 +77,12 @@ def test_cut_at_every_byte_it_opens_with_every_whole_event(session: Path) -> Non
     header_end = whole.index(b"\n") + 1
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
-        if cut < header_end - 1:
+        if cut < header_end:
             with pytest.raises(JournalError):
                 journal.read(session)
             continue
         _, entries, _ = journal.read(session)
-        assert len(entries) == whole[:cut].count(b"\n") - 1 if cut >= header_end else not entries
+        assert len(entries) == whole[:cut].count(b"\n") - 1
 
 
 def test_a_torn_tail_is_kept_aside_and_writing_goes_on(session: Path) -> None:
@@ -115,26 +124,86 @@ def test_one_damaged_number_costs_no_other_line(session: Path) -> None:
     for i in range(6):
         writer.append(Logged("info", f"line {i}"))
     writer.abandon()
-    path = session / journal.NAME
-    path.write_bytes(path.read_bytes().replace(b'{"seq":2,', b'{"seq":52,'))
+    reseal(session, lambda text: text.replace(b'{"seq":2,', b'{"seq":52,'))
     _, entries, reader = journal.read(session)
     assert [e.event.text for e in entries if isinstance(e.event, Logged)] == [f"line {i}" for i in range(6)]
     assert reader.skipped == 0
 
 
-def test_unknown_events_are_skipped_and_counted(session: Path) -> None:
+def test_events_and_fields_from_a_later_version_are_passed_over_and_are_no_damage(session: Path) -> None:
     with (session / journal.NAME).open("ab") as file:
-        file.write(b'{"seq":1,"t":0.1,"event":{"type":"from.the.future","x":1}}\n')
-        file.write(b'{"seq":2,"t":0.2,"event":{"type":"logged","level":"info","text":"a","more":1}}\n')
+        file.write(sealed(b'{"seq":1,"t":0.1,"event":{"type":"from.the.future","x":1},"y":2}'))
+        file.write(sealed(b'{"seq":2,"t":0.2,"event":{"type":"logged","level":"info","text":"a","more":1}}'))
     _, entries, reader = journal.read(session)
-    assert len(entries) == 1 and reader.skipped >= 1
+    assert [e.seq for e in entries] == [2]
+    assert (reader.unknown, reader.skipped, reader.damage) == (1, 0, [])
+    writer = Writer(session)
+    writer.close("finished")
+    closed = journal.read(session)[1][-1]
+    assert isinstance(closed.event, SessionClosed) and (closed.seq, closed.event.events) == (3, 2)
+
+
+def test_an_event_that_is_known_and_makes_no_sense_is_damage(session: Path) -> None:
+    with (session / journal.NAME).open("ab") as file:
+        file.write(sealed(b'{"seq":1,"t":0.1,"event":{"type":"logged","level":7}}'))
+    _, entries, reader = journal.read(session)
+    assert not entries and (reader.unknown, reader.skipped) == (0, 1)
+    assert reader.damage == ["line 2: it is no event"]
+
+
+def test_a_field_of_the_plan_from_a_later_version_is_named_and_keeps_writers_out(session: Path) -> None:
+    reseal(session, lambda text: text.replace(b'"seed":0', b'"seed":0,"dithering":"blue"'))
+    header, _, reader = journal.read(session)
+    assert header.plan == preset("quick") and reader.strange == ("dithering",)
+    with pytest.raises(JournalError, match="dithering"):
+        Writer(session)
 
 
 def test_a_newer_format_is_refused_with_the_version_needed(session: Path) -> None:
-    path = session / journal.NAME
-    path.write_bytes(path.read_bytes().replace(b'"version":1', b'"version":2'))
-    with pytest.raises(JournalError, match="format 2"):
+    newer = f'"version":{VERSION + 1}'.encode()
+    reseal(
+        session,
+        lambda text: text.replace(b'"version":%d' % VERSION, newer).replace(b"qood-tui 0", b"qood-tui 9"),
+    )
+    with pytest.raises(JournalError, match=rf"format {VERSION + 1} by qood-tui 9\..* update it"):
         journal.read(session)
+
+
+@pytest.mark.parametrize("version", sorted(path.name for path in RECORDED.iterdir()))
+def test_a_session_of_every_version_can_still_be_read(version: str) -> None:
+    header, entries, reader = journal.read(RECORDED / version)
+    assert parse_header((RECORDED / version / journal.NAME).open("rb").readline(), RECORDED)[
+        "version"
+    ] == int(version)
+    assert (reader.skipped, reader.unknown, reader.torn, reader.strange) == (0, 0, 0, ())
+    assert isinstance(entries[-1].event, SessionClosed) and entries[-1].event.outcome == "finished"
+    rows = journal.finished_rows(entries)
+    assert Arrays(RECORDED / version, header.plan).first(rows).count == rows == 120
+    assert set(header.plan.models) == {"vit-narrow", "deit3-wide"}
+
+
+def test_there_is_a_migration_from_every_version_and_a_session_to_show_it() -> None:
+    assert sorted(HEADERS) == list(range(1, VERSION))
+    assert {path.name for path in RECORDED.iterdir()} == {str(v) for v in range(1, VERSION + 1)}
+
+
+def test_a_session_in_an_older_format_is_not_written_to(tmp_path: Path) -> None:
+    shutil.copytree(RECORDED / "1", tmp_path / "old")
+    before = (tmp_path / "old" / journal.NAME).read_bytes()
+    with pytest.raises(JournalError, match="older format"):
+        Writer(tmp_path / "old")
+    assert (tmp_path / "old" / journal.NAME).read_bytes() == before
+
+
+def test_the_identity_is_the_hash_of_the_plan_as_it_stands_in_the_header(session: Path) -> None:
+    line = (session / journal.NAME).read_bytes()
+
+    class Raw(msgspec.Struct):
+        plan: msgspec.Raw
+        identity: str
+
+    found = msgspec.json.decode(line, type=Raw)
+    assert hashlib.sha256(bytes(found.plan)).hexdigest() == found.identity == preset("quick").identity()
 
 
 @pytest.mark.parametrize("text", [b"", b"{}\n", b"[1]\n", b"\x80abc\n", b"[" * 100_000 + b"\n", b"nul"])
@@ -147,9 +216,9 @@ def test_what_is_no_journal_is_refused_in_words(tmp_path: Path, text: bytes) -> 
 def test_a_gigantic_line_is_passed_over(session: Path) -> None:
     with (session / journal.NAME).open("ab") as file:
         file.write(b'{"seq":1,' + b" " * (3 << 20) + b"}\n")
-        file.write(b'{"seq":2,"t":0.2,"event":{"type":"logged","level":"info","text":"a"}}\n')
+        file.write(sealed(b'{"seq":2,"t":0.2,"event":{"type":"logged","level":"info","text":"a"}}'))
     _, entries, reader = journal.read(session)
-    assert [e.seq for e in entries] == [2] and reader.skipped >= 1
+    assert [e.seq for e in entries] == [2] and reader.damage[0].startswith("line 2: it is longer")
 
 
 def test_only_one_writer(session: Path) -> None:

@@ -14,6 +14,7 @@ from engine.arrays import Arrays
 from engine.errors import EngineError
 from engine.protocol import DeltasMeasured, SessionClosed, Start, Status, Warm
 from engine.resources import Resources, own_environment
+from tests.journals import reseal
 from tests.running import CPU, follow, small_plan, sweep
 
 
@@ -94,9 +95,8 @@ def test_a_journal_that_cannot_be_written_is_said_at_once(recorded: Path, tmp_pa
         client.start(held, CPU)
     writer.abandon()
     odd = cut_after(recorded, tmp_path / "odd", b"chunk.finished", 1)
-    path = odd / journal.NAME
     created = journal.read(odd)[0].created.encode()
-    path.write_bytes(path.read_bytes().replace(created, b"yesterday"))
+    reseal(odd, lambda text: text.replace(created, b"yesterday"))
     with pytest.raises(EngineError, match="yesterday"):
         client.start(odd, CPU)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,9 @@ from qood_tui.app import QoodApp
 from qood_tui.screens.replay import ReplayScreen
 from qood_tui.sources import LOST_SECONDS, LiveSource
 from qood_tui.widgets.lines import Lines
+from tests.journals import reseal, rewrite
 
 ESCAPE = "\x1b]0;owned\x07\x9b31m[bold][/x]"
-
-
-def rewrite(session: Path, change: Any) -> None:
-    """Pass every line of a journal through `change(position, plain data)`."""
-    path = session / journal.NAME
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    for position, line in enumerate(lines):
-        change(position, line)
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 @pytest.mark.parametrize(
@@ -91,15 +82,13 @@ async def test_hostile_strings_and_numbers_do_no_harm(copied: Path, with_arrays:
 
 
 def test_an_endless_number_is_damage_and_not_a_crash(copied: Path) -> None:
-    path = copied / journal.NAME
-    path.write_bytes(path.read_bytes().replace(b'"resamples":', b'"resamples":1' + b"0" * 400))
+    reseal(copied, lambda text: text.replace(b'"resamples":', b'"resamples":1' + b"0" * 400))
     _, _, reader = journal.read(copied)
     assert reader.skipped > 0
 
 
 def test_a_model_of_another_version_is_shown_by_its_name(copied: Path) -> None:
-    path = copied / journal.NAME
-    path.write_bytes(path.read_bytes().replace(b"deit3-wide", b"vit_small_patch16_224.augreg_in1k"))
+    reseal(copied, lambda text: text.replace(b"deit3-wide", b"vit_small_patch16_224.augreg_in1k"))
     found = report.document(copied)
     assert {row.model for row in found.variants} == {"vit-narrow", "vit_small_patch16_224.augreg_in1k"}
 

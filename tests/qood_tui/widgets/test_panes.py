@@ -18,9 +18,11 @@ from engine.protocol import (
     DeviceLoad,
     Header,
     Logged,
+    PhaseChanged,
     Telemetry,
     WorkerStarted,
 )
+from engine.seal import sealed
 from qood_tui.app import QoodApp
 from tests.qood_tui.driving import SIZES, at_end, screen_lines, text_of, title_of, until
 
@@ -36,7 +38,7 @@ def rewritten(
     header(plain)
     lines = [msgspec.json.encode(msgspec.convert(plain, Header))]
     lines += [msgspec.json.encode(msgspec.structs.replace(e, event=change(e.event))) for e in entries]
-    (session / journal.NAME).write_bytes(b"\n".join(lines) + b"\n")
+    (session / journal.NAME).write_bytes(b"".join(map(sealed, lines)))
     return session
 
 
@@ -71,7 +73,7 @@ async def test_wide_letters_and_escapes_in_the_log_stay_in_their_pane(copied: Pa
     words = "漢字" * 60 + "\x1b[31m[bold]x[/bold]"
 
     def change(event: AnyEvent) -> AnyEvent:
-        return Logged("warning", words) if isinstance(event, Telemetry | Logged) else event
+        return Logged("warning", words) if isinstance(event, PhaseChanged) else event
 
     app = QoodApp(rewritten(copied, change))
     async with app.run_test(size=(80, 24)) as pilot:
