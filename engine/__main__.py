@@ -7,7 +7,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from engine import client, journal, render, report, request, sessions
+import msgspec
+
+from engine import client, journal, report, request, sessions
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError
 from engine.protocol import SessionClosed
 from engine.resources import gathered
@@ -17,6 +19,7 @@ COMMANDS = {
     "scores": ("engine.scores.command", "OOD scores of arrays of your own"),
     "data": ("engine.images.command", "which image sets a folder holds, and whether they can be read"),
     "metrics": ("engine.measure.command", "OOD measures of scores of your own"),
+    "rescore": ("engine.rescore", "add scores to a finished session that kept its outputs"),
     "doctor": ("engine.doctor.command", "whether everything is ready here"),
 }
 
@@ -38,11 +41,12 @@ def main() -> int:
     run.add_argument("--share", type=float)
     run.add_argument("--session-dir", type=Path)
     run.add_argument("--seed", type=int)
+    run.add_argument("--keep-outputs", action="store_true", default=None)
     again = commands.add_parser("report", help="print what a session found")
     again.add_argument("session")
-    again.add_argument("--format", default="json", choices=render.FORMATS)
+    again.add_argument("--format", default="json", choices=tuple(report.FORMATS))
     for name, (module, words) in COMMANDS.items():
-        own = commands.add_parser(name, prog=f"qood-tui {name}", help=words)
+        own = commands.add_parser(name, prog=_program(name), help=words)
         if name in sys.argv[1:2]:  # torch takes seconds, the other commands need none of it
             own.set_defaults(run=import_module(module).run)
             import_module(module).arguments(own)
@@ -61,7 +65,9 @@ def main() -> int:
 
 
 def _program(command: str) -> str:
-    return f"qood-tui {command}" if command in COMMANDS else "engine"
+    if command not in COMMANDS:
+        return "engine"
+    return f"qood-tui {'sessions ' if command == 'rescore' else ''}{command}"
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -76,7 +82,8 @@ def _run(given: argparse.Namespace) -> int:
         any_accuracy=given.any_accuracy,
         crops=given.crops,
     )
-    changes = {name: getattr(given, name) for name in ("share", "seed") if getattr(given, name) is not None}
+    fields = ("share", "seed", "keep_outputs")
+    changes = {name: getattr(given, name) for name in fields if getattr(given, name) is not None}
     asked = request.prepare(
         given.plan, given.preset, given.resume, resources=resources, root=given.session_dir, changes=changes
     )
@@ -93,14 +100,17 @@ def _run(given: argparse.Namespace) -> int:
         sys.stderr.write(f"engine: {closed.reason}\n")
         sessions.discard(asked.session)
         return BAD_INPUT
-    found = report.document(asked.session)
-    sys.stdout.write(render.render(found, "json"))
+    found = report.document(asked.session, quick=True)
+    sys.stdout.write(report.render(msgspec.structs.replace(found, session=str(asked.session)), "json"))
     return WITH_FAILURES if found.failures else FINISHED
 
 
 def _report(given: argparse.Namespace) -> int:
-    sys.stdout.write(render.render(report.document(sessions.find(given.session)), given.format))
-    return 0
+    found = report.document(sessions.find(given.session))
+    sys.stdout.write(report.render(found, given.format))
+    for line in found.mismatches:
+        sys.stderr.write(f"engine: {line}\n")
+    return WITH_FAILURES if found.mismatches else FINISHED
 
 
 if __name__ == "__main__":

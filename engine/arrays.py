@@ -8,18 +8,24 @@ variants) in float64. Sets count from 0, the ID set first.
 from __future__ import annotations
 
 import hashlib
+import io
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import npy
 from engine.errors import JournalError
+from engine.files import open_plain, sync_folder
 from engine.journal import sync
 from engine.plan import Plan
 
 FOLDER = "arrays"
+LONGEST_HEADER = 1024  # bytes of an .npy file before its numbers
 SET, INDEX, LABEL, READABLE = range(4)
 Array = NDArray[Any]
 
@@ -51,35 +57,87 @@ class ArrayWriter:
         self.folder.mkdir(exist_ok=True, mode=0o700)
         self.layout = layout(plan)
         for name, (dtype, columns) in self.layout.items():
-            path = self._path(name)
-            if not path.exists():
-                partial = path.with_suffix(".partial")
-                np.lib.format.open_memmap(partial, "w+", dtype, (rows, columns)).flush()
-                with partial.open("r+b") as file:
-                    _take_space(file, partial.stat().st_size)
-                partial.replace(path)
+            if not self._path(name).exists():
+                make_array(self._path(name), dtype, (rows, columns))
+        sync_folder(session)
 
     def write(self, first: int, chunk: dict[str, Array]) -> dict[str, str]:
         """Put rows from `first` on the disk and return the SHA-256 of each array's part."""
         digests = {}
-        for name, (dtype, columns) in self.layout.items():
-            part = np.ascontiguousarray(chunk[name], dtype)
-            data = part.tobytes()
-            with self._path(name).open("r+b") as file:
-                start = file.seek(0, os.SEEK_END) - self._rows_after(name, first) * columns * dtype.itemsize
-                file.seek(start)
-                file.write(data)
-                file.flush()
-                sync(file.fileno())
+        for name, (dtype, _) in self.layout.items():
+            data = put_rows(self._path(name), first, np.ascontiguousarray(chunk[name], dtype))
             digests[name] = hashlib.sha256(data).hexdigest()
         return digests
 
-    def _rows_after(self, name: str, first: int) -> int:
-        array = np.load(self._path(name), mmap_mode="r", allow_pickle=False)
-        return int(array.shape[0]) - first
-
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npy"
+
+
+def make_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, int]) -> None:
+    """Make an array of zeros whose space on the disk is taken."""
+    partial = path.with_name(f"{path.stem}.partial")
+    np.lib.format.open_memmap(partial, "w+", dtype, shape).flush()
+    with partial.open("r+b") as file:
+        _take_space(file, partial.stat().st_size)
+        os.fsync(file.fileno())
+    partial.replace(path)
+    sync_folder(path.parent)
+
+
+def put_rows(path: Path, first: int, part: Array) -> bytes:
+    """Put rows from `first` on into an array and on the disk; return their bytes."""
+    rows = len(np.load(path, mmap_mode="r", allow_pickle=False))
+    data = part.tobytes()
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(end - (rows - first) * part.shape[1] * part.itemsize)
+        file.write(data)
+        file.flush()
+        sync(file.fileno())
+    return data
+
+
+def mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> Array:
+    """Return an array of a session, read as it is needed; raise JournalError if it is not as it must be.
+
+    A size in `shape` that is None may be any. What the file says of itself is believed only where the file
+    is as long as that takes.
+    """
+    try:
+        with open_plain(path) as file:
+            there, found = _described(file)
+            start, size = file.tell(), os.fstat(file.fileno()).st_size
+            fits = len(there) == len(shape) and all(
+                wanted in (None, given) for wanted, given in zip(shape, there, strict=True)
+            )
+            if found != dtype or not fits:
+                wanted = " x ".join("n" if one is None else str(one) for one in shape)
+                raise JournalError(f"{path}: {wanted} times {dtype} are needed, this is {found} {there}")
+            if size - start != math.prod(there) * dtype.itemsize:
+                raise JournalError(
+                    f"{path}: {there[0]:,} rows are promised, but {size - start:,} bytes follow"
+                )
+            if 0 in there:
+                return np.empty(there, dtype)
+            return np.memmap(file, dtype, "r", start, there)
+    except (OSError, *npy.UNREADABLE) as error:
+        raise JournalError(f"{path}: the array cannot be read ({npy.short(error)})") from None
+
+
+def _described(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type as the head of an .npy file says; ValueError where numpy writes another."""
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"version {version} of the .npy format is not used here")
+    shape, is_transposed, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=LONGEST_HEADER)
+    length = file.tell()
+    file.seek(0)
+    plain = io.BytesIO()
+    head = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(plain, head)
+    if is_transposed or file.read(length) != plain.getvalue():
+        raise ValueError("its head is not as it was written")
+    return shape, dtype
 
 
 class Arrays:
@@ -89,18 +147,23 @@ class Arrays:
         self.plan = plan
         self._arrays: dict[str, Array] = {}
         for name, (dtype, columns) in layout(plan).items():
-            path = session / FOLDER / f"{name}.npy"
-            try:
-                array = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
-                raise JournalError(f"{path}: the array cannot be read ({error})") from None
-            if array.dtype != dtype or array.ndim != 2 or array.shape[1] != columns:
-                raise JournalError(
-                    f"{path}: {dtype} with {columns} columns is needed, this is {array.dtype} {array.shape}"
-                )
-            self._arrays[name] = array
+            self._arrays[name] = mapped(session / FOLDER / f"{name}.npy", dtype, (None, columns))
         if len({len(array) for array in self._arrays.values()}) != 1:
             raise JournalError(f"{session / FOLDER}: the arrays have different numbers of rows")
+
+    @property
+    def count(self) -> int:
+        """Return how many rows there are, finished or not."""
+        return len(self._arrays["samples"])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the arrays."""
+        return tuple(self._arrays)
+
+    def array(self, name: str) -> Array:
+        """Return a whole array."""
+        return self._arrays[name]
 
     def digests(self, first: int, rows: int) -> dict[str, str]:
         """Return the SHA-256 of some rows of every array, as `ArrayWriter.write` does."""
@@ -108,6 +171,12 @@ class Arrays:
             name: hashlib.sha256(np.ascontiguousarray(array[first : first + rows]).tobytes()).hexdigest()
             for name, array in self._arrays.items()
         }
+
+    def extended(self, plan: Plan, more: Mapping[str, Array]) -> Arrays:
+        """Return the arrays of a plan with scores that are not on the disk yet."""
+        found = object.__new__(Arrays)
+        found.plan, found._arrays = plan, {**self._arrays, **more}
+        return found
 
     def first(self, rows: int) -> Rows:
         """Return the first `rows` rows."""

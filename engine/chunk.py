@@ -20,6 +20,7 @@ from engine.devices import use
 from engine.fitting import needs_features
 from engine.images.sets import Sets
 from engine.images.source import Geometry, PassingError
+from engine.outputs import OutputWriter, joined
 from engine.patience import Patience
 from engine.plan import Plan
 from engine.protocol import ImageUnreadable
@@ -32,13 +33,20 @@ class Chunk:
     """Some rows of a sweep: read once for every geometry, filled in column by column.
 
     `parts` has the rows of every array; the column of a variant that is not scored stays NaN. `predicted`
-    is what a variant takes the images for.
+    is what a variant takes the images for. What `outputs` is to keep of a variant is on the disk once it
+    has scored the images; `kept` is its digest.
     """
 
     def __init__(
-        self, plan: Plan, sets: Sets, first: int, geometries: list[Geometry], device: torch.device
+        self,
+        plan: Plan,
+        sets: Sets,
+        first: int,
+        geometries: list[Geometry],
+        device: torch.device,
+        outputs: OutputWriter | None = None,
     ) -> None:
-        self.plan, self.first, self.device = plan, first, device
+        self.plan, self.first, self.device, self.outputs = plan, first, device, outputs
         rows = slice(first, first + plan.chunk_images)
         which, places = sets.which[rows], sets.places[rows]
         self.labels = np.array([sets.sets[s].labels[i] for s, i in zip(which, places, strict=True)], np.int64)
@@ -49,6 +57,7 @@ class Chunk:
         self.parts["samples"][:] = np.stack([which, places, self.labels, np.ones(len(which))], 1)
         self.unreadable: list[ImageUnreadable] = []
         self.predicted: dict[int, NDArray[np.int64]] = {}
+        self.kept: dict[int, str] = {}
         self._features = needs_features(plan)
         self._pixels = self._read(sets, geometries)
 
@@ -72,6 +81,9 @@ class Chunk:
             }
             found |= {name: score(seen) for name, score in ready.scorers.items()}
         self.predicted[column] = logits.argmax(1).cpu().numpy()
+        if self.outputs is not None and seen.features is not None:
+            arrays = (logits.cpu().numpy(), seen.features.cpu().numpy())
+            self.kept[column] = self.outputs.write(column, self.first, *arrays)
         for name, values in found.items():
             self.parts[name][:, column] = values.cpu().numpy()
 
@@ -93,7 +105,10 @@ class Chunk:
 
 
 class Scored(NamedTuple):
-    """What all variants say of a chunk; `predicted` is of the first variant alone."""
+    """What all variants say of a chunk.
+
+    `predicted` is of the first variant alone; `kept` is the digest of outputs that are kept, if they are.
+    """
 
     first: int
     parts: dict[str, NDArray[Any]]
@@ -102,6 +117,7 @@ class Scored(NamedTuple):
     batch: int
     seconds: float
     waited: float
+    kept: str = ""
 
     @classmethod
     def of(cls, chunk: Chunk, batch: int, seconds: float, waited: float) -> Scored:
@@ -110,7 +126,8 @@ class Scored(NamedTuple):
         predicted = chunk.predicted[min(chunk.predicted)] if chunk.predicted else none
         unreadable = tuple(chunk.unreadable)
         times = round(seconds, 3), round(waited, 3)
-        return cls(chunk.first, chunk.parts, unreadable, predicted, batch, *times)
+        kept = joined(chunk.kept) if chunk.outputs is not None else ""
+        return cls(chunk.first, chunk.parts, unreadable, predicted, batch, *times, kept)
 
 
 class ReadAhead:

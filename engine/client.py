@@ -61,11 +61,14 @@ def ensure() -> Reply:
     raise EngineError(f"the engine did not start within {START_SECONDS:.0f} s; its log is {log}")
 
 
-def start(session: Path, resources: Resources) -> None:
-    """Queue a session whose journal has been made; raise EngineError if the daemon refuses."""
+def start(session: Path, resources: Resources, *, take_over: bool = False) -> None:
+    """Queue a session whose journal has been made; raise EngineError if the daemon refuses.
+
+    `take_over` says that another machine that was writing it has stopped.
+    """
     ensure()
     resources = msgspec.structs.replace(resources, environment=own_environment())
-    reply = call(Start(str(session.resolve()), resources))
+    reply = call(Start(str(session.resolve()), resources, take_over))
     if reply is None or not reply.ok:
         raise EngineError(reply.reason if reply else "the engine does not answer")
     remember(journal.Reader(session).header.id, resources)

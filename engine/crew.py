@@ -214,7 +214,9 @@ def _open(order: Order, emit: Any, decoders: Decoders, pool: ThreadPoolExecutor)
             files.present = present
     if order.fit is not None and sets.fit is not None:
         sets = sets._replace(fit=sets.fit._replace(pool=order.fit))
-    station = Station(plan, job.resources, sets, torch.device(order.device), patience, pool)
+    station = Station(
+        plan, job.resources, sets, torch.device(order.device), patience, pool, Path(job.session)
+    )
     station.batches.size = order.size
     states = States(Path(job.session))
 

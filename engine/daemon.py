@@ -18,7 +18,7 @@ from typing import IO
 
 import msgspec
 
-from engine import journal, places
+from engine import journal, lease, places
 from engine.errors import JournalError
 from engine.protocol import (
     LARGEST_LINE,
@@ -54,10 +54,14 @@ class Run:
 
     def __init__(self, start: Start) -> None:
         self.start = start
-        self.writer = journal.Writer(Path(start.session))
+        self.writer = journal.Writer(Path(start.session), take_over=start.take_over)
         self._cancelled = asyncio.Event()
         if self.writer.has_events:
-            self.writer.append(SessionResumed(self.writer.finished_rows))
+            try:
+                self.writer.append(SessionResumed(self.writer.finished_rows))
+            except BaseException:
+                self.writer.abandon()
+                raise
 
     def cancel(self) -> None:
         """Remember that the user asked to stop."""
@@ -68,9 +72,12 @@ class Run:
         return self._cancelled.is_set()
 
     def close(self, outcome: str, reason: str) -> None:
-        """Append the closing event, even where the disk is full."""
+        """Append the closing event, even where the disk is full, but not to what is another's by now."""
         try:
             self.writer.close(outcome, reason)
+        except lease.LeaseLost as error:
+            _log(str(error))
+            self.writer.abandon()
         except (OSError, ValueError) as error:
             _log(f"{self.start.session}: the closing event cannot be written: {error}")
             self.writer.abandon()
@@ -95,12 +102,13 @@ class Daemon:
         path.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._answer, path, limit=LARGEST_LINE)
         path.chmod(0o600)
-        work = asyncio.create_task(self._work())
+        tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._keep_leases())]
         async with server:
             await self.ended.wait()
-        work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         if self.worker is not None:
             await self.worker.end()
         path.unlink(missing_ok=True)
@@ -129,7 +137,7 @@ class Daemon:
                 if self.running is None:  # the worker at work has the environment of who asked for that
                     await self._warm_worker(environment)
             case Stop():
-                for run in [*self.queue, *([self.running] if self.running else [])]:
+                for run in self._held():
                     self._cancel(run.start.session)
                 self._background(self._end_when_idle())
             case Status():
@@ -190,6 +198,30 @@ class Daemon:
             await asyncio.sleep(0.1)
         self.ended.set()
 
+    async def _keep_leases(self) -> None:
+        """Renew the leases of all sessions that are held, and let go of those that were taken over."""
+        while True:
+            await asyncio.sleep(lease.RENEW_SECONDS)
+            for run in self._held():
+                try:
+                    await asyncio.to_thread(run.writer.renew)  # a disk on the network may take its time
+                except lease.LeaseLost as error:
+                    if run in self._held():
+                        await self._let_go(run, str(error))
+                except OSError as error:
+                    _log(f"{run.start.session}: its lease is renewed later: {error}")
+
+    async def _let_go(self, run: Run, why: str) -> None:
+        _log(why)
+        if run is not self.running:
+            self.queue.remove(run)
+            run.writer.abandon()
+        elif self.worker is not None:
+            await self.worker.end()  # the run ends with it, since nothing can be appended
+
+    def _held(self) -> list[Run]:
+        return [*self.queue, *([self.running] if self.running else [])]
+
     def _background(self, work: object) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
         self._tasks.add(task)
@@ -214,6 +246,8 @@ class Daemon:
         telemetry = asyncio.create_task(self._watch_machine(run.writer))
         try:
             outcome, reason = await self._attempts(run)
+        except lease.LeaseLost as error:
+            outcome, reason = "failed", str(error)
         except OSError as error:
             outcome, reason = "failed", f"{_words(error)}; everything finished until then is kept"
         except Exception as error:
@@ -232,7 +266,8 @@ class Daemon:
             worker = await self._warm_worker(start.resources.environment)
             if run.is_cancelled():
                 return "cancelled", STOPPED
-            worker.send(Job(start.session, writer.plan, start.resources, writer.finished_rows))
+            rows = writer.finished_rows
+            worker.send(Job(start.session, writer.plan, start.resources, rows, writer.owner))
             ended = await self._follow(worker, writer)
             if ended is not None:
                 return ended.outcome, ended.reason
@@ -258,7 +293,7 @@ class Daemon:
     async def _watch_machine(self, writer: journal.Writer) -> None:
         while True:
             if self.worker and self.worker.alive:
-                with contextlib.suppress(OSError, ValueError):
+                with contextlib.suppress(OSError, ValueError, lease.LeaseLost):
                     writer.append(self.worker.machine.measure())
             await asyncio.sleep(TELEMETRY_SECONDS)
 

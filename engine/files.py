@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -23,6 +25,35 @@ def open_plain(path: Path) -> IO[bytes]:
         os.close(number)
         raise OSError(0, "it is no plain file")
     return os.fdopen(number, "rb")
+
+
+def open_new(path: Path) -> IO[bytes]:
+    """Open a file of a session to write, in the place of whatever has its name; no link is followed."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+
+
+def open_end(path: Path) -> IO[bytes]:
+    """Open a file of a session to add to its end, made if need be; no link is followed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    number = os.open(path, flags, 0o600)
+    return os.fdopen(number, "ab")
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk: those of new and renamed files are lost with the power else."""
+    try:
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return  # a folder that may be written to but not be read
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
+            raise  # these say that the file system knows no such thing
+    finally:
+        os.close(number)
 
 
 PARTS = ("arrays", "outputs", "quantized")  # the folders in a session's folder

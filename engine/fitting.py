@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import catalog
@@ -16,6 +19,7 @@ from engine.errors import EngineError, ScoreError
 from engine.images.sets import Learnt
 from engine.images.source import Geometry
 from engine.models.features import head_of
+from engine.outputs import OutputWriter
 from engine.patience import Patience
 from engine.plan import Plan
 from engine.protocol import Logged, PhaseChanged
@@ -28,15 +32,23 @@ FLOAT_BYTES = 4
 
 
 def needs_features(plan: Plan) -> bool:
-    """Tell whether a score of a plan looks at features."""
-    return any("features" in catalog.SCORES[name].needs for name in stored_scores(plan))
+    """Tell whether features are looked at: by a score of a plan, or to be kept."""
+    return plan.keep_outputs or any("features" in catalog.SCORES[name].needs for name in stored_scores(plan))
 
 
 class Fitting:
     """Fit the scores of all variants in one pass over the fit set: every image is decoded once."""
 
-    def __init__(self, plan: Plan, learnt: Learnt | None, device: torch.device, emit: Emit) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        learnt: Learnt | None,
+        device: torch.device,
+        emit: Emit,
+        outputs: OutputWriter | None = None,
+    ) -> None:
         self.plan, self.learnt, self.device, self.emit = plan, learnt, device, emit
+        self.outputs = outputs
         self.warned: set[str] = set()
         self._seen: dict[int, list[Outputs]] = {}
         self._labels = np.zeros(0, np.int64)
@@ -49,7 +61,7 @@ class Fitting:
         patience: Patience,
         pool: ThreadPoolExecutor,
     ) -> None:
-        """Show the fit set to every variant, if a score learns; nothing else of it is kept."""
+        """Show the fit set to every variant, if there is one; nothing else of it is kept."""
         if self.learnt is None:
             return
         images, chosen = self.learnt.images, self.learnt.chosen
@@ -96,15 +108,21 @@ class Fitting:
                 self._seen.setdefault(column, []).append(seen)
 
     def scorers(self, column: int, ready: Ready) -> dict[str, Scorer]:
-        """Return the scores of a variant by name; one that cannot be fitted is said and gives NaN."""
+        """Return the scores of a variant by name, fitted on what it was shown."""
         fit = self._fit_set(column, ready)
+        if fit is not None and self.outputs is not None:
+            self.outputs.keep_fit(column, arrays_of(fit))
+        return self.fitted(ready.variant.key, stored_scores(self.plan), fit)
+
+    def fitted(self, key: str, names: Iterable[str], fit: FitSet | None) -> dict[str, Scorer]:
+        """Return scores of the variant `key`; one that cannot be fitted is said and gives NaN."""
         found: dict[str, Scorer] = {}
-        for name in stored_scores(self.plan):
+        for name in names:
             try:
                 score = scorers.scorer(name, fit, self.plan.score_parameters.get(name))
-                found[name] = self._guarded(ready.variant.key, name, score)
+                found[name] = self._guarded(key, name, score)
             except ScoreError as error:
-                self.emit(Logged("warning", f"{ready.variant.key}: {error}"))
+                self.emit(Logged("warning", f"{key}: {error}"))
                 found[name] = _no_value
             if fit is not None:
                 self._warn(name, fit)
@@ -140,6 +158,19 @@ class Fitting:
             if name not in self.warned:
                 self.warned.add(name)
                 self.emit(Logged("warning", line))
+
+
+def arrays_of(fit: FitSet) -> dict[str, NDArray[Any]]:
+    """Return a fit set as the arrays of `qood-tui scores`."""
+    head = fit.last_layer()
+    tensors = {
+        "fit_logits": fit.outputs.logits,
+        "fit_features": fit.features(),
+        "fit_labels": fit.classes(),
+        "weight": head.weight,
+        "bias": head.bias,
+    }
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
 def _no_value(given: Outputs) -> Tensor:

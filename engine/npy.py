@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 
-_UNREADABLE = (
+UNREADABLE = (  # what numpy raises for a file that is none of its own
     OSError,
     ValueError,
     EOFError,
@@ -49,8 +49,8 @@ def read_arrays(path: Path, field: str, names: tuple[str, ...]) -> dict[str, NDA
             if name in file.files:
                 try:
                     found[name] = file[name]
-                except _UNREADABLE as error:
-                    raise InputError(name, str(path), f"it cannot be read ({_short(error)})") from None
+                except UNREADABLE as error:
+                    raise InputError(name, str(path), f"it cannot be read ({short(error)})") from None
                 if not isinstance(found[name], np.ndarray):
                     raise InputError(name, str(path), "it is no array")
     return found
@@ -61,9 +61,11 @@ def _load(path: Path, field: str) -> Any:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(field, str(path), "there is no such file") from None
-    except _UNREADABLE as error:
-        raise InputError(field, str(path), f"an array file of numpy is needed ({_short(error)})") from None
+    except UNREADABLE as error:
+        raise InputError(field, str(path), f"an array file of numpy is needed ({short(error)})") from None
 
 
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+def short(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    said = (isinstance(error, OSError) and error.strerror) or str(error)
+    return " ".join(said.split())[:120] or type(error).__name__

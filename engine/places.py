@@ -4,11 +4,53 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from platformdirs import user_data_path, user_log_path, user_state_path
 
+from engine.errors import InputError
+
 LONGEST_SOCKET_PATH = 100  # the system's limit is 108 bytes
+
+
+class Place(NamedTuple):
+    """A folder and what named it: an option, a variable, the configuration, or the program itself."""
+
+    folder: Path
+    named_by: str
+
+
+class SessionsPlace:
+    """Where sessions lie: option, then `QOOD_SESSIONS`, then configuration, then the user's data directory.
+
+    A command line sets the first and says how the third is read, which happens only where it matters.
+    """
+
+    def __init__(self) -> None:
+        self.option: Path | None = None
+        self.configured: Callable[[], str] = str  # an empty string where nothing is configured
+
+    def find(self) -> Place:
+        """Return the folder; raise InputError if it cannot be one."""
+        if self.option is not None:
+            return _place(str(self.option), "--session-dir")
+        if given := os.environ.get("QOOD_SESSIONS"):
+            return _place(given, "QOOD_SESSIONS")
+        if given := self.configured():
+            return _place(given, "the configuration")
+        return Place(user_data_path("qood-tui") / "sessions", "the user's data directory")
+
+
+sessions_place = SessionsPlace()
+
+
+def _place(given: str, named_by: str) -> Place:
+    try:
+        return Place(Path(given).expanduser(), named_by)
+    except RuntimeError as error:
+        raise InputError(named_by, given, f"give a folder ({error})") from None
 
 
 def program() -> str:
@@ -17,9 +59,8 @@ def program() -> str:
 
 
 def sessions_folder() -> Path:
-    """Return the folder that new sessions are put into (`QOOD_SESSIONS`)."""
-    given = os.environ.get("QOOD_SESSIONS")
-    return Path(given).expanduser() if given else user_data_path("qood-tui") / "sessions"
+    """Return the folder that sessions are put into and looked for in."""
+    return sessions_place.find().folder
 
 
 def resources_file(session: str) -> Path:

@@ -64,6 +64,11 @@ class Variant(msgspec.Struct, frozen=True):
         return f"{name} #{self.draw + 1}" if self.draw else name
 
     @property
+    def stem(self) -> str:
+        """Return the key as part of a file's name: `vit-wide_W4A4`, and `vit-wide_W4A4_2`."""
+        return self.key.replace(" ", "_").replace("#", "")
+
+    @property
     def baseline(self) -> str:
         """Return the key of the FP32 variant of the same model."""
         return f"{self.model} FP32"
@@ -110,6 +115,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def learns(self) -> bool:
         """Tell whether a score is fitted, and so a fit set is needed."""
         return any(catalog.SCORES[name].fitted for name in self.scores)
+
+    @property
+    def needs_fit_set(self) -> bool:
+        """Tell whether every variant looks at the fit set: for a score that learns, now or later."""
+        return self.learns or self.keep_outputs
 
     def size_of(self, role: str, available: int) -> int:
         """Return how many of a set's images are evaluated."""
@@ -229,7 +239,7 @@ def check_shape(plan: Plan) -> None:
     for name in (*plan.models, *sets, *plan.scores, plan.quantizer):
         if not _NAME.fullmatch(name):
             raise InputError("name", name[:40], "letters, digits and . _ + - are needed")
-    if taken := {"samples", "rank", "nll", "brier"} & set(plan.scores):
+    if taken := {"samples", "rank", "nll", "brier", "outputs"} & set(plan.scores):
         raise InputError("scores", sorted(taken)[0], "an array of every session has this name")
     if not 1 <= plan.calibration_draws <= MOST_DRAWS:
         raise InputError("calibration_draws", plan.calibration_draws, f"give 1 to {MOST_DRAWS}")

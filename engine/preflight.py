@@ -16,8 +16,11 @@ from engine.arrays import Rows, layout
 from engine.calibration import Models
 from engine.datasets.discover import read_classes
 from engine.errors import InputError, ScoreError
+from engine.files import PARTS
 from engine.images.sets import Sets, files_of
+from engine.models.features import sizes_of
 from engine.models.loaded import Loaded, count_parameters
+from engine.outputs import bytes_of
 from engine.plan import Plan
 from engine.resources import Resources
 from engine.scores import scorers
@@ -118,15 +121,21 @@ def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded) -> list[str]:
 
 
 def _disk(plan: Plan, session: Path, sets: Sets, models: Models) -> None:
-    """Raise InputError if arrays and quantized variants would not fit on the disk."""
+    """Raise InputError if arrays, quantized variants and kept outputs would not fit on the disk."""
     row = sum(dtype.itemsize * columns for dtype, columns in layout(plan).values())
     states = sum(
         count_parameters(models.by_name[v.model].model) for v in plan.variants() if not v.bits.is_float
     )
     needed = row * sets.rows + states + (0 if catalog.is_made(plan.id_set) else SPARE)
-    free = shutil.disk_usage(session).free
+    if plan.keep_outputs:
+        learnt = len(sets.fit.chosen) if sets.fit is not None else 0
+        sizes = {name: sizes_of(loaded.model) for name, loaded in models.by_name.items()}
+        needed += sum(bytes_of(*sizes[v.model], sets.rows, learnt) for v in plan.variants())
+    taken = sum(file.stat().st_size for part in PARTS for file in (session / part).glob("*"))
+    free = shutil.disk_usage(session).free + taken
     if needed > free:
-        right = f"{in_bytes(needed)} are needed; give another --session-dir or a smaller share"
+        less = "a smaller share, or keep no outputs" if plan.keep_outputs else "a smaller share"
+        right = f"{in_bytes(needed)} are needed; give another --session-dir or {less}"
         raise InputError("disk", f"{in_bytes(free)} free where the session lies", right)
 
 

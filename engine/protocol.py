@@ -177,9 +177,20 @@ class ImageUnreadable(Event, frozen=True, tag="image.unreadable"):
     reason: str
 
 
+class OutputsKept(Event, frozen=True, tag="outputs.kept"):
+    """Logits and features of every image are kept, in so many `bytes` when all are there.
+
+    `fits` are the SHA-256 of what each variant says of the fit set, and of its head.
+    """
+
+    bytes: int
+    fits: dict[str, str]
+
+
 class ChunkFinished(Event, frozen=True, tag="chunk.finished", omit_defaults=True):
     """Rows `first` to `first + rows` are on disk for every array; `digests` are their SHA-256.
 
+    Of kept logits and features of all variants there is one, under `outputs`.
     `batch` images went through a model at once; of the `seconds` the device waited `waited` for images.
     """
 
@@ -379,6 +390,7 @@ AnyEvent = (
     | BitsTabled
     | VariantFailed
     | ImageUnreadable
+    | OutputsKept
     | ChunkFinished
     | Measured
     | CurvesDrawn
@@ -401,12 +413,16 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Job(msgspec.Struct, frozen=True, tag="job"):
-    """Daemon to worker: sweep `plan` into the folder `session`, from row `first_row` on."""
+    """Daemon to worker: sweep `plan` into the folder `session`, from row `first_row` on.
+
+    Where an `owner` is given, no row is written once the session's lease is not its own any more.
+    """
 
     session: str
     plan: Plan
     resources: Resources
     first_row: int
+    owner: str = ""
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
@@ -424,10 +440,14 @@ Message = AnyEvent | Ended | Idle
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
-    """Client to daemon: begin a session in the folder `session`, whose journal has its header."""
+    """Client to daemon: begin a session in the folder `session`, whose journal has its header.
+
+    `take_over` says that another machine that was writing it has stopped.
+    """
 
     session: str
     resources: Resources
+    take_over: bool = False
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):

@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
-from engine import catalog, journal, sessions
+from engine import catalog, journal, lease, sessions
 from engine.datasets.discover import discover, id_set, ood_folder, read_classes
 from engine.datasets.found import Found
 from engine.errors import InputError
 from engine.plan import Plan, preset, validated
 from engine.plan_file import read_toml
+from engine.protocol import Entry, SessionClosed
 from engine.resources import Resources, check_devices, joined, recall
 
 
@@ -25,6 +26,7 @@ class Request(msgspec.Struct, frozen=True):
     resources: Resources
     beyond: int = 0  # the last entry of the journal before the engine went on with it
     missing: tuple[str, ...] = ()  # sets of a preset that are not there
+    take_over: bool = False  # from another machine that was writing the session
 
 
 def prepare(
@@ -35,10 +37,12 @@ def prepare(
     resources: Resources,
     root: Path | None = None,
     changes: Mapping[str, Any] | None = None,
+    take_over: bool = False,
 ) -> Request:
     """Check everything a command line gave and make the session; raise InputError and make nothing.
 
-    `changes` are fields of the plan that are given beside it.
+    `changes` are fields of the plan that are given beside it; `take_over` says that another machine that was
+    writing the session has stopped.
     """
     check_devices(resources.devices)
     if sum(given is not None for given in (plan_file, preset_name, resume)) != 1:
@@ -49,8 +53,10 @@ def prepare(
             field, value = next(iter(changes.items()))
             raise InputError(field, value, "a session goes on as it began; start a new one to change it")
         session = sessions.find(resume).resolve()
-        resources, beyond = resumable(session, resources)
-        return Request(session, resources, beyond)
+        resources, beyond = resumable(session, resources, take_over=take_over)
+        return Request(session, resources, beyond, take_over=take_over)
+    if take_over:
+        raise InputError("take-over", "without a session", "say which one: --resume SESSION --take-over")
     plan, own = (
         read_toml(Path(plan_file)) if plan_file is not None else (preset(preset_name or ""), Resources())
     )
@@ -140,15 +146,14 @@ def _check_there(field: str, name: str, resources: Resources, found: Mapping[str
     raise InputError(field, name, right)
 
 
-def resumable(session: Path, given: Resources) -> tuple[Resources, int]:
+def resumable(session: Path, given: Resources, *, take_over: bool = False) -> tuple[Resources, int]:
     """Return with what a session goes on, and its last entry's number.
 
-    Raises InputError if it is done, at work, or if it is not known where its sets lie.
+    Raises InputError if it is done, at work, if another machine was writing it and `take_over` is not given,
+    or if it is not known where its sets lie.
     """
     header, entries, _ = journal.read(session)
-    state = sessions.state_of(session, entries)
-    if state in ("finished", "running"):
-        raise InputError("session", str(session), f"it is {state}, there is nothing to resume")
+    _check_free(session, entries, take_over)
     resources = joined(recall(header.id), given)
     if missing := [name for name in header.folders if name not in resources.names()]:
         raise InputError("session", str(session), f"say again where its sets lie: --ood {missing[0]}=FOLDER")
@@ -159,3 +164,21 @@ def resumable(session: Path, given: Resources) -> tuple[Resources, int]:
     if sets and not resources.data:
         raise InputError("session", str(session), f"say again where {sets[0]} lies: --data ROOT")
     return resources, entries[-1].seq if entries else 0
+
+
+def _check_free(session: Path, entries: list[Entry], take_over: bool) -> None:
+    """Raise InputError if a session is finished or somebody writes it."""
+    if entries and isinstance(last := entries[-1].event, SessionClosed) and last.outcome == "finished":
+        raise InputError("session", str(session), "it is finished, there is nothing to resume")
+    try:
+        lease.check_free(session, take_over=take_over)
+        is_running = journal.is_locked(session)
+    except BlockingIOError:
+        is_running = True
+    except lease.LeaseHeld as error:
+        raise InputError("session", str(session), error.right) from None
+    except OSError as error:
+        right = f"its lease cannot be read ({error.strerror})"
+        raise InputError("session", str(session), right) from None
+    if is_running:
+        raise InputError("session", str(session), "it is running, there is nothing to resume")

@@ -54,9 +54,11 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
         """Return a text with the last part of every path alone: a session may be handed to others."""
         checkpoints = (one.file for one in self.checkpoints.values())
         paths = {self.data, *self.ood.values(), *self.id.values(), *self.train.values(), *checkpoints}
-        for path in sorted(paths | {self.classes, self.crops}, key=len, reverse=True):
-            text = text.replace(path, Path(path).name) if path else text
-        return text
+        paths |= {self.classes, self.crops, *self.environment.values()}
+        for path in sorted(paths, key=len, reverse=True):
+            text = text.replace(path, Path(path).name) if "/" in path else text
+        home = os.path.expanduser("~")  # noqa: PTH111
+        return text.replace(home, "~") if len(home) > 1 else text
 
     def names(self) -> tuple[str, ...]:
         """List the names of the user's own sets."""

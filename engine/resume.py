@@ -8,6 +8,8 @@ from engine import journal
 from engine.arrays import Arrays
 from engine.calibration import Known
 from engine.errors import EngineError, JournalError
+from engine.outputs import FOLDER as OUTPUTS
+from engine.outputs import KeptOutputs
 from engine.plan import Plan
 from engine.protocol import BitsTabled, ChunkFinished, SetsPrepared, VariantReady
 
@@ -38,12 +40,16 @@ def check(session: Path, plan: Plan, prepared: SetsPrepared, finished: int) -> t
             raise EngineError(f"{name}: its images are not those the session began with; {NEW}")
     try:
         arrays = Arrays(session, plan)
+        outputs = KeptOutputs(session, plan) if plan.keep_outputs else None
     except JournalError as error:
         raise EngineError(f"the finished rows cannot be read ({error}); {NEW}") from None
     rows = size = 0
     for event in events:
         if isinstance(event, ChunkFinished) and event.first == rows:
-            if arrays.digests(event.first, event.rows) != event.digests:
+            found = arrays.digests(event.first, event.rows)
+            if outputs is not None:
+                found[OUTPUTS] = outputs.digest(event.first, event.rows)
+            if found != event.digests:
                 raise EngineError(f"the rows from {event.first} on are damaged; {NEW}")
             rows += event.rows
             size = event.batch

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import msgspec
 
-from engine import journal
+from engine import journal, notes
 from engine.errors import InputError, JournalError, unknown_name
+from engine.files import open_plain
 from engine.places import sessions_folder
 from engine.plan import Plan
-from engine.protocol import FORMAT, VERSION, Entry, Header, SessionClosed
+from engine.protocol import FORMAT, LARGEST_LINE, VERSION, Entry, Header, SessionClosed, SessionResumed
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """A session in a list: `state` is finished, failed, cancelled, running or interrupted."""
+    """A session in a list: `state` is finished, failed, cancelled, running, interrupted or damaged."""
 
     path: Path
     created: str
@@ -29,6 +30,7 @@ class Summary(msgspec.Struct, frozen=True):
     state: str
     rows: int
     total: int
+    note: str = ""  # its first line
 
 
 def create(plan: Plan, own: Iterable[str], root: Path | None = None, title: str = "sweep") -> Path:
@@ -62,6 +64,11 @@ def recorded_folder() -> Path:
     return installed if installed.is_dir() else package / "sessions"
 
 
+def is_shipped(session: Path) -> bool:
+    """Tell whether a session came with the program."""
+    return session.resolve().parent == recorded_folder().resolve()
+
+
 def find(name: str) -> Path:
     """Return the folder of the session `name`: a path, a shipped session or one of the user's."""
     try:
@@ -86,7 +93,7 @@ def folders(root: Path | None = None) -> list[Path]:
     found: list[Path] = []
     for place in dict.fromkeys((own.resolve(), recorded_folder().resolve())):
         with_journal = [path for path in _entries(place) if os.path.isfile(path / journal.NAME)]  # noqa: PTH113
-        found += sorted(with_journal, key=lambda path: path.name, reverse=True)
+        found += sorted(with_journal, key=lambda path: (_created(path), path.name), reverse=True)
     return found
 
 
@@ -95,26 +102,50 @@ def summary(session: Path) -> Summary:
     try:
         header, entries, _ = journal.read(session)
     except JournalError as error:
-        return Summary(session, "", str(error), "damaged", 0, 0)
+        return Summary(session, "", str(error), "damaged", 0, 0, notes.first_line(session))
     prepared = journal.prepared_of([entry.event for entry in entries])
     total = prepared.rows if prepared else 0
     plan = header.plan
     title = f"{len(plan.models)} models, {len(plan.bits)} bit settings, {plan.quantizer}"
-    state = state_of(session, entries)
     return Summary(
-        session, header.created[:16].replace("T", " "), title, state, journal.finished_rows(entries), total
+        session,
+        header.created[:16].replace("T", " "),
+        title,
+        state_of(session, entries),
+        journal.finished_rows(entries),
+        total,
+        notes.first_line(session),
     )
 
 
 def state_of(session: Path, entries: list[Entry]) -> str:
     """Return finished, failed, cancelled, running or interrupted."""
-    if entries and isinstance(entries[-1].event, SessionClosed):
-        return entries[-1].event.outcome
+    told = (entry.event for entry in reversed(entries))
+    last = next((event for event in told if isinstance(event, SessionClosed | SessionResumed)), None)
+    if isinstance(last, SessionClosed):  # what follows it, but for a resumption, is of scores added later
+        return last.outcome
     return "running" if journal.is_being_written(session) else "interrupted"
+
+
+class _Time(msgspec.Struct):
+    created: str
+
+
+_time = msgspec.json.Decoder(_Time)
+
+
+def _created(session: Path) -> str:
+    """Return when a session was made, as its header says; nothing where that cannot be read."""
+    try:
+        with open_plain(session / journal.NAME) as file:
+            return _time.decode(file.readline(LARGEST_LINE)).created
+    except (OSError, ValueError, RecursionError):
+        return ""
 
 
 def _entries(place: Path) -> list[Path]:
     try:
-        return [Path(place, name) for name in os.listdir(place)]  # noqa: PTH208
+        names = [name for name in os.listdir(place) if not name.startswith(".")]  # noqa: PTH208
     except OSError:
         return []
+    return [Path(place, name) for name in names]

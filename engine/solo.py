@@ -56,7 +56,7 @@ class Solo:
         def begin(column: int) -> Ready | None:
             variant = station.plan.variants()[column]
             ready = calibration.calibrate(variant, known, station.patience.emit)
-            if station.plan.learns:
+            if station.plan.needs_fit_set:
                 return ready
             ready = station.with_scorers(column, ready)
             if ready is not None and chunk is not None:
@@ -67,8 +67,8 @@ class Solo:
             return ready
 
         variants = station.each(begin)
-        if station.plan.learns:
+        if station.plan.needs_fit_set:
             variants = station.fit(variants)
-        if chunk is not None and (station.plan.learns or station.batches.size != size):
+        if chunk is not None and (station.plan.needs_fit_set or station.batches.size != size):
             station.score(chunk, variants)
         return variants

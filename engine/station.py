@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import torch
 
@@ -14,6 +15,8 @@ from engine.chunk import Chunk, ReadAhead, Scored
 from engine.devices import use
 from engine.fitting import Fitting
 from engine.images.sets import Sets
+from engine.models.features import sizes_of
+from engine.outputs import OutputWriter
 from engine.patience import Patience
 from engine.plan import Plan
 from engine.resources import Resources
@@ -32,6 +35,7 @@ class Station:
         device: torch.device,
         patience: Patience,
         pool: ThreadPoolExecutor,
+        session: Path,
     ) -> None:
         use(device)
         self.plan, self.sets, self.device = plan, sets, device
@@ -39,7 +43,9 @@ class Station:
         self.models = Models(plan, resources, device, patience.emit)
         largest = max(geometry.size for geometry in self.models.geometries)
         self.batches = Batches(first_size(device, plan.chunk_images, largest), patience.emit)
-        self.fitting = Fitting(plan, sets.fit, device, patience.emit)
+        sizes = {name: sizes_of(loaded.model) for name, loaded in self.models.by_name.items()}
+        self.outputs = OutputWriter(session, plan, sizes) if plan.keep_outputs else None
+        self.fitting = Fitting(plan, sets.fit, device, patience.emit, self.outputs)
         self.ahead = ReadAhead(self._read, patience, device)
 
     def take(self, sets: Sets) -> None:
@@ -60,9 +66,13 @@ class Station:
         return ready and ready._replace(scorers=self.fitting.scorers(column, ready))
 
     def fit(self, variants: Variants) -> Variants:
-        """Return the variants with their scores, after one pass over the fit set if a score learns."""
+        """Return the variants with their scores, after one pass over the fit set if there is one."""
         self.fitting.learn(variants, self.models.geometries, self.batches, self.patience, self.pool)
-        return self.each(lambda column: self.with_scorers(column, variants[column]))
+        fitted = self.each(lambda column: self.with_scorers(column, variants[column]))
+        if self.outputs is not None:
+            lost = [column for column, ready in enumerate(variants) if ready is None]
+            self.patience.emit(self.outputs.kept(lost))
+        return fitted
 
     def score(self, chunk: Chunk, variants: Variants) -> int:
         """Let every variant score a chunk; return how many images went through at once."""
@@ -86,4 +96,4 @@ class Station:
         return Scored.of(chunk, size, time.monotonic() - started, waited)
 
     def _read(self, first: int) -> Chunk:
-        return Chunk(self.plan, self.sets, first, self.models.geometries, self.device)
+        return Chunk(self.plan, self.sets, first, self.models.geometries, self.device, self.outputs)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from engine import preflight, resume
+from engine import lease, preflight, resume
 from engine.arrays import SET, Arrays, ArrayWriter
 from engine.calibration import Emit, Known
 from engine.chunk import Scored
@@ -17,6 +17,7 @@ from engine.crew import Crew
 from engine.images.crops import KeptImages
 from engine.images.decoders import Decoders
 from engine.images.sets import open_sets, without_copies
+from engine.outputs import FOLDER as OUTPUTS
 from engine.patience import Cancelled, Patience
 from engine.progress import Progress
 from engine.protocol import BatchSized, ChunkFinished, Job, Logged, PhaseChanged, SetsPrepared
@@ -42,7 +43,7 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> No
     patience.emit(PhaseChanged("images"))
     sets = patience.patiently(lambda: open_sets(plan, job.resources, team.decoders))
     patience.emit(PhaseChanged("models", f"{len(plan.models)} models on {device}"))
-    station = Station(plan, job.resources, sets, device, patience, team.pool)
+    station = Station(plan, job.resources, sets, device, patience, team.pool, session)
     for text in preflight.check(plan, job.resources, session, sets, station.models, device):
         emit(Logged("warning", text))
     patience.emit(PhaseChanged("checking", f"the contents of {sets.rows} images"))
@@ -56,6 +57,8 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> No
     for event in station.models.describe():
         emit(event)
     writer = ArrayWriter(session, plan, sets.rows)
+    if station.outputs is not None and not job.first_row:
+        station.outputs.make(sets.rows)
     station.batches.size = size or station.batches.size
     emit(BatchSized(job.first_row, station.batches.size))
 
@@ -72,7 +75,9 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> No
                 break
         for unreadable in scored.unreadable:
             emit(unreadable)
-        digests = writer.write(scored.first, scored.parts)
+        if job.owner:
+            lease.check_owner(session, job.owner)
+        digests = writer.write(scored.first, scored.parts) | ({OUTPUTS: scored.kept} if scored.kept else {})
         rows = len(scored.parts["samples"])
         emit(ChunkFinished(scored.first, rows, scored.seconds, digests, scored.batch, scored.waited))
         finished = scored.first + rows

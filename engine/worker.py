@@ -118,7 +118,8 @@ def run(job: Job, channel: Channel, orders: Orders, cancelled: type[Exception]) 
         )
     except Exception as error:
         traceback.print_exc()
-        return Ended("failed", f"a defect in the engine ({type(error).__name__}: {error})")
+        reason = job.resources.without_paths(f"{type(error).__name__}: {error}")
+        return Ended("failed", f"a defect in the engine ({reason})")
     return Ended("finished")
 
 
@@ -157,17 +158,22 @@ def _sweep(job: Job, channel: Channel, orders: Orders) -> None:
 
 def started(job: Job, device: str, threads: int, accelerators: dict[str, str]) -> WorkerStarted:
     """Describe this process as far as it may move a number."""
+    return WorkerStarted(device, threads, versions(), job.first_row, accelerators)
+
+
+def versions() -> dict[str, str]:
+    """Return what computes here: libraries, interpreter, machine."""
     from importlib.metadata import version
 
     from PIL import features
 
     names = ("qood-tui", "torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow")
-    versions = {name: version(name) for name in names}
-    versions["libjpeg"] = str(features.version("libjpeg_turbo") or features.version("jpg"))
-    versions["python"] = platform.python_version()
-    versions["machine"] = platform.machine()
-    versions["processor"] = _processor()
-    return WorkerStarted(device, threads, versions, job.first_row, accelerators)
+    found = {name: version(name) for name in names}
+    found["libjpeg"] = str(features.version("libjpeg_turbo") or features.version("jpg"))
+    found["python"] = platform.python_version()
+    found["machine"] = platform.machine()
+    found["processor"] = _processor()
+    return found
 
 
 def _processor() -> str:

@@ -84,4 +84,5 @@ class WorkerProcess:
             return "the worker was killed (SIGKILL): by hand, or by the system for want of memory"
         if code < 0:
             return f"the worker was ended by {signal.Signals(-code).name}"
-        return f"the worker ended unexpectedly with status {code}; its log is {places.log_file('worker')}"
+        log = places.log_file("worker").name  # the folder may tell who the user is
+        return f"the worker ended unexpectedly with status {code}; its log is {log}"

@@ -106,10 +106,15 @@ REPLAY = (
     Action("forward", "right", "5 s on", "Go 5 seconds on"),
     Action("step_back", "comma", "Event back", "Go one event back"),
     Action("step_forward", "full_stop", "Event on", "Go one event on"),
+    Action("next_marker", "n,right_square_bracket", "Next mark", "Go to the next mark of the timeline", True),
+    Action("previous_marker", "N,left_square_bracket", "Mark before", "Go to the mark before"),
+    Action("marker_kind", "i", "Marks", "Jump to all marks, or to phases, variants or warnings alone"),
+    Action("go_to_time", "G", "Go to", "Go to a time that is typed"),
     Action("slower", "minus", "Slower", "Play at half the speed"),
     Action("faster", "plus,equals_sign", "Faster", "Play at twice the speed"),
     Action("to_start", "home", "Start", "Go to the start"),
     Action("to_end", "end", "End", "Go to the end", True),
+    Action("no_cancel", "K", "Stop sweep", "Nothing runs in a replay, so there is nothing to stop"),
 )
 
 SESSIONS = (
@@ -119,6 +124,11 @@ SESSIONS = (
     Action("mark_session", "space,v", "Mark", "Mark or unmark a session, to compare marked ones", True),
     Action("compare_marked", "c,C", "Compare", "Compare the marked sessions", True),
     Action("filter_sessions", "slash", "Filter", "Show the sessions whose lines hold what is typed", True),
+    Action("note_session", "n", "Note", "Write a note about the session", True),
+    Action("rename_session", "R", "Rename", "Give the session another name"),
+    Action("export_session", "e", "Export", "Put the session into one file that others can import", True),
+    Action("verify_session", "V", "Check", "Check every line, row, file and number of the session", True),
+    Action("delete_session", "D", "Delete", "Delete the session, after a question"),
 )
 
 COMPARE = (
@@ -164,6 +174,8 @@ SCREENS: tuple[tuple[str, ...], ...] = (
 KEY_NAMES = {
     "question_mark": "?",
     "slash": "/",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
     "colon": ":",
     "comma": ",",
     "full_stop": ".",

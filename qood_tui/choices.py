@@ -11,7 +11,7 @@ from engine import catalog
 from engine.datasets.found import Found
 from engine.plan import Plan
 from engine.resources import Resources
-from qood_tui.cost import available
+from qood_tui.cost import available, in_words, outputs_size
 from qood_tui.widgets.numbers import Field
 from qood_tui.widgets.picks import Option
 from qood_tui.words import clean
@@ -134,7 +134,7 @@ def sizes(plan: Plan, resources: Resources) -> list[Field]:
             Field("id_images", "ID images", plan.id_images, 100, _limit(plan.id_images, there)),
             Field("ood_images", "OOD images", plan.ood_images, 50, _limit(plan.ood_images, least)),
         ]
-    fit = "for scores that learn" if plan.learns else "no chosen score learns"
+    fit = "for scores that learn" if plan.needs_fit_set else "no chosen score learns"
     return [
         *parts,
         Field("calibration_images", "calibration", plan.calibration_images, 8, "images quantizers see"),
@@ -154,6 +154,14 @@ def sizes(plan: Plan, resources: Resources) -> list[Field]:
             _stop_note(plan),
         ),
         Field("seed", "seed", plan.seed, 1, "of order, calibration set and bootstrap"),
+        Field(
+            "keep_outputs",
+            "keep outputs",
+            int(plan.keep_outputs),
+            1,
+            f"{in_words(outputs_size(plan, resources))} of logits and features: scores can be added later",
+            ("no", "yes"),
+        ),
     ]
 
 
@@ -175,4 +183,6 @@ def with_sizes(plan: Plan, numbers: Mapping[str, int]) -> Plan:
     if "stop_width" in numbers:
         is_kept = plan.stop_width is not None and numbers["stop_width"] == int(plan.stop_width)
         changes["stop_width"] = plan.stop_width if is_kept else numbers["stop_width"] or None
+    if "keep_outputs" in numbers:
+        changes["keep_outputs"] = bool(numbers["keep_outputs"])
     return msgspec.structs.replace(plan, **changes)

@@ -17,10 +17,12 @@ from qood_tui.commands import completion as complete
 from qood_tui.commands.completion import completion
 from qood_tui.commands.config import config
 from qood_tui.commands.opening import begun, open_screen
-from qood_tui.commands.options import machine_options, resources, screen_options
-from qood_tui.commands.recorded import compare_sessions, list_sessions, replay, report
+from qood_tui.commands.options import machine_options, name_sessions_folder, resources, screen_options
+from qood_tui.commands.recorded import compare_sessions, replay
+from qood_tui.commands.report import report
 from qood_tui.commands.run import run
 from qood_tui.commands.serve import serve
+from qood_tui.commands.sessions import sessions
 
 
 class Guarded(click.Group):
@@ -66,7 +68,14 @@ class Guarded(click.Group):
     shell_complete=complete.presets,
 )
 @click.option("--plan", "plan_file", type=Path, metavar="PLAN.toml", help="Begin with the choices of a plan.")
-@click.option("--session-dir", type=Path, help="Folder that sessions are put into.")
+@click.option(
+    "--session-dir",
+    type=Path,
+    metavar="FOLDER",
+    callback=name_sessions_folder,
+    help="Folder of sessions (else QOOD_SESSIONS, else the configuration).",
+    shell_complete=complete.folders,
+)
 @screen_options
 @click.pass_context
 def main(
@@ -98,7 +107,7 @@ def main(
     open_screen(resources=there, root=session_dir, ascii_only=ascii_only, theme=theme, plan=plan)
 
 
-for command in (run, report, replay, compare_sessions, list_sessions, completion, config, serve):
+for command in (run, report, replay, compare_sessions, sessions, completion, config, serve):
     main.add_command(command)
 
 

@@ -18,6 +18,7 @@ MEAN, TOP1 = "", "top-1"  # columns beside those of the OOD sets
 MOST_SAID = 3  # of a list that differs
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SHOWN = ("models", "bits", "ood_sets")  # fields whose difference the rows and columns show
+IDLE = ("keep_outputs",)  # fields that move no number
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -101,7 +102,7 @@ def differing(states: Sequence[State]) -> dict[str, tuple[str, ...]]:
     return {
         field.replace("_", " "): tuple(_said(plan[field]) for plan in plans)
         for field in plans[0]
-        if field not in SHOWN and any(plan[field] != plans[0][field] for plan in plans)
+        if field not in (*SHOWN, *IDLE) and any(plan[field] != plans[0][field] for plan in plans)
     }
 
 

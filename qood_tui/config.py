@@ -1,4 +1,4 @@
-"""The user's configuration file: colours and keys, checked as a whole before anything is drawn."""
+"""The user's configuration file: colours, keys, where sessions lie; checked as a whole before use."""
 
 from __future__ import annotations
 
@@ -38,6 +38,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Theme, msgspec.Meta(description="Colours: dark, light, the terminal's own, or auto to find out.")
     ] = "auto"
     ascii: Annotated[bool, msgspec.Meta(description="Draw with ASCII alone.")] = False
+    session_dir: Annotated[
+        str,
+        msgspec.Meta(
+            description="Folder of sessions, absolute or from ~; empty for the user's data directory."
+        ),
+    ] = ""
     keys: Annotated[
         dict[str, str | list[str]],
         msgspec.Meta(description="A key or a list of keys for each action; [] takes its keys away."),
@@ -171,6 +177,11 @@ def _problems(data: dict[str, Any], where: _Where) -> Iterator[_Problem]:
                 yield where.problem(name, given=value, right=right)
             case "ascii" if not isinstance(value, bool):
                 yield where.problem(name, given=value, right="give true or false, without quotes")
+            case "session_dir" if not isinstance(value, str):
+                yield where.problem(name, given=value, right="give the path of a folder, in quotes")
+            case "session_dir" if value and not _is_absolute(value):
+                right = "give an absolute path, or one that begins with ~/"
+                yield where.problem(name, given=value, right=right)
             case "keys" if not isinstance(value, dict):
                 yield where.problem(name, given=value, right="give a table, [keys] with ACTION = 'KEY'")
             case "keys":
@@ -178,6 +189,13 @@ def _problems(data: dict[str, Any], where: _Where) -> Iterator[_Problem]:
             case _ if name not in Config.__struct_fields__:
                 belongs = "put it under [keys]" if name in _DEFAULTS else None
                 yield where.unknown(name, known=Config.__struct_fields__, belongs=belongs)
+
+
+def _is_absolute(given: str) -> bool:
+    try:
+        return Path(given).expanduser().is_absolute() and "\0" not in given
+    except RuntimeError:  # the home of somebody who is not there
+        return False
 
 
 def _key_problems(table: dict[str, Any], where: _Where) -> Iterator[_Problem]:

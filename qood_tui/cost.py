@@ -11,9 +11,11 @@ from engine import catalog, journal, sessions
 from engine.arrays import layout
 from engine.datasets.walk import images_below
 from engine.errors import QoodError
+from engine.outputs import bytes_of
 from engine.plan import Plan
 from engine.protocol import BitsTabled, ChunkFinished, Entry, SessionClosed, SessionResumed, Telemetry
 from engine.resources import Resources
+from engine.text import in_bytes
 
 START_SECONDS = 10.0
 SESSIONS_ASKED = 5
@@ -41,25 +43,50 @@ class Cost(msgspec.Struct, frozen=True):
     seconds: float
     memory: float
     disk: float
+    kept: float  # of the disk, by logits and features
 
 
 def estimate(plan: Plan, resources: Resources, pace: Pace | None) -> Cost:
     """Count variants and images and estimate the rest from the pace of earlier sessions."""
-    images = plan.size_of("id", available(plan.id_set, resources))
-    images += sum(plan.size_of("ood", available(name, resources)) for name in plan.ood_sets)
+    images = images_of(plan, resources)
     variants = plan.variants()
     quantized = sum(not variant.bits.is_float for variant in variants)
     calibrating = quantized * catalog.QUANTIZERS[plan.quantizer].seconds / (os.cpu_count() or 1)
     usual = pace or (DEFAULT if catalog.is_made(plan.id_set) else DEFAULT_REAL)
     sweeping = len(variants) * images * usual.seconds
     row = sum(dtype.itemsize * columns for dtype, columns in layout(plan).values())
+    kept = outputs_size(plan, resources)[0] if plan.keep_outputs else 0
     return Cost(
         len(variants),
         images,
         START_SECONDS + calibrating + sweeping,
         WORKER_BYTES + len(variants) * usual.memory,
-        row * images + quantized * usual.packed,
+        row * images + quantized * usual.packed + kept,
+        kept,
     )
+
+
+def images_of(plan: Plan, resources: Resources) -> int:
+    """Return how many images are evaluated."""
+    images = plan.size_of("id", available(plan.id_set, resources))
+    return images + sum(plan.size_of("ood", available(name, resources)) for name in plan.ood_sets)
+
+
+def outputs_size(plan: Plan, resources: Resources) -> tuple[int, bool]:
+    """Return how many bytes the outputs of a plan take if they are kept, and whether that is exact."""
+    images, named = images_of(plan, resources), resources.checkpoints
+    built = {name: named[name].model or name if name in named else name for name in plan.models}
+    each = {
+        name: bytes_of(*catalog.outputs_of(build), images, plan.fit_images) for name, build in built.items()
+    }
+    is_exact = all(name in catalog.MODELS for name in plan.models)
+    return sum(each[variant.model] for variant in plan.variants()), is_exact
+
+
+def in_words(size: tuple[int, bool]) -> str:
+    """Return what outputs take, as it is shown."""
+    count, is_exact = size
+    return f"{'' if is_exact else 'about '}{in_bytes(count)}"
 
 
 def available(name: str, resources: Resources) -> int:
@@ -88,7 +115,7 @@ def measured_pace(is_real: bool = False) -> Pace | None:
         except QoodError:
             continue
         if catalog.is_made(header.plan.id_set) != is_real and _is_whole(entries):
-            pace = _pace(entries, len(header.plan.variants()))
+            pace = _pace(_until_closed(entries), len(header.plan.variants()))
             found += [pace] if pace else []
     least = min((pace.memory for pace in found), default=0.0)
     return msgspec.structs.replace(found[0], memory=least) if found else None
@@ -100,6 +127,12 @@ def _is_whole(entries: list[Entry]) -> bool:
     last = events[-1] if events else None
     is_finished = isinstance(last, SessionClosed) and last.outcome == "finished"
     return is_finished and not any(isinstance(event, SessionResumed) for event in events)
+
+
+def _until_closed(entries: list[Entry]) -> list[Entry]:
+    """Return the entries of a sweep without those of scores that were added after it."""
+    closed = next((at for at, entry in enumerate(entries) if isinstance(entry.event, SessionClosed)), -1)
+    return entries[: closed + 1]
 
 
 def _pace(entries: list[Entry], variants: int) -> Pace | None:

@@ -14,6 +14,8 @@ import click
 import msgspec
 
 from engine.doctor.findings import Finding, Report, document, lines, status
+from engine.errors import InputError
+from engine.places import sessions_folder
 from engine.text import clean
 
 LONGEST_SECONDS = 180  # torch on a slow network disk takes a minute
@@ -60,7 +62,7 @@ def engine_findings(command: list[str], seconds: float = LONGEST_SECONDS) -> lis
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8:backslashreplace"},
+        env={**os.environ, **_sessions_folder(), "PYTHONIOENCODING": "utf-8:backslashreplace"},
     )
     try:
         out, told = process.communicate(timeout=seconds)
@@ -76,6 +78,14 @@ def engine_findings(command: list[str], seconds: float = LONGEST_SECONDS) -> lis
         return [
             Finding("bad", "engine", found, "import torch, torchvision and timm by hand to see which fails")
         ]
+
+
+def _sessions_folder() -> dict[str, str]:
+    """Return what tells the engine of a folder that only the configuration names."""
+    try:
+        return {"QOOD_SESSIONS": str(sessions_folder())}
+    except InputError:
+        return {}
 
 
 def here() -> Terminal:

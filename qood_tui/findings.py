@@ -8,7 +8,7 @@ from rich.text import Text
 
 from engine import catalog
 from engine.protocol import Delta
-from engine.render import interval
+from engine.report.words import interval
 from qood_tui.store import State
 from qood_tui.words import clean, verdict, wrapped
 

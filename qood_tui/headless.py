@@ -8,15 +8,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine import catalog, client, journal, render, report, sessions, study
+from engine import catalog, client, journal, report, sessions, study
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, QoodError
-from engine.report import Document
+from engine.report import Document, words
 from engine.request import Request
 from qood_tui import compare
+from qood_tui.cost import in_words, outputs_size
 from qood_tui.look import MEASURES, Unit
 from qood_tui.sources import ReplaySource
 from qood_tui.store import State, describe, fold, reduce
@@ -31,9 +33,13 @@ def run(asked: Request, *, plain: bool, as_json: bool) -> int:
     told = Console(stderr=True)
     for name in asked.missing:
         sys.stderr.write(f"{name} is not below {clean(asked.resources.data)}; the study goes on without it\n")
+    plan = journal.Reader(session).header.plan
+    if plan.keep_outputs:
+        size = in_words(outputs_size(plan, asked.resources))
+        sys.stderr.write(f"keeps logits and features, from which scores can be added later: {size}\n")
     attended = told.is_terminal and not plain
     with _cancelling(session):
-        client.start(session, asked.resources)
+        client.start(session, asked.resources, take_over=asked.take_over)
         state = _attended(asked, told) if attended else _plain(asked)
     if state.phase == "refused":
         if attended:
@@ -43,9 +49,9 @@ def run(asked: Request, *, plain: bool, as_json: bool) -> int:
     if state.rows == 0:
         sys.stderr.write(f"{NOTHING_FINISHED} {clean(state.note)}\n")
         return CANCELLED if state.phase == "cancelled" else WITH_FAILURES
-    found = report.document(session)
+    found = msgspec.structs.replace(report.document(session, quick=True), session=str(session))
     if as_json:
-        sys.stdout.write(render.render(found, "json"))
+        sys.stdout.write(report.render(found, "json"))
     else:
         print_table(found, Console())
     if state.phase == "cancelled":
@@ -83,16 +89,14 @@ def _table(found: Document) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in found.deltas:
         mean = row.ap_out_mean
-        cells = [render.points(row.ap_out.get(name)) for name in names]
-        table.add_row(
-            row.variant, *cells, render.points(mean), render.interval(mean), render.points(row.top1)
-        )
+        cells = [words.points(row.ap_out.get(name)) for name in names]
+        table.add_row(row.variant, *cells, words.points(mean), words.interval(mean), words.points(row.top1))
     for bits, mean in found.by_bits.items():
         table.add_row(
-            render.mean_of(found.deltas, bits),
+            words.mean_of(found.deltas, bits),
             *[""] * len(names),
-            render.points(mean),
-            render.interval(mean),
+            words.points(mean),
+            words.interval(mean),
             "",
             style="bold",
         )
@@ -154,13 +158,16 @@ def moment(session: Path, at: float | None) -> str:
             f"{c.name} {'no value' if c.ap_out is None else f'{c.ap_out:.3f}'}"
             for c in state.cells_of(key).values()
         )
-        lines.append(f"{key:<20} top-1 {measured.top1 or 0:.3f}  AUPR-out {cells}")
+        top1 = "no value" if measured.top1 is None else f"{measured.top1:.3f}"
+        lines.append(f"{key:<20} top-1 {top1}  AUPR-out {cells}")
+    lines += [f"{key:<20} left out: {reason}" for key, reason in state.failed.items()]
     if state.deltas:
         for bits, mean in state.deltas.by_bits.items():
             lines.append(
-                f"{render.mean_of(state.deltas.variants, bits)}: AUPR-out {mean.value * 100:+.1f} points, "
-                f"{render.interval(mean)}"
+                f"{words.mean_of(state.deltas.variants, bits)}: AUPR-out {mean.value * 100:+.1f} points, "
+                f"{words.interval(mean)}"
             )
+    lines += [f"! {line}" for line in source.missing]
     return "\n".join(map(clean, lines)) + "\n"
 
 

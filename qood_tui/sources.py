@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import bisect
+import math
+import re
 from pathlib import Path
 from typing import Protocol
 
 from engine import journal
 from engine.arrays import Arrays, Rows
-from engine.errors import JournalError
-from engine.protocol import Entry
+from engine.errors import InputError, JournalError
+from engine.protocol import Entry, SessionClosed
+from qood_tui.markers import Kind, Marker, markers, of_kind
 from qood_tui.store import State, reduce
 
 KEYFRAME_EVENTS = 200
@@ -55,7 +58,7 @@ class _Recorded:
         if state.rows == 0:
             return None
         try:
-            if self._arrays is None:
+            if self._arrays is None or self._arrays.plan != state.header.plan:
                 self._arrays = Arrays(self.session, state.header.plan)
             return self._arrays.first(state.rows)
         except (JournalError, OSError, ValueError):
@@ -124,7 +127,9 @@ class ReplaySource:
         header, self.entries, self.reader = journal.read(session)
         self._arrays = _Recorded(session)
         self.times = play_times(self.entries)
-        self._keyframes = [State(header)]  # every so many events, as far as it was ever played
+        self.markers = markers(self.entries, self.times)
+        self.kind = Kind.ALL  # of the markers that are jumped to
+        self._keyframes = _keyframes(State(header), self.entries)
         self.playing = True
         self.speed = 4.0
         self.position = 0.0
@@ -161,6 +166,18 @@ class ReplaySource:
         """Return when the session ended, in seconds since it began."""
         return self.entries[-1].t if self.entries else 0.0
 
+    @property
+    def missing(self) -> list[str]:
+        """Say what is damaged in the journal, or not there."""
+        found = [f"{journal.NAME} {what}" for what in self.reader.damage]
+        if self.reader.torn:
+            found.append(f"{journal.NAME}: its last line, {self.reader.torn:,} bytes, is not finished")
+        if self.reader.unknown:
+            found.append(f"{self.reader.unknown:,} events are of a later version, and not shown")
+        if not (self.entries and isinstance(self.entries[-1].event, SessionClosed)):
+            found.append("the closing event is missing: the session was interrupted, or its journal cut off")
+        return found
+
     def seek_time(self, seconds: float) -> None:
         """Show the moment so many seconds after the session began, pauses that a replay skips included."""
         shown = bisect.bisect_right([entry.t for entry in self.entries], seconds)
@@ -177,6 +194,20 @@ class ReplaySource:
         wanted = min(max(self._shown + events, 0), len(self.entries))
         self.position = self.times[wanted - 1] if wanted else 0.0
         self._show(wanted)
+
+    @property
+    def marker(self) -> Marker | None:
+        """Return the marker that the replay stands at, if it stands at one."""
+        return next((one for one in self.markers if one.shown == self._shown), None)
+
+    def jump(self, steps: int) -> Marker | None:
+        """Go to the next marker of the chosen kind, or the one before, and pause; return it."""
+        there = [one for one in of_kind(self.markers, self.kind) if (one.shown - self._shown) * steps > 0]
+        if not there:
+            return None
+        found = there[0] if steps > 0 else there[-1]
+        self.step(found.shown - self._shown)
+        return found
 
     def toggle(self) -> None:
         """Play or pause; at the end, play from the start."""
@@ -196,7 +227,7 @@ class ReplaySource:
     def _show(self, wanted: int) -> bool:
         if wanted == self._shown:
             return False
-        frame = min(wanted // KEYFRAME_EVENTS, len(self._keyframes) - 1)
+        frame = wanted // KEYFRAME_EVENTS
         start = frame * KEYFRAME_EVENTS
         if start <= self._shown <= wanted:
             state, start = self._state, self._shown
@@ -204,10 +235,31 @@ class ReplaySource:
             state = self._keyframes[frame]
         for place in range(start, wanted):
             state = reduce(state, self.entries[place])
-            if (place + 1) == len(self._keyframes) * KEYFRAME_EVENTS:
-                self._keyframes.append(state)
         self._state, self._shown = state, wanted
         return True
+
+
+def _keyframes(state: State, entries: list[Entry]) -> list[State]:
+    """Return the state after every KEYFRAME_EVENTS events, from which any other is a few steps away."""
+    frames = [state]
+    for place, entry in enumerate(entries, 1):
+        state = reduce(state, entry)
+        if place % KEYFRAME_EVENTS == 0:
+            frames.append(state)
+    return frames
+
+
+def seconds_of(text: str, whole: float, field: str = "time") -> float:
+    """Read a time: `83` seconds, `1:23`, `1:02:03`, `50%` of the whole, or `end`; raise InputError."""
+    given = text.strip().lower()
+    if given == "end":
+        return whole
+    if share := re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%", given):
+        return whole * min(float(share.group(1)), 100.0) / 100.0
+    parts = given.split(":")
+    if 1 <= len(parts) <= 3 and all(re.fullmatch(r"\d{1,9}(\.\d{1,9})?", part) for part in parts):
+        return math.fsum(float(part) * 60**power for power, part in enumerate(reversed(parts)))
+    raise InputError(field, text, "give seconds, 1:23, 1:02:03, 50% or end")
 
 
 def play_times(entries: list[Entry]) -> list[float]:

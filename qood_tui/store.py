@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from engine import journal
 from engine.protocol import (
     AnyEvent,
     BatchSized,
@@ -20,7 +21,9 @@ from engine.protocol import (
     Logged,
     Measured,
     ModelLoaded,
+    OutputsKept,
     PhaseChanged,
+    ScoresAdded,
     SessionClosed,
     SessionResumed,
     SetsPrepared,
@@ -31,6 +34,7 @@ from engine.protocol import (
     WorkerDied,
     WorkerStarted,
 )
+from engine.text import in_bytes
 
 LOG_LINES = 500
 LOOKS = 40
@@ -147,6 +151,9 @@ def _changes(state: State, event: AnyEvent, t: float) -> dict[str, Any]:
             return {"deltas": event, "settling": _settled(state, variants)}
         case SessionResumed():
             return {"closed": None}
+        case ScoresAdded():
+            plan = journal.with_scores(state.header.plan, event)
+            return {"header": msgspec.structs.replace(state.header, plan=plan)}
         case SessionClosed(outcome):
             return {"closed": event, "phase": outcome, "note": event.reason}
         case _:
@@ -184,6 +191,11 @@ def describe(event: AnyEvent) -> tuple[str, str] | None:
             return "error", f"{variant} left out: {reason}"
         case ImageUnreadable(of_set, name, reason):
             return "warning", f"{of_set}: {name} left out: {reason}"
+        case OutputsKept(size):
+            return "info", f"keeps logits and features: {in_bytes(size)}"
+        case ScoresAdded(scores, _, headline):
+            added = f"scores added: {', '.join(scores)}; " if scores else ""
+            return "info", f"{added}headline {headline}"
         case Logged(level, text):
             return level, text
         case WorkerDied(reason, again):

@@ -13,7 +13,7 @@ from engine.text import clean
 LONGEST = 1e9  # seconds that are told apart
 _ASCII = {
     ord(fancy): plain
-    for fancy, plain in zip("▼▲━╌…·×▬╍╺┅┉✗●★░▒▓█↑↓←→±°┃", "v^=-~.x==-==x**.:%#^v<>~o|", strict=True)
+    for fancy, plain in zip("▼▲━╌…·×▬╍╺┅┉✗●★░▒▓█↑↓←→±°┃•", "v^=-~.x==-==x**.:%#^v<>~o|+", strict=True)
 }
 _ASCII |= {ord(block): " .:-=+*"[level] for level, block in enumerate("▁▂▃▄▅▆▇")}
 

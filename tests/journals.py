@@ -10,6 +10,7 @@ from typing import Any
 from engine.journal import NAME
 from engine.seal import sealed
 
+RECORDED = Path(__file__).parent / "engine" / "recorded"  # one session of every format, by its number
 Plain = dict[str, Any]
 SEAL = b',"crc":"01234567"}\n'
 

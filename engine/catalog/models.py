@@ -10,6 +10,7 @@ import msgspec
 from engine.catalog.named import by_name
 
 UNKNOWN = "own models"
+_WIDTHS = {"tiny": 192, "small": 384, "base": 768, "large": 1024, "huge": 1280}
 _TIMM_NAME = re.compile(r"[a-z0-9_]*(vit|deit)[a-z0-9_]*(\.[a-z0-9_]+)?")
 
 
@@ -27,27 +28,21 @@ class Model(msgspec.Struct, frozen=True):
     trained_on: str = "imagenet"  # the ID set
     target: str = "engine.models.pretrained:load_model"
     stated: Mapping[str, float] = {}
+    classes: int = 1000
+    width: int = 384  # of the head's input
 
 
-_ZOO = "engine.models.zoo:load_model"
+def _micro(name: str, family: str, pretraining: str, stands_for: str) -> Model:
+    target = "engine.models.zoo:load_model"
+    return Model(name, family, pretraining, stands_for, name, "fractals", target, {}, 50, 64)
+
+
 MODELS: Mapping[str, Model] = by_name(
-    Model("vit-narrow", "vit", "narrow", "ViT-S/16 trained on ImageNet-1k", "vit-narrow", "fractals", _ZOO),
-    Model("vit-wide", "vit", "wide", "ViT-S/16 pretrained on ImageNet-22k", "vit-wide", "fractals", _ZOO),
-    Model(
-        "deit-narrow", "deit", "narrow", "DeiT-S/16 trained on ImageNet-1k", "deit-narrow", "fractals", _ZOO
-    ),
-    Model(
-        "deit3-narrow",
-        "deit3",
-        "narrow",
-        "DeiT3-S/16 trained on ImageNet-1k",
-        "deit3-narrow",
-        "fractals",
-        _ZOO,
-    ),
-    Model(
-        "deit3-wide", "deit3", "wide", "DeiT3-S/16 pretrained on ImageNet-22k", "deit3-wide", "fractals", _ZOO
-    ),
+    _micro("vit-narrow", "vit", "narrow", "ViT-S/16 trained on ImageNet-1k"),
+    _micro("vit-wide", "vit", "wide", "ViT-S/16 pretrained on ImageNet-22k"),
+    _micro("deit-narrow", "deit", "narrow", "DeiT-S/16 trained on ImageNet-1k"),
+    _micro("deit3-narrow", "deit3", "narrow", "DeiT3-S/16 trained on ImageNet-1k"),
+    _micro("deit3-wide", "deit3", "wide", "DeiT3-S/16 pretrained on ImageNet-22k"),
     Model(
         "vit_small_patch16_224.augreg_in1k",
         "vit",
@@ -105,6 +100,14 @@ def short_of(model: str) -> str:
 def pretraining_of(model: str) -> str:
     """Return what a model was pretrained on; of a model that is not in the catalog, that this is unknown."""
     return MODELS[model].pretraining if model in MODELS else UNKNOWN
+
+
+def outputs_of(model: str) -> tuple[int, int]:
+    """Return how many logits and features a model gives of an image; a guess if it is not in the catalog."""
+    if model in MODELS:
+        return MODELS[model].classes, MODELS[model].width
+    width = next((width for name, width in _WIDTHS.items() if name in model), _WIDTHS["base"])
+    return 1000, width * (2 if "distilled" in model else 1)
 
 
 def twins(models: Collection[str]) -> list[tuple[str, str]]:

@@ -89,7 +89,7 @@ def open_sets(plan: Plan, resources: Resources, decoders: Decoders) -> Sets:
 
     seeds = [plan.calibration_seed(draw) for draw in range(plan.calibration_draws)]
     calibrations = [learnt(plan.calibration_set, plan.calibration_images, seed) for seed in seeds]
-    fit = learnt(plan.fit_set, plan.fit_images, plan.seed) if plan.learns else None
+    fit = learnt(plan.fit_set, plan.fit_images, plan.seed) if plan.needs_fit_set else None
     return Sets(evaluated, which, places, [len(pool) for pool in pools], calibrations, fit)
 
 

@@ -38,6 +38,12 @@ def head_of(model: VisionTransformer) -> Head:
     return Head(torch.cat(weights, 1) / len(layers), sum(biases, zero) / len(layers))
 
 
+def sizes_of(model: VisionTransformer) -> tuple[int, int]:
+    """Return how many logits and features a model in floating point gives of an image."""
+    weight = head_of(model).weight
+    return len(weight), weight.shape[1]
+
+
 def heads(model: VisionTransformer) -> list[nn.Linear | QuantizedLayer]:
     """List the last layers of a model: one, or two of a distilled DeiT."""
     second = getattr(model, "head_dist", None)

@@ -26,7 +26,8 @@ from engine.plan import Bits
 from engine.quantize import saved
 from engine.quantize.bit_table import tabulate
 from engine.quantize.sites import Widths
-from engine.render import table_lines
+from engine.report.bits import bit_table, floats
+from engine.report.markdown import table_lines
 
 BATCH = 64
 
@@ -72,7 +73,8 @@ def run(given: argparse.Namespace) -> int:
         if shown is None:
             raise InputError("table", "no images", "give --inputs: activations are measured on them")
         name = given.model or str(given.quantized)
-        sys.stdout.write("\n".join(table_lines(tabulate(name, model, shown))) + "\n")
+        table = tabulate(name, model, shown)
+        sys.stdout.write("\n".join([*table_lines(bit_table(table)), "", floats(table), ""]))
     if inputs is not None:
         np.save(given.logits, forward(model, inputs))
         sys.stderr.write(f"wrote {given.logits}\n")

@@ -11,6 +11,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from engine import catalog
 from engine.errors import InputError
+from engine.files import sync_folder
 from engine.models.loaded import Loaded
 from engine.plan import Variant
 from engine.quantize import saved
@@ -44,6 +45,8 @@ class States:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+        sync_folder(self.folder)
+        sync_folder(self.folder.parent)
         return digest
 
     def load(
@@ -64,7 +67,7 @@ class States:
 
     def path(self, variant: Variant) -> Path:
         """Return the file of a variant."""
-        return self.folder / f"{variant.key.replace(' ', '_').replace('#', '')}.safetensors"
+        return self.folder / f"{variant.stem}.safetensors"
 
 
 def key_of(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def config() -> None:
-    """Show and check the configuration file: colours and keys."""
+    """Show and check the configuration file: colours, keys, where sessions lie."""
 
 
 @config.command()
@@ -100,9 +100,9 @@ def _shown(current: Config, file: Path) -> Iterator[str]:
 
     words = _schema()["$defs"]["Config"]["properties"]
     yield f"# The configuration of qood-tui, looked for in {file}."
-    for name in ("theme", "ascii"):
+    for name in ("theme", "ascii", "session_dir"):
         yield f"\n# {words[name]['description']}"
-        yield f"{name} = {json.dumps(getattr(current, name))}"
+        yield f"{name} = {json.dumps(getattr(current, name), ensure_ascii=False)}"
     yield f"\n# {words['keys']['description']}"
     yield "[keys]"
     for title, group in GROUPS.items():

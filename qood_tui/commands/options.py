@@ -14,6 +14,40 @@ if TYPE_CHECKING:
     from engine.resources import Resources
 
 Command = Callable[..., Any]
+_SESSION_DIR = "qood_tui.session_dir"
+
+
+def name_sessions_folder(
+    context: click.Context, parameter: click.Parameter, given: Path | None
+) -> Path | None:
+    """Say where sessions lie for as long as this command runs: the option of this command or of its group."""
+    from engine.places import sessions_place
+
+    if given is not None:
+        context.meta[_SESSION_DIR] = given
+    sessions_place.option = context.meta.get(_SESSION_DIR)
+    sessions_place.configured = _configured_folder
+    return given
+
+
+def _configured_folder() -> str:
+    from qood_tui.config import read
+
+    return read().session_dir
+
+
+def session_dir_option(command: Command) -> Command:
+    """Add the option that says where sessions lie; it is obeyed wherever one is looked for or made."""
+    return click.option(
+        "--session-dir",
+        type=Path,
+        metavar="FOLDER",
+        callback=name_sessions_folder,
+        expose_value=False,
+        is_eager=True,
+        help="Folder of sessions (else QOOD_SESSIONS, else the configuration).",
+        shell_complete=complete.folders,
+    )(command)
 
 
 def machine_options(command: Command) -> Command:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
 from typing import Any
 
 import click
 
 from qood_tui.commands import completion as complete
-from qood_tui.commands.options import machine_options, resources
+from qood_tui.commands.options import machine_options, resources, session_dir_option
 
 
 @click.command()
@@ -24,10 +24,18 @@ from qood_tui.commands.options import machine_options, resources
 @click.option(
     "--resume", metavar="SESSION", help="Go on with an interrupted session.", shell_complete=complete.sessions
 )
+@click.option(
+    "--take-over", is_flag=True, help="Go on with a session that another machine was writing and has stopped."
+)
 @machine_options
 @click.option("--share", type=float, metavar="X", help="Take this share of every set, such as 0.1.")
-@click.option("--session-dir", type=Path, help="Folder that sessions are put into.")
+@session_dir_option
 @click.option("--seed", type=int, help="Another seed than the plan's.")
+@click.option(
+    "--keep-outputs",
+    is_flag=True,
+    help="Keep logits and features of every image, so that scores can be added later.",
+)
 @click.option("--plain", is_flag=True, help="Lines instead of a progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the table.")
 def run(
@@ -35,9 +43,10 @@ def run(
     demo: bool,
     preset_name: str | None,
     resume: str | None,
+    take_over: bool,
     share: float | None,
-    session_dir: Path | None,
     seed: int | None,
+    keep_outputs: bool,
     plain: bool,
     as_json: bool,
     **machine: Any,
@@ -52,13 +61,34 @@ def run(
 
     if demo and preset_name:
         raise InputError("preset", preset_name, "give --demo or --preset, not both")
-    changes = {name: value for name, value in (("share", share), ("seed", seed)) if value is not None}
+    given = (("share", share), ("seed", seed), ("keep_outputs", keep_outputs or None))
+    changes = {name: value for name, value in given if value is not None}
     asked = request.prepare(
         plan_file,
         "demo" if demo else preset_name,
         resume,
         resources=resources(machine),
-        root=session_dir,
         changes=changes,
+        take_over=take_over or (resume is not None and _may_take_over(resume)),
     )
     raise SystemExit(headless.run(asked, plain=plain, as_json=as_json))
+
+
+def _may_take_over(resume: str) -> bool:
+    """Ask whether a session that another machine was writing may be taken over, if somebody can answer."""
+    from engine import lease, sessions
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    try:
+        lease.check_free(sessions.find(resume))
+    except lease.LeaseHeld as error:
+        if error.stale is None:
+            return False
+        ago = lease.lasting(error.stale)
+        where = "on another machine, or on this one before a restart"
+        words = f"This session was being written {where}, last {ago} ago. Has that ended for good?"
+        return click.confirm(words, err=True)
+    except OSError:
+        pass
+    return False

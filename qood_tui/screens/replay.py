@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from textual import on
 
+from engine.errors import InputError
 from qood_tui.bindings import bindings
+from qood_tui.markers import Kind, of_kind
+from qood_tui.screens.prompt import Prompt
 from qood_tui.screens.session import SessionScreen
-from qood_tui.sources import ReplaySource
+from qood_tui.sources import ReplaySource, seconds_of
 from qood_tui.widgets.status import Status
+from qood_tui.words import clean, duration
 
 SEEK_SECONDS = 5.0
 
@@ -52,6 +56,44 @@ class ReplayScreen(SessionScreen):
         """Go one event on."""
         self.player.step(1)
         self.draw()
+
+    def action_next_marker(self, steps: int = 1) -> None:
+        """Go to the next marker of the chosen kind."""
+        found = self.player.jump(steps)
+        if found is None:
+            where = "after" if steps > 0 else "before"
+            what = "mark" if self.player.kind is Kind.ALL else f"mark of {self.player.kind.value}"
+            self.notify(f"There is no {what} {where} this moment.")
+        self.draw()
+
+    def action_previous_marker(self) -> None:
+        """Go to the marker before."""
+        self.action_next_marker(-1)
+
+    def action_marker_kind(self) -> None:
+        """Choose which markers are jumped to."""
+        kinds = list(Kind)
+        self.player.kind = kinds[(kinds.index(self.player.kind) + 1) % len(kinds)]
+        count = len(of_kind(self.player.markers, self.player.kind))
+        self.notify(f"Jumping to {self.player.kind.value}: {count} marks.")
+
+    def action_go_to_time(self) -> None:
+        """Ask for a time and go there."""
+        words = f"The session took {duration(self.player.ends)}: give seconds, 1:23, 50% or end."
+        self.app.push_screen(Prompt("Go to a time", words, placeholder="1:23"), self._go_to)
+
+    def _go_to(self, given: str | None) -> None:
+        if given is None:
+            return
+        try:
+            self.player.seek_time(seconds_of(given, self.player.ends))
+        except InputError as error:
+            self.notify(clean(str(error)), severity="warning")
+        self.draw()
+
+    def action_no_cancel(self) -> None:
+        """Say why nothing can be stopped."""
+        self.notify("This is a replay: nothing runs, so there is nothing to stop.")
 
     def action_slower(self) -> None:
         """Play more slowly."""

@@ -12,7 +12,7 @@ from textual.widgets import Input
 
 from engine import sessions
 from qood_tui.bindings import bindings
-from qood_tui.screens.room import Room
+from qood_tui.screens.keeping import Keeping
 from qood_tui.widgets.entry import Entry
 from qood_tui.widgets.lines import Lines
 from qood_tui.widgets.picks import Option, Picks
@@ -39,7 +39,7 @@ class SessionList(Picks, inherit_bindings=False):
             self.post_message(self.Opened())
 
 
-class SessionsScreen(Room[None]):
+class SessionsScreen(Keeping):
     """List sessions, newest first: one is opened, several are compared."""
 
     GROUPS = ("List of sessions",)
@@ -60,6 +60,7 @@ class SessionsScreen(Room[None]):
         super().__init__()
         self.beside = beside  # a session that the chosen one is to be compared with
         self.found: dict[str, sessions.Summary] = {}
+        self.order: list[str] = []  # of all there are, newest first
         self.words = ""
 
     def contents(self) -> ComposeResult:
@@ -87,12 +88,31 @@ class SessionsScreen(Room[None]):
         """Say the name of the session under the cursor, which its line may have cut."""
         self.offer()
 
+    @property
+    def under_cursor(self) -> Path | None:
+        """Return the session under the cursor."""
+        current = self.query_one(Picks).current
+        return Path(current.name) if current else None
+
+    def forget(self, session: Path) -> None:
+        """Look at a session anew: it is no longer there, or no longer what it was."""
+        self.found.pop(str(session), None)
+        picks = self.query_one(Picks)
+        picks.ticked = [key for key in picks.ticked if key != str(session)]
+        self.offer()
+        self.read_sessions()
+
     @work(thread=True, exclusive=True)
     def read_sessions(self) -> None:
         """Read all sessions without holding up the screen."""
-        for folder in sessions.folders():
+        folders = sessions.folders()
+        self.order = [str(folder) for folder in folders]
+        self.found = {key: self.found[key] for key in self.order if key in self.found}
+        for folder in folders:
             found = sessions.summary(folder)
-            self.app.call_from_thread(self._add, found)
+            if self.found.get(str(folder)) != found:
+                self.app.call_from_thread(self._add, found)
+        self.app.call_from_thread(self.offer)
 
     def _add(self, found: sessions.Summary) -> None:
         self.found[str(found.path)] = found
@@ -103,14 +123,16 @@ class SessionsScreen(Room[None]):
         if not self.is_mounted:
             return
         picks = self.query_one(Picks)
-        kept = {key: self._option(key, one) for key, one in self.found.items()}
+        kept = [self._option(key, self.found[key]) for key in self.order if key in self.found]
         words = self.words.lower().split()
-        picks.offer(o for o in kept.values() if all(w in f"{o.label} {o.note}".lower() for w in words))
+        picks.offer(o for o in kept if all(w in f"{o.label} {o.note}".lower() for w in words))
         told = "Enter opens one: a running one live, another as a replay. Space marks, c compares the marked."
         if self.beside is not None:
             told = f"Enter compares one with {clean(self.beside.name)}."
-        current = picks.current
-        named = clean(Path(current.name).name) if current else ""
+        session = self.under_cursor
+        named = clean(session.name) if session else ""
+        if session and str(session) in self.found and (note := self.found[str(session)].note):
+            named += f": {clean(note)}"
         none = named if self.found else "None yet: start a sweep, or see the demo with qood-tui replay demo."
         heading = self.query_one("#heading", Lines)
         lines = wrapped(Text(told), max(heading.inner.width, 1))
@@ -153,10 +175,8 @@ class SessionsScreen(Room[None]):
     @on(SessionList.Opened)
     def action_open_session(self) -> None:
         """Open what is under the cursor, or compare it with the session that was given."""
-        current = self.query_one(Picks).current
-        if current is None:
+        if (path := self.under_cursor) is None:
             return
-        path = Path(current.name)
         self.post_message(self.Chosen((self.beside, path) if self.beside else (path,)))
 
     def action_mark_session(self) -> None:

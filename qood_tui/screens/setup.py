@@ -276,6 +276,8 @@ class SetupScreen(Planning):
         line = Text(f"{cost.variants} variants × {cost.images:,} images", style="bold")
         line.append(f", about {roughly(cost.seconds)}, {in_bytes(cost.memory)} of memory", "not bold")
         line.append(f", {in_bytes(cost.disk)} of disk", "not bold")
+        if cost.kept:
+            line.append(f" ({in_bytes(cost.kept)} of outputs)", "not bold")
         is_measured = self.pace is not None and self.pace.is_measured
         line.append(", as measured here" if is_measured else ", a guess until one ran here", "not bold dim")
         widget.show([fitted(line, width), fitted(Text(self._hint(), style="dim"), width)])

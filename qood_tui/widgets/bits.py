@@ -6,7 +6,7 @@ from rich.text import Text
 
 from engine import catalog
 from engine.protocol import BitsTabled, TensorRow
-from engine.render import grouped
+from engine.report.words import grouped
 from qood_tui.look import Look
 from qood_tui.store import State
 from qood_tui.widgets.pane import Moment, ScrollingPane

@@ -1,4 +1,4 @@
-"""A list of numbers to set: enter edits one, + and - change it by a step."""
+"""A list of numbers to set: enter edits one, or takes the next of its words; + and - change it by a step."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ LABEL = 16
 
 
 class Field(NamedTuple):
-    """A number by name; `step` is what + and - change it by, `note` says what it means or what limits it."""
+    """A number by name; `step` is what + and - change it by, `note` says what it means or what limits it.
+
+    With `words` it is the number of one of them.
+    """
 
     name: str
     label: str
     value: int
     step: int = 1
     note: str = ""
+    words: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """Return the value as it is shown."""
+        return self.words[self.value] if self.words else str(self.value)
 
 
 class Numbers(Rows):
@@ -94,14 +103,18 @@ class Numbers(Rows):
         self.draw()
 
     def action_edit(self) -> None:
-        """Begin to edit the number under the cursor."""
+        """Begin to edit the number under the cursor, or take the next word."""
+        if words := self.current.words:
+            self._set((self.current.value + 1) % len(words))
+            return
         self._typed = ""
         self.draw()
 
     def action_change(self, steps: int) -> None:
         """Change the number by its step."""
         self._keep()
-        self._set(max(self.current.value + steps * self.current.step, 0))
+        value = max(self.current.value + steps * self.current.step, 0)
+        self._set(min(value, len(self.current.words) - 1) if self.current.words else value)
 
     def action_move(self, steps: int) -> None:
         """Go to another number."""
@@ -122,7 +135,7 @@ class Numbers(Rows):
         """Return a number with its label, and as much of its note as fits."""
         field = self.fields[place]
         is_edited = is_here and self._typed is not None
-        number = f"{self._typed}_" if is_edited else f"{field.value}"
+        number = f"{self._typed}_" if is_edited else field.told
         line = Text(f"{'>' if is_here else ' '}{clip(field.label, LABEL):<{LABEL}} {number:>10}")
         line.stylize("reverse" if is_here else "")
         note = f"was {field.value}; escape leaves it" if is_edited else field.note

@@ -8,6 +8,7 @@ from textual.message import Message
 
 from engine import catalog
 from qood_tui.findings import headline, most_lost, trouble
+from qood_tui.markers import SIGNS, Kind, on_line
 from qood_tui.plot.palette import style
 from qood_tui.sources import LiveSource, ReplaySource, Source
 from qood_tui.store import State
@@ -67,14 +68,30 @@ class Status(Lines):
         width = self.inner.width
         share = source.position / source.length if source.length else 1.0
         state = "playing" if source.playing else "paused"
-        told = (
-            f" {duration(source.state.t)} of {duration(source.ends)} · {state} {source.speed:g}x · "
-            f"{source.state.rows:,}/{source.state.total:,} images"
-        )
+        told = f" {duration(source.state.t)} of {duration(source.ends)} · {state} {source.speed:g}x · "
+        images = f"{source.state.rows:,}/{source.state.total:,} images"
         if source.reader.skipped or source.reader.torn:
-            told += f" · {source.reader.skipped + bool(source.reader.torn)} damaged events"
-        self._bar = max(width - len(told) - 1, 5)
-        return Text.assemble((bar(share, self._bar), style(self.ink.played)), clip(told, width - self._bar))
+            images += f" · {source.reader.skipped + bool(source.reader.torn)} damaged events"
+        # The timeline keeps its length, whether there is something to be said of this moment or not.
+        is_wide = width >= 100
+        self._bar = max(min(width - len(told) - len(images) - 1, width // 2 if is_wide else width), 5)
+        marker = None if source.playing else source.marker
+        what = f"{SIGNS[marker.kind]} {marker.text}" if marker else ""
+        told += " · ".join(filter(None, (images, what))) if is_wide or not marker else what
+        line = Text(bar(share, self._bar), style(self.ink.played))
+        line = self._marked(line, on_line(source.markers, source.length, self._bar))
+        return line.append(clip(clean(told), width - self._bar), "")
+
+    def _marked(self, line: Text, cells: dict[int, Kind]) -> Text:
+        """Return the timeline with its markers in it."""
+        signs = list(line.plain)
+        for cell, kind in cells.items():
+            signs[cell] = SIGNS[kind]
+        marked = Text("".join(signs), line.style)
+        for cell, kind in cells.items():
+            if kind is Kind.WARNING:
+                marked.stylize(style(self.ink.lost), cell, cell + 1)
+        return marked
 
 
 def _title(source: Source, width: int, *, is_replay: bool) -> Text:

@@ -7,7 +7,7 @@ from rich.text import Text
 from engine import catalog, study
 from engine.plan import Plan
 from engine.protocol import Delta, DeltasMeasured
-from engine.render import interval
+from engine.report.words import interval
 from qood_tui.look import MEASURES
 from qood_tui.plot.palette import style
 from qood_tui.store import State

@@ -16,7 +16,7 @@ from engine import client, journal, report, sessions
 from engine.plan import preset
 from engine.protocol import SessionClosed, SetsPrepared
 from engine.resources import Resources
-from tests.benchmarks import calibration, of_numbers, scale, screens
+from tests.benchmarks import calibration, of_numbers, recorded, scale, screens
 from tests.benchmarks.screens import opened
 
 SETTLE_SECONDS = 8.0  # until the engines of earlier figures have ended
@@ -49,6 +49,7 @@ def measurements() -> Iterator[tuple[str, float, float, str]]:
     """Yield name, value, bound and unit of every figure."""
     yield "qood-tui --help, median of 7", help_seconds(), 0.4, "s"
     yield from screens.figures()
+    yield from recorded.figures(Path(tempfile.mkdtemp(prefix="qood-recorded-")))
     yield from of_numbers.figures()
     yield from calibration.figures()
     session, seconds, first_curve = demo_sweep()

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -19,9 +20,7 @@ from engine.migrations import HEADERS
 from engine.plan import preset
 from engine.protocol import VERSION, ChunkFinished, Logged, SessionClosed
 from engine.seal import sealed
-from tests.journals import reseal
-
-RECORDED = Path(__file__).parent / "recorded"
+from tests.journals import RECORDED, reseal
 
 
 @pytest.fixture
@@ -254,3 +253,28 @@ def test_a_full_disk_leaves_whole_lines_and_room_for_the_closing_event() -> None
         finally:
             subprocess.run(["umount", mount], check=True)
     assert not os.path.ismount(mount)
+
+
+def test_a_line_of_a_gigabyte_is_passed_over_in_little_memory(session: Path) -> None:
+    path = session / journal.NAME
+    os.truncate(path, path.stat().st_size + (1 << 30))
+    with path.open("ab") as file:
+        file.write(b"\n" + sealed(b'{"seq":1,"t":0.2,"event":{"type":"logged","level":"info","text":"a"}}'))
+    tracemalloc.start()
+    _, entries, reader = journal.read(session)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [entry.seq for entry in entries] == [1] and reader.damage[0].startswith("line 2: it is longer")
+    assert peak < 16 << 20
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
+@pytest.mark.parametrize("kind", [b"logged", b"from.the.future"])
+def test_nesting_without_end_is_damage(session: Path, opening: bytes, kind: bytes) -> None:
+    closing = opening.replace(b'"a":', b"").translate(bytes.maketrans(b"[{", b"]}"))[::-1]
+    deep = opening * 60_000 + b"1" + closing * 60_000
+    line = b'{"seq":1,"t":0.1,"event":{"type":"%b","level":"info","text":"a","x":%b}}' % (kind, deep)
+    with (session / journal.NAME).open("ab") as file:
+        file.write(sealed(line))
+    _, entries, reader = journal.read(session)
+    assert not entries and reader.damage == ["line 2: it is no event"]

@@ -19,6 +19,7 @@ from qood_tui.actions import GROUPS, SCREENS, Action
 from qood_tui.app import QoodApp
 from qood_tui.config import Config
 from qood_tui.look import Look
+from qood_tui.markers import Kind
 from qood_tui.screens.compare import CompareScreen
 from qood_tui.screens.compare import View as CompareView
 from qood_tui.screens.help import HelpScreen
@@ -65,7 +66,7 @@ def reset(app: QoodApp, base: Any) -> None:
             base.set_class(False, "maximised")
             base.choose("deltas")
             if isinstance(base, ReplayScreen):
-                base.player.playing, base.player.speed = False, 4.0
+                base.player.playing, base.player.speed, base.player.kind = False, 4.0, Kind.ALL
                 base.player.seek(base.player.length * 0.9)
             else:
                 base.live.paused = False
@@ -195,20 +196,20 @@ async def test_a_screen_holds_still_while_paused(recorded: Path) -> None:
 
 
 async def test_keys_follow_the_configuration(recorded: Path) -> None:
-    app = QoodApp(recorded, at=1e9, config=Config(keys={"next_set": ["ctrl+o", "N"], "next_model": []}))
+    app = QoodApp(recorded, at=1e9, config=Config(keys={"next_set": ["ctrl+o", "U"], "next_model": []}))
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
         screen = app.screen
         assert isinstance(screen, ReplayScreen)
         await pilot.press("o", "m")
         assert screen.look.ood_set == "unseen-fractals" and screen.look.pointed.model == "vit-narrow"
-        await pilot.press("N", "ctrl+o")
+        await pilot.press("U", "ctrl+o")
         assert screen.look.ood_set == "photo-patches"
         await pilot.pause(0.1)
         assert "^o OOD set" in screen_lines(app)[-1] and " Model" not in screen_lines(app)[-1]
         await pilot.press("question_mark")
         await pilot.pause(0.2)
-        assert any("^o N" in line and "Show the next OOD set" in line for line in screen_lines(app))
+        assert any("^o U" in line and "Show the next OOD set" in line for line in screen_lines(app))
 
 
 async def test_the_palette_finds_actions_by_name(recorded: Path) -> None:

@@ -266,3 +266,20 @@ async def test_textual_obeys_the_keymap(tmp_path: Path) -> None:
         assert app.done == []
         await pilot.press("!", "alt+shift+m", "M", "m", "ctrl+backslash", "H")
     assert app.done == ["start", "start", "next_model", "previous_model", "help", "help"]
+
+
+@pytest.mark.parametrize("value", ["1", "true", '"relative/x"', '"."', '"~nobody-of-that-name/x"', "[]"])
+def test_a_folder_of_sessions_that_cannot_be_is_named(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"ascii = true\nsession_dir = {value}")
+    (problem,) = examine(file)[1]
+    assert "line 2, session_dir" in problem.field and (
+        "absolute" in problem.right or "quotes" in problem.right
+    )
+
+
+def test_a_folder_of_sessions_is_absolute_or_from_home(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    for value in ("/data/sessions", "~/sessions", ""):
+        file.write_text(f'session_dir = "{value}"')
+        assert examine(file) == (Config(session_dir=value), [])

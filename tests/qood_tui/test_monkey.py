@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,8 @@ async def test_random_keys_in_a_session(
     seed: int, recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QOOD_SESSIONS", str(tmp_path / "sessions"))  # some keys delete what is there
+    shutil.copytree(recorded, tmp_path / "sessions" / recorded.name)
     await monkey(QoodApp(sessions.find("demo"), at=20.0 if seed == 1 else 1e9), seed, KEYS // 4)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine import journal, render, report
+from engine import journal, report
 from engine.errors import JournalError
 from qood_tui.app import QoodApp
 from qood_tui.screens.replay import ReplayScreen
@@ -77,8 +77,8 @@ async def test_hostile_strings_and_numbers_do_no_harm(copied: Path, with_arrays:
             painted = "".join(s.text for y in range(pane.size.height) for s in pane.render_line(y))
             assert not {"\x1b", "\x07", "\x9b"} & set(painted)
     if with_arrays:
-        for form in render.FORMATS:
-            assert not {"\x1b", "\x07", "\x9b"} & set(render.render(report.document(copied), form))
+        for form in report.FORMATS:
+            assert not {"\x1b", "\x07", "\x9b"} & set(report.render(report.document(copied), form))
 
 
 def test_an_endless_number_is_damage_and_not_a_crash(copied: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import journal, render, report
+from engine import journal, report
 from engine.arrays import Arrays
 from engine.errors import InputError
 from engine.measure.spread import groups, spread
@@ -53,7 +53,7 @@ def test_every_draw_is_recorded_and_calibrates_on_other_images(session: Path) ->
 
 
 def test_the_report_says_how_far_every_number_spreads(session: Path) -> None:
-    found = json.loads(render.render(report.document(session), "json"))
+    found = json.loads(report.render(report.document(session), "json"))
     rank = Arrays(session, PLAN).first(journal.finished_rows(journal.read(session)[1])).column
     accuracy = [float(np.mean(rank("rank", column, 0) == 0)) for column in (1, 2, 3)]
     row = next(r for r in found["spread"] if r["measure"] == "top1")
@@ -62,5 +62,5 @@ def test_the_report_says_how_far_every_number_spreads(session: Path) -> None:
     assert row["spread"]["deviation"] == pytest.approx(np.std(accuracy, ddof=1), abs=1e-6)
     places = {(r["measure"], r["set"], r["score"]) for r in found["spread"]}
     assert ("auroc", "noise", "energy") in places and ("ap_out lost", "", "") in places
-    text = render.render(report.document(session), "md")
+    text = report.render(report.document(session), "md")
     assert "3 draws of 32 images (seeds 7, 8, 9)" in text and "vit-narrow W4A4 #3" in text

@@ -49,13 +49,14 @@ def test_what_show_prints_is_complete_and_passes_check(file: Path) -> None:
 
 def test_show_keeps_what_is_configured(file: Path, tmp_path: Path) -> None:
     file.write_text(
-        'theme = "light"\nascii = true\n[keys]\nhelp = ["\\"", "é"]\nnext_model = "\\\\"\nmark = []'
+        'theme = "light"\nascii = true\nsession_dir = "~/\\"é"\n'
+        '[keys]\nhelp = ["\\"", "é"]\nnext_model = "\\\\"\nmark = []'
     )
     copy = tmp_path / "copy.toml"
     copy.write_text(call("show").stdout)
     one, other = examine(file)[0], examine(copy)[0]
     assert one != Config() and keymap(one) == keymap(other)
-    assert (one.theme, one.ascii) == (other.theme, other.ascii)
+    assert (one.theme, one.ascii, one.session_dir) == (other.theme, other.ascii, other.session_dir)
     assert call("show").stdout == copy.read_text()
 
 

@@ -17,6 +17,7 @@ from engine.protocol import SessionClosed
 from engine.resources import Resources
 from qood_tui import last_choice
 from qood_tui.app import QoodApp
+from qood_tui.cost import in_words, outputs_size
 from qood_tui.screens.live import LiveScreen
 from qood_tui.screens.prompt import Prompt
 from qood_tui.screens.setup import SetupScreen
@@ -303,6 +304,30 @@ async def test_the_mouse_ticks_chooses_groups_and_starts(tmp_path: Path) -> None
         screen = app.screen
         assert isinstance(screen, LiveScreen)
         await until(pilot, lambda: screen.source.state.closed is not None, 40)
+
+
+async def test_outputs_are_kept_where_that_is_chosen_and_their_size_is_shown(tmp_path: Path) -> None:
+    app = QoodApp(root=tmp_path, resources=CPU)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause(0.2)
+        setup = setup_of(app)
+        numbers = setup.query_one(Numbers)
+        assert not setup.chosen_plan().keep_outputs and "of outputs" not in text_of(app, "cost")
+        setup.choose("sizes")
+        await pilot.press(*["down"] * 9)
+        assert numbers.current.name == "keep_outputs" and numbers.current.told == "no"
+        size = in_words(outputs_size(setup.chosen_plan(), CPU))
+        await pilot.press("enter")
+        await pilot.pause(0.1)
+        assert setup.chosen_plan().keep_outputs and numbers.current.told == "yes"
+        assert f"({size} of outputs)" in text_of(app, "cost")
+        assert f"keep outputs: {size} of logits and features" in text_of(app, "cost")
+        await pilot.press("plus")
+        assert setup.chosen_plan().keep_outputs
+        await pilot.press("minus", "minus")
+        assert not setup.chosen_plan().keep_outputs
+        await pilot.press("space")
+        assert setup.chosen_plan().keep_outputs
 
 
 async def test_tab_goes_through_the_groups_at_every_width() -> None:

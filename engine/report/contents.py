@@ -1,0 +1,166 @@
+"""What a report says, as data."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.measure.pair import PairMeasures
+from engine.measure.spread import SpreadRow
+from engine.plan import Bits, Plan, Variant
+from engine.protocol import (
+    BatchSized,
+    BitsTabled,
+    CalibrationDraw,
+    Curve,
+    Delta,
+    ModelLoaded,
+    SetReady,
+    VariantDelta,
+    WorkerStarted,
+)
+from engine.study import Stated
+from engine.text import clean
+
+
+class MeanMeasures(msgspec.Struct, frozen=True):
+    """The mean over the OOD sets with two images or more, as fractions; None where one of them has no value.
+
+    `over` is the number of these sets.
+    """
+
+    score: str
+    over: int
+    auroc: float | None
+    ap_out: float | None
+    ap_in: float | None
+    fpr95_ood_positive: float | None
+    fpr95_id_positive: float | None
+
+
+class VariantRow(msgspec.Struct, frozen=True):
+    """One variant with all its measures, as fractions; NLL in nats."""
+
+    model: str
+    pretraining: str
+    bits: str
+    quantizer: str
+    draw: int  # of calibration images, from 0
+    top1: float | None
+    top5: float | None
+    nll: float | None
+    brier: float | None
+    ece: float | None
+    ece_adaptive: float | None
+    aurc: float | None
+    sets: tuple[PairMeasures, ...]
+    means: tuple[MeanMeasures, ...]  # by score
+
+    @property
+    def key(self) -> str:
+        """Return the name of the variant."""
+        return Variant(self.model, Bits.parse(self.bits), self.quantizer, self.draw).key
+
+    def mean(self, score: str) -> MeanMeasures | None:
+        """Return the mean over the OOD sets under one score."""
+        return next((mean for mean in self.means if mean.score == score), None)
+
+    def cell(self, score: str, of_set: str) -> PairMeasures | None:
+        """Return what one score says of one OOD set."""
+        return next((cell for cell in self.sets if (cell.score, cell.name) == (score, of_set)), None)
+
+
+class VariantCurves(msgspec.Struct, frozen=True):
+    """The ROC curves of one variant under the headline score, thinned by arc length."""
+
+    variant: str
+    curves: tuple[Curve, ...]
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """How the headline score of one variant is spread: the share of each set's images in each bin.
+
+    `beyond` is the share of a set's images outside all bins, infinite or without a value.
+    """
+
+    variant: str
+    edges: tuple[float, ...]
+    shares: dict[str, tuple[float, ...]]
+    beyond: dict[str, float]
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """What the journal says otherwise than the arrays; `variant` and `set` are empty where it has none."""
+
+    variant: str
+    set: str
+    measure: str
+    journal: str
+    arrays: str
+
+    def __str__(self) -> str:
+        where = ", ".join(part for part in (self.variant, self.set, self.measure) if part)
+        return f"{where}: the journal says {self.journal}, the arrays say {self.arrays}"
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """How much was compared: numbers of the journal, hashes of rows, and what did not agree."""
+
+    numbers: int = 0
+    hashes: int = 0
+    mismatches: tuple[Mismatch, ...] = ()
+
+
+class Document(msgspec.Struct, frozen=True):
+    """What a session found. Deltas are FP32 minus quantized under the headline score.
+
+    All of it is measured again from the arrays; `intervals` says whether intervals and tests are too.
+    """
+
+    session: str
+    id: str
+    created: str
+    app: str
+    state: str
+    seconds: float
+    note: str
+    identity: str
+    headline: str
+    seed: int
+    rows: int
+    planned: int  # rows of the whole sweep, 0 if that is not known
+    plan: Plan
+    images: tuple[SetReady, ...]
+    unreadable: dict[str, int]  # images that count nowhere, by set
+    calibrations: tuple[CalibrationDraw, ...]
+    fit: SetReady | None
+    models: tuple[ModelLoaded, ...]
+    workers: tuple[WorkerStarted, ...]
+    batches: tuple[BatchSized, ...]
+    digests: dict[str, str]  # SHA-256 of the weights or the quantized state, by variant
+    stated: tuple[Stated, ...]
+    variants: tuple[VariantRow, ...]
+    deltas: tuple[VariantDelta, ...]
+    by_bits: dict[str, Delta]
+    by_pretraining: dict[str, dict[str, Delta]]
+    twins: dict[str, Delta]  # how much more the larger pretraining lost
+    sequential: bool  # stopped before its planned end: intervals hold at all looks, there are no tests
+    resamples: int  # of the bootstrap
+    intervals: str  # where intervals and tests are from: arrays, or journal where they were not made again
+    spread: tuple[SpreadRow, ...]
+    curves: tuple[VariantCurves, ...]
+    histograms: tuple[Histogram, ...]
+    bit_tables: tuple[BitsTabled, ...]
+    added: tuple[str, ...]  # scores that were computed after the sweep
+    interruptions: tuple[str, ...]  # that the session got over
+    warnings: tuple[str, ...]
+    failures: tuple[str, ...]
+    checked: Checked
+
+    @property
+    def mismatches(self) -> tuple[str, ...]:
+        """Return in words what the journal says otherwise than the arrays."""
+        return tuple(clean(str(one)) for one in self.checked.mismatches)
+
+    def row(self, key: str) -> VariantRow | None:
+        """Return a variant by its name."""
+        return next((row for row in self.variants if row.key == key), None)

@@ -1,0 +1,86 @@
+"""ROC curves and histograms of the headline score, from the arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from engine.arrays import Rows
+from engine.errors import MeasureError
+from engine.measure.detection import Floats, count, roc, thin
+from engine.plan import Bits, Variant
+from engine.protocol import Curve
+from engine.report.contents import Histogram
+
+POINTS = 64  # of a thinned curve: about one a millimetre on paper
+BINS = 40
+MIDDLE = (0.005, 0.995)  # the share of scores that the bins span
+
+Whole = tuple[Floats, Floats]  # false and true positive rates at every threshold
+
+
+def whole_curves(rows: Rows, variant: int) -> dict[str, Whole]:
+    """Return the ROC curves of one variant by OOD set, those that have no value left out."""
+    plan, found = rows.plan, {}
+    for at, name in enumerate(plan.ood_sets, start=1):
+        try:
+            found[name] = roc(count(*(rows.column(plan.headline, variant, which) for which in (0, at))))
+        except MeasureError:
+            continue  # its measures say why
+    return found
+
+
+def thinned(curves: Mapping[str, Whole]) -> tuple[Curve, ...]:
+    """Return curves of few points, all of them points of the whole curve."""
+    found = []
+    for name, (fpr, tpr) in curves.items():
+        x, y = thin(fpr, tpr, POINTS)
+        found.append(Curve(name, tuple(np.round(x, 5).tolist()), tuple(np.round(y, 5).tolist())))
+    return tuple(found)
+
+
+def histograms(rows: Rows, known: Collection[str]) -> tuple[Histogram, ...]:
+    """Return how the headline score is spread: for each model in FP32 and at its fewest bits, same bins."""
+    found = []
+    for model in rows.plan.models:
+        shown = [
+            (position, variant)
+            for position, variant in enumerate(rows.plan.variants())
+            if variant.model == model and variant.key in known and not variant.draw
+        ]
+        if shown:
+            ends = [shown[0], min(shown, key=lambda one: _width(one[1].bits))]
+            found += _of_model(rows, [one for one in shown if one in ends])
+    return tuple(found)
+
+
+def _width(bits: Bits) -> int:
+    return bits.weight + bits.activation
+
+
+def _of_model(rows: Rows, shown: list[tuple[int, Variant]]) -> list[Histogram]:
+    names = (rows.plan.id_set, *rows.plan.ood_sets)
+    scores = {
+        variant.key: [rows.column(rows.plan.headline, position, which) for which in range(len(names))]
+        for position, variant in shown
+    }
+    every = np.concatenate([column for columns in scores.values() for column in columns])
+    finite = every[np.isfinite(every)]
+    if not len(finite):
+        return []
+    low, high = np.quantile(finite, MIDDLE).tolist()
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, BINS + 1)
+    return [_histogram(key, edges, dict(zip(names, columns, strict=True))) for key, columns in scores.items()]
+
+
+def _histogram(key: str, edges: Floats, scores: Mapping[str, Floats]) -> Histogram:
+    shares, beyond = {}, {}
+    for name, column in scores.items():
+        if len(column):
+            counts = np.histogram(column[np.isfinite(column)], edges)[0]
+            shares[name] = tuple((counts / len(column)).round(6).tolist())
+            beyond[name] = round(1 - int(counts.sum()) / len(column), 6)
+    return Histogram(key, tuple(edges.tolist()), shares, beyond)

@@ -1,0 +1,136 @@
+"""Sections on everything of a session that could make its numbers differ from someone else's."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine import catalog
+from engine.protocol import SetReady, WorkerStarted
+from engine.report.blocks import Items, Row, Section, Table
+from engine.report.contents import Document
+from engine.report.words import listed
+
+
+def images(found: Document) -> Section:
+    """Return which images took part, and how many were left out."""
+    columns = ("set", "used as", "images", "of", "published", "unreadable", "also evaluated, left out")
+    rows: list[Row] = [_image_row(s, s.role, str(found.unreadable.get(s.name, 0)), "-") for s in found.images]
+    for number, draw in enumerate(found.calibrations, start=1):
+        role = f"calibration, draw {number} (seed {draw.seed})"
+        counts = (f"{len(draw.images):,}", f"{draw.available:,}", "-", str(draw.unreadable), str(draw.copies))
+        rows.append((draw.set, role, *counts))
+    if found.fit is not None:
+        rows.append(_image_row(found.fit, "fit", "-", str(found.fit.copies)))
+    of_sets = (*found.images, *([found.fit] if found.fit is not None else []))
+    notes = [f"{one.name}: {note}" for one in of_sets for note in one.notes]
+    notes += [f"{one.name}: {one.label}" for one in of_sets if one.label]
+    if catalog.HELD_OUT in (found.plan.calibration_set, found.plan.fit_set):
+        notes.append(f"held-out: a tenth of {found.plan.id_set}, the same for every plan; not evaluated")
+    notes += [
+        f"calibration, draw {number}: {listed(draw.images, 64)}"
+        for number, draw in enumerate(found.calibrations, start=1)
+    ]
+    table = Table("Image sets", columns, (tuple(rows),), texts=2)
+    return Section("Images", (table, *([Items(tuple(notes))] if notes else [])))
+
+
+def _image_row(one: SetReady, role: str, unreadable: str, copies: str) -> Row:
+    published = f"{one.expected:,}" if one.expected else "-"
+    return (one.name, role, f"{one.count:,}", f"{one.available:,}", published, unreadable, copies)
+
+
+def models(found: Document) -> Section:
+    """Return the models with their preprocessing."""
+    columns = (
+        "model",
+        "weights from",
+        "interpolation",
+        "parameters",
+        "classes",
+        "pixels",
+        "crop",
+        "mean",
+        "std",
+    )
+    rows = tuple(
+        (
+            one.model,
+            one.origin,
+            one.interpolation,
+            f"{one.parameters:,}",
+            f"{one.classes:,}",
+            str(one.size),
+            f"{one.crop:g} ({one.crop_mode})",
+            *(" ".join(f"{value:.3g}" for value in values) for values in (one.mean, one.std)),
+        )
+        for one in found.models
+    )
+    return Section("Models", (Table("Models", columns, (rows,), texts=3),))
+
+
+def machine(found: Document) -> Section:
+    """Return the choices behind the numbers, and what they were computed with."""
+    sizes = [
+        f"{one.images} from row {one.first}" + (f" ({one.reason})" if one.reason else "")
+        for one in found.batches
+    ]
+    lines = [
+        choices(found),
+        *dict.fromkeys(map(_worker, found.workers)),
+        *([f"images at once: {'; '.join(dict.fromkeys(sizes))}"] if sizes else []),
+        f"session {found.id}, begun {found.created} by {found.app}",
+        f"plan {found.identity}",
+        f"the plan in full: {msgspec.json.encode(found.plan).decode()}",
+    ]
+    if found.added:
+        lines.append(f"scores added after the sweep: {', '.join(dict.fromkeys(found.added))}")
+    return Section("Choices and machine", (Items(tuple(lines)),))
+
+
+def hashes(found: Document) -> Section:
+    """Return the SHA-256 of everything that was read or made."""
+    rows: list[Row] = [(f"images of {one.name}", one.digest) for one in found.images]
+    rows += [
+        (f"calibration images, draw {number}", draw.digest)
+        for number, draw in enumerate(found.calibrations, start=1)
+    ]
+    rows += [(f"images of {found.fit.name}", found.fit.digest)] if found.fit is not None else []
+    rows += [(f"weights of {one.model}", one.digest) for one in found.models]
+    rows += [(f"{variant}, as it was swept", digest) for variant, digest in found.digests.items()]
+    table = Table("SHA-256", ("of", "SHA-256"), (tuple(rows),), texts=2, folded=True)
+    return Section("Hashes", (table,))
+
+
+def choices(found: Document) -> str:
+    """Return the choices that a plan leaves to its maker, in a sentence."""
+    plan = found.plan
+    sizes = (
+        f"{plan.share * 100:g} % of every set"
+        if plan.share is not None
+        else f"{plan.id_images} ID and {plan.ood_images} images an OOD set"
+    )
+    parts = [
+        f"score {catalog.label_of(plan.headline)} of {', '.join(map(catalog.label_of, plan.scores))}",
+        f"quantizer {plan.quantizer}",
+        f"calibrated on {plan.calibration_images} images of {plan.calibration_set}",
+        "AUPR-out as average precision",
+        f"ID set {plan.id_set}",
+        f"OOD sets {', '.join(plan.ood_sets)}",
+        sizes,
+        f"seed {plan.seed}",
+        f"{'TF32' if plan.tf32 else 'float32'} arithmetic",
+    ]
+    if found.fit is not None:
+        parts.append(f"scores fitted on {found.fit.count} images of {plan.fit_set}")
+    if plan.overrides:
+        parts.append(f"bits of their own: {', '.join(f'{k} {v}' for k, v in plan.overrides.items())}")
+    if plan.score_parameters:
+        parts.append(f"parameters: {msgspec.json.encode(plan.score_parameters).decode()}")
+    return "; ".join(parts)
+
+
+def _worker(worker: WorkerStarted) -> str:
+    names = dict.fromkeys(worker.accelerators.values())
+    gpus = f" ({', '.join(names)})" if names else ""
+    versions = ", ".join(f"{name} {version}" for name, version in worker.versions.items())
+    return f"{worker.device}{gpus}, {worker.threads} threads; {versions}"

@@ -1,0 +1,65 @@
+"""Numbers of a report as words."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from engine.protocol import Delta, VariantDelta
+
+NO_VALUE = "no value"
+SHOWN = 16  # characters of a hash
+
+
+def points(delta: Delta | None) -> str:
+    """Return a delta as signed percentage points, starred where it is distinguishable from no change."""
+    if delta is None:
+        return "-"
+    star = "*" if delta.is_change else " "
+    return f"{delta.value * 100:+.1f}{star}"
+
+
+def interval(delta: Delta) -> str:
+    """Return the ends of a delta's interval in percentage points."""
+    return f"{delta.low * 100:+.1f} to {delta.high * 100:+.1f}"
+
+
+def with_interval(delta: Delta | None) -> str:
+    """Return a delta in percentage points with its interval."""
+    return NO_VALUE if delta is None else f"{points(delta).strip()} ({interval(delta)})"
+
+
+def relative(delta: Delta | None) -> str:
+    """Return a delta relative to the FP32 value."""
+    return NO_VALUE if delta is None or delta.relative is None else f"{delta.relative:+.1%}"
+
+
+def relative_with_interval(delta: Delta | None, whole: float | None) -> str:
+    """Return a delta relative to `whole`, the FP32 value, by which both ends are divided too."""
+    if delta is None or delta.relative is None or not whole:
+        return NO_VALUE
+    return f"{delta.relative:+.1%} ({delta.low / whole:+.1%} to {delta.high / whole:+.1%})"
+
+
+def fraction(value: float | None) -> str:
+    """Return a fraction with four digits."""
+    return NO_VALUE if value is None else f"{value:.4f}"
+
+
+def mean_of(deltas: Sequence[VariantDelta], bits: str) -> str:
+    """Name the mean over models and draws at a bit setting by how many variants it covers."""
+    covered = sum(f" {bits} " in f"{delta.variant} " for delta in deltas)
+    return f"mean of {covered} {bits}"
+
+
+def grouped(names: tuple[str, ...]) -> list[str]:
+    """Return names with those that differ in the block alone put together, and counted."""
+    counts = Counter(re.sub(r"^blocks\.\d+\.", "blocks.*.", name) for name in names)
+    return [f"{name} ({count}x)" if count > 1 else name for name, count in counts.items()]
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Return names in a row, the last of very many counted alone."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,280 @@
+"""Is a session whole? Every line, every row and every number is looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from engine import journal, outputs, parts
+from engine.arrays import INDEX, READABLE, SET, Arrays
+from engine.errors import InputError, JournalError, QoodError
+from engine.files import open_plain
+from engine.journal import Reader
+from engine.migrations import FIRST_SEALED
+from engine.packed import digest_of
+from engine.plan import Plan
+from engine.protocol import (
+    LARGEST_LINE,
+    AnyEvent,
+    ChunkFinished,
+    Entry,
+    ImageUnreadable,
+    ScoresAdded,
+    SessionClosed,
+    VariantReady,
+)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What is wrong with a session (`damage`), what is worth knowing (`notes`), and what was looked at."""
+
+    session: str
+    damage: tuple[str, ...]
+    notes: tuple[str, ...]
+    seen: tuple[str, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether nothing is wrong."""
+        return not self.damage
+
+
+class _Look:
+    """One look at a session: what was found is gathered as it is found."""
+
+    def __init__(self, session: Path) -> None:
+        self.session = session
+        self.damage: list[str] = []
+        self.notes: list[str] = []
+        self.seen: list[str] = []
+
+    def verdict(self) -> Verdict:
+        """Return what was found."""
+        return Verdict(str(self.session), tuple(self.damage), tuple(self.notes), tuple(self.seen))
+
+
+def verify(session: Path, *, quick: bool = False) -> Verdict:
+    """Look at everything in a session; never raises for what is in it.
+
+    `quick` leaves out measuring every number again from the arrays.
+    """
+    look = _Look(session)
+    try:
+        reader = Reader(session)
+        entries = reader.poll()
+    except (JournalError, OSError) as error:
+        look.damage.append(str(error))
+        return look.verdict()
+    events = [entry.event for entry in entries]
+    _journal(look, reader, entries)
+    _closings(look, reader)
+    _files(look)
+    plan = journal.plan_of(reader.header, events)
+    are_there = _rows(look, plan, events)
+    _quantized(look, plan, events)
+    _outputs(look, plan, events)
+    if are_there and not quick and not look.damage:
+        _numbers(look)
+    return look.verdict()
+
+
+def _journal(look: _Look, reader: Reader, entries: Sequence[Entry]) -> None:
+    look.damage += [f"{journal.NAME} {what}" for what in reader.damage]
+    if reader.skipped > len(reader.damage):
+        look.damage.append(f"{journal.NAME}: {reader.skipped:,} events are damaged or missing in all")
+    look.seen.append(f"{len(entries) + reader.unknown:,} events in format {reader.version}")
+    if reader.unknown:
+        look.notes.append(f"{reader.unknown:,} events are of kinds that this version does not know")
+    if reader.strange:
+        look.notes.append(f"the plan has fields that this version does not know: {', '.join(reader.strange)}")
+    if reader.version < FIRST_SEALED:
+        look.notes.append(
+            f"lines of format {reader.version} have no check sums: only the closing event's hash"
+        )
+    is_closed = bool(entries) and isinstance(entries[-1].event, SessionClosed)
+    if not is_closed and journal.is_being_written(look.session):
+        look.notes.append("it is still being written")
+    elif reader.torn:
+        look.damage.append(f"{journal.NAME}: its last line, {reader.torn:,} bytes, is not finished")
+    elif not is_closed:
+        look.damage.append(f"{journal.NAME}: the closing event is missing: interrupted, or cut off")
+    if reader.version >= FIRST_SEALED and _identity(look.session) != reader.header.identity:
+        look.damage.append(f"{journal.NAME} line 1: the plan is not the one that its identity is of")
+
+
+def _identity(session: Path) -> str:
+    class Raw(msgspec.Struct):
+        plan: msgspec.Raw
+
+    with open_plain(session / journal.NAME) as file:
+        return hashlib.sha256(bytes(msgspec.json.decode(file.readline(), type=Raw).plan)).hexdigest()
+
+
+def _closings(look: _Look, reader: Reader) -> None:
+    """Compare every closing event with the lines before it; what may follow one is a resumption."""
+    decoder = msgspec.json.Decoder(Entry)
+    state, line_number, before = hashlib.sha256(), 0, 0
+    for line in _lines(look.session / journal.NAME):
+        line_number += 1
+        if b'"type":"session.closed"' in line:
+            try:
+                event = decoder.decode(line).event
+            except (ValueError, RecursionError):
+                event = None  # the reader has named this line
+            if isinstance(event, SessionClosed):
+                if event.sha256 != state.hexdigest():
+                    look.damage.append(f"{journal.NAME}: what is before line {line_number} was changed")
+                if event.events != line_number - 2:
+                    here = f"{event.events:,} events are said to be before line {line_number}"
+                    look.damage.append(f"{journal.NAME}: {here}, {line_number - 2:,} are")
+                before = line_number
+        state.update(line)
+    if before == line_number:
+        look.seen.append("the closing event's count and SHA-256")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a journal, one that is too long in pieces."""
+    with open_plain(path) as file:
+        while line := file.readline(LARGEST_LINE):
+            yield line
+
+
+def _files(look: _Look) -> None:
+    """Name what does not belong into a session's folder."""
+    for folder, below, files in os.walk(look.session):
+        for name in sorted((*below, *files)):
+            path = Path(folder, name)
+            inside = path.relative_to(look.session).as_posix()
+            if path.is_symlink():
+                look.damage.append(f"{inside}: it is a link to elsewhere")
+            elif name in files and not path.is_file():
+                look.damage.append(f"{inside}: it is no plain file")
+            elif name in files and not parts.is_kept(inside) and not parts.is_passing(inside):
+                look.notes.append(f"{inside}: it is no part of a session")
+
+
+def _rows(look: _Look, plan: Plan, events: Sequence[AnyEvent]) -> bool:
+    """Compare the finished rows with their digests; tell whether there are any."""
+    chunks = [event for event in events if isinstance(event, ChunkFinished)]
+    if not chunks:
+        look.notes.append("no rows were finished")
+        return False
+    try:
+        arrays = Arrays(look.session, plan)
+    except (JournalError, OSError) as error:
+        look.damage.append(str(error))
+        return False
+    rows = 0
+    for chunk in chunks:
+        if chunk.first != rows or chunk.rows < 1:
+            look.damage.append(f"arrays: rows {rows:,} to {chunk.first:,} have no event")
+        if chunk.first + chunk.rows > arrays.count:
+            look.damage.append(
+                f"arrays: {chunk.first + chunk.rows:,} rows are finished, {arrays.count:,} there"
+            )
+            return False
+        added = {name for event in events if isinstance(event, ScoresAdded) for name in event.digests}
+        added.add(outputs.FOLDER)  # whose files are compared by themselves
+        _compare(look, arrays.digests(chunk.first, chunk.rows), chunk.digests, chunk, added)
+        rows = max(rows, chunk.first + chunk.rows)
+    for event in events:
+        if isinstance(event, ScoresAdded):
+            found = {name: d for name, d in arrays.digests(0, rows).items() if name in event.digests}
+            _compare(look, found, event.digests, ChunkFinished(0, rows, 0.0, {}), set())
+    _samples(look, plan, arrays, rows, events)
+    look.seen.append(f"{rows:,} rows of {len(arrays.names)} arrays, by their SHA-256")
+    return True
+
+
+def _compare(
+    look: _Look, found: dict[str, str], written: dict[str, str], chunk: ChunkFinished, later: set[str]
+) -> None:
+    for name in sorted((found.keys() | written.keys()) - later):
+        if found.get(name) != written.get(name):
+            last = chunk.first + chunk.rows - 1
+            look.damage.append(
+                f"arrays/{name}: rows {chunk.first:,} to {last:,} are not those that were written"
+            )
+
+
+def _samples(look: _Look, plan: Plan, arrays: Arrays, rows: int, events: Sequence[AnyEvent]) -> None:
+    """Compare which images the rows are of with what the journal says of the sets."""
+    prepared = journal.prepared_of(events)
+    if prepared is None:
+        return
+    samples = arrays.array("samples")[:rows]
+    counts = [one.count for one in prepared.sets]
+    which, index = samples[:, SET], samples[:, INDEX]
+    if which.min() < 0 or which.max() > len(plan.ood_sets) or len(counts) != 1 + len(plan.ood_sets):
+        look.damage.append("arrays/samples: it names sets that the plan does not have")
+        return
+    pairs = np.stack([which, index], 1)
+    if len(np.unique(pairs, axis=0)) < len(pairs):
+        look.damage.append("arrays/samples: an image is in it twice")
+    unreadable = Counter(e.set for e in events if isinstance(e, ImageUnreadable))
+    for position, one in enumerate(prepared.sets):
+        lost = int(((which == position) & (samples[:, READABLE] == 0)).sum())
+        if lost != unreadable[one.name]:
+            told = unreadable[one.name]
+            look.damage.append(
+                f"arrays/samples: {lost} images of {one.name} are unreadable, {told} are told of"
+            )
+
+
+def _quantized(look: _Look, plan: Plan, events: Sequence[AnyEvent]) -> None:
+    """Compare saved quantizers with their digests; a session is whole without them."""
+    digests = {event.variant: event.digest for event in events if isinstance(event, VariantReady)}
+    wanted = [v for v in plan.variants() if not v.bits.is_float and v.key in digests]
+    checked = 0
+    for variant in wanted:
+        path = look.session / "quantized" / f"{variant.stem}.safetensors"
+        if path.is_symlink() or not path.exists():
+            continue
+        checked += 1
+        try:
+            is_same = digest_of(path) == digests[variant.key]
+        except (InputError, OSError) as error:
+            look.damage.append(f"quantized/{path.name}: {error}")
+            continue
+        if not is_same:
+            look.damage.append(f"quantized/{path.name}: it is not what was saved")
+    if checked:
+        look.seen.append(f"{checked} quantized variants, by their SHA-256")
+    if wanted and checked < len(wanted):
+        look.notes.append(f"{len(wanted) - checked} quantized variants are not kept; no number needs them")
+
+
+def _outputs(look: _Look, plan: Plan, events: Sequence[AnyEvent]) -> None:
+    """Compare kept logits and features with their digests; a session is whole without them."""
+    if not plan.keep_outputs:
+        return
+    if not (look.session / outputs.FOLDER).exists():
+        look.notes.append("its logits and features are not here; no number needs them")
+        return
+    try:
+        found = outputs.KeptOutputs(look.session, plan).damage(events)
+    except (JournalError, OSError) as error:
+        found = [str(error)]
+    look.damage += found
+    if not found:
+        look.seen.append("kept logits and features, by their SHA-256")
+
+
+def _numbers(look: _Look) -> None:
+    """Measure everything again from the arrays and compare it with the journal."""
+    from engine.report import document
+
+    try:
+        found = document(look.session)
+    except (QoodError, OSError) as error:
+        look.damage.append(str(error))
+        return
+    look.damage += found.mismatches
+    look.seen.append(f"{found.checked.numbers:,} numbers, measured again from the arrays")

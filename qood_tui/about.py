@@ -1,0 +1,123 @@
+"""What a recorded session is, in a few lines: for `qood-tui sessions show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from engine import journal, notes, sessions
+from engine.parts import parts
+from engine.protocol import SessionClosed, SessionResumed
+from engine.text import clean, in_bytes
+from qood_tui.findings import headline, most_lost
+from qood_tui.store import fold
+from qood_tui.words import duration
+
+
+class About(msgspec.Struct, frozen=True):
+    """A session in brief; `bytes` are on the disk, by part; `damaged` counts lines that are not whole."""
+
+    name: str
+    path: str
+    id: str
+    identity: str
+    created: str
+    app: str
+    format: int
+    state: str
+    reason: str
+    models: tuple[str, ...]
+    bits: tuple[str, ...]
+    quantizer: str
+    id_set: str
+    ood_sets: tuple[str, ...]
+    calibration: str
+    scores: tuple[str, ...]
+    headline: str
+    seed: int
+    rows: int
+    images: int
+    seconds: float
+    resumed: int
+    events: int
+    unknown: int
+    damaged: int
+    bytes: dict[str, int]
+    note: str
+    findings: tuple[str, ...]
+
+
+def about(session: Path) -> About:
+    """Read a session; raise JournalError."""
+    header, entries, reader = journal.read(session)
+    events = [entry.event for entry in entries]
+    plan = journal.plan_of(header, events)
+    state = fold(header, entries)
+    outcome = sessions.state_of(session, entries)
+    size: dict[str, int] = {}
+    for part in parts(session):
+        size[part.of] = size.get(part.of, 0) + part.size
+    closed = next((event for event in reversed(events) if isinstance(event, SessionClosed)), None)
+    prepared = journal.prepared_of(events)
+    draws = f", {plan.calibration_draws} draws" if plan.calibration_draws > 1 else ""
+    return About(
+        session.resolve().name,
+        str(session.resolve()),
+        header.id,
+        header.identity,
+        header.created,
+        header.app,
+        reader.version,
+        outcome,
+        closed.reason if closed and closed.outcome == outcome else "",
+        plan.models,
+        plan.bits,
+        plan.quantizer,
+        plan.id_set,
+        plan.ood_sets,
+        f"{plan.calibration_images} images of {plan.calibration_set}{draws}",
+        plan.scores,
+        plan.headline,
+        plan.seed,
+        journal.finished_rows(entries),
+        prepared.rows if prepared else 0,
+        journal.seconds_of(entries),
+        sum(isinstance(event, SessionResumed) for event in events),
+        len(entries),
+        reader.unknown,
+        reader.skipped + bool(reader.torn),
+        size,
+        notes.read(session),
+        tuple(text for text in (headline(state).plain, most_lost(state).plain) if text),
+    )
+
+
+def lines(found: About) -> list[str]:
+    """Return a session in brief as lines of text."""
+    reason = f": {found.reason}" if found.reason else ""
+    resumed = f", resumed {found.resumed} time{'s' * (found.resumed > 1)}" if found.resumed else ""
+    sizes = ", ".join(f"{part} {in_bytes(size)}" for part, size in found.bytes.items())
+    told = {
+        "session": found.name,
+        "lies in": str(Path(found.path).parent),
+        "id": found.id,
+        "recorded": f"{found.created[:19].replace('T', ' ')} UTC by {found.app}, format {found.format}",
+        "state": f"{found.state}{reason}{resumed}",
+        "models": ", ".join(found.models),
+        "bits": f"{', '.join(found.bits)} by {found.quantizer}",
+        "ID set": found.id_set,
+        "OOD sets": ", ".join(found.ood_sets),
+        "calibrated on": found.calibration,
+        "scores": f"{', '.join(found.scores)}; headline {found.headline}",
+        "seed": f"{found.seed}, plan {found.identity[:16]}",
+        "images": f"{found.rows:,} of {found.images:,} in {duration(found.seconds)}",
+        "on disk": f"{in_bytes(sum(found.bytes.values()))}: {sizes}",
+    }
+    if found.damaged:
+        told["damage"] = f"{found.damaged:,} lines cannot be read; 'qood-tui sessions verify' names them"
+    if found.unknown:
+        told["unknown"] = f"{found.unknown:,} events are of kinds that this version does not know"
+    shown = [f"{label + ':':<15}{clean(text)}" for label, text in told.items()]
+    said = [*shown, "", *map(clean, found.findings)]
+    return [*said, "", *map(clean, found.note.split("\n"))] if found.note else said

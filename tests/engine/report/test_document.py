@@ -1,0 +1,200 @@
+"""What a report says is what the arrays say, whatever the journal says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
+from engine import journal, report
+from engine.arrays import Arrays
+from engine.errors import InputError, JournalError
+from engine.report.document import document
+from tests.journals import Plain, rewrite
+
+
+def scores_of(session: Path, variant: str, of_set: str, name: str = "msp") -> tuple[np.ndarray, np.ndarray]:
+    """Return labels (1 is OOD) and scores of one variant on the ID set and one OOD set."""
+    header = journal.read(session)[0]
+    column = [v.key for v in header.plan.variants()].index(variant)
+    samples = np.load(session / "arrays" / "samples.npy")
+    values = np.load(session / "arrays" / f"{name}.npy")[:, column]
+    which = 1 + header.plan.ood_sets.index(of_set)
+    chosen = np.isin(samples[:, 0], [0, which]) & (samples[:, 3] == 1)
+    return (samples[chosen, 0] == which).astype(int), values[chosen]
+
+
+def edit_array(session: Path, name: str, row: int, column: int, value: float) -> None:
+    """Change one number of an array, as a hex editor would."""
+    path = session / "arrays" / f"{name}.npy"
+    array = np.load(path)
+    array[row, column] = value
+    np.save(path, array)
+
+
+def edit_last(session: Path, kind: str, change: object) -> None:
+    """Change the last event of a kind and seal its line again."""
+    lines = [json.loads(line) for line in (session / journal.NAME).read_bytes().splitlines()]
+    last = max(at for at, line in enumerate(lines) if line.get("event", {}).get("type") == kind)
+
+    def at_last(position: int, line: Plain) -> None:
+        if position == last:
+            change(line["event"])  # type: ignore[operator]
+
+    rewrite(session, at_last)
+
+
+def test_a_whole_session_agrees_with_its_journal_in_every_number(recorded: Path) -> None:
+    found = document(recorded)
+    assert found.mismatches == ()
+    cells = 6 * (3 + 4 + 3 * 4 * 8)  # of all variants: of labels, calibration, cells
+    deltas = 4 * (2 + 4 * 5) * 6  # of all quantized: top-1 and NLL, four measures by set and mean
+    assert found.checked.numbers > cells + deltas
+    chunks = sum(e.event.__class__.__name__ == "ChunkFinished" for e in journal.read(recorded)[1])
+    assert found.checked.hashes == chunks * 7
+    assert found.intervals == "arrays" and found.resamples == 1000
+
+
+def test_measures_are_those_of_scikit_learn(recorded: Path) -> None:
+    found = document(recorded)
+    row = found.row("deit3-wide W4A4")
+    assert row is not None
+    values = []
+    for name in found.plan.ood_sets:
+        labels, scores = scores_of(recorded, "deit3-wide W4A4", name)
+        cell = row.cell("msp", name)
+        assert cell is not None and cell.auroc == pytest.approx(roc_auc_score(labels, scores))
+        assert cell.ap_out == pytest.approx(average_precision_score(labels, scores))
+        assert cell.ap_in == pytest.approx(average_precision_score(1 - labels, -scores))
+        fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=False)
+        assert cell.fpr95_ood_positive == pytest.approx(fpr[np.argmax(tpr >= 0.95)])
+        values.append((cell.auroc, cell.ap_out, cell.ap_in, cell.fpr95_ood_positive))
+    mean = row.mean("msp")
+    assert mean is not None and mean.over == 4
+    told = (mean.auroc, mean.ap_out, mean.ap_in, mean.fpr95_ood_positive)
+    assert told == pytest.approx(np.mean(values, axis=0))
+
+
+def test_calibration_and_accuracy_are_counted_by_hand(recorded: Path) -> None:
+    found = document(recorded)
+    samples = np.load(recorded / "arrays" / "samples.npy")
+    of_id = samples[:, 0] == 0
+    rank = np.load(recorded / "arrays" / "rank.npy")[of_id, 0]
+    confidence = -np.load(recorded / "arrays" / "msp.npy")[of_id, 0]
+    gaps = 0.0
+    for low in np.arange(15) / 15:
+        inside = (confidence > low) & (confidence <= low + 1 / 15)
+        if inside.any():
+            gaps += inside.mean() * abs(confidence[inside].mean() - (rank[inside] == 0).mean())
+    assert found.variants[0].top1 == pytest.approx(float(np.mean(rank == 0)), abs=1e-6)
+    assert found.variants[0].ece == pytest.approx(gaps, abs=1e-6)
+    assert found.variants[0].nll == pytest.approx(
+        float(np.load(recorded / "arrays" / "nll.npy")[of_id, 0].mean()), abs=1e-6
+    )
+
+
+def test_a_changed_array_is_named_with_its_measures_and_its_rows(copied: Path) -> None:
+    samples = np.load(copied / "arrays" / "samples.npy")
+    row = int(np.flatnonzero(samples[:, 0] == 1)[20])
+    edit_array(copied, "msp", row, 2, -1.0)
+    found = document(copied)
+    told = "\n".join(found.mismatches)
+    assert "vit-narrow W4A4, unseen-fractals, msp, auroc: the journal says 0." in told
+    assert f"SHA-256 of msp.npy, rows {row // 50 * 50} to" in told
+    assert "vit-narrow W4A4, unseen-fractals, ap_out lost, low end" in told
+    assert "deit3-wide W4A4, unseen-fractals, msp, auroc" not in told
+    labels, scores = scores_of(copied, "vit-narrow W4A4", "unseen-fractals")
+    cell = found.variants[2].cell("msp", "unseen-fractals")
+    assert cell is not None and cell.auroc == pytest.approx(roc_auc_score(labels, scores))
+
+
+def test_a_changed_row_that_moves_no_table_is_found_by_its_hash(copied: Path) -> None:
+    samples = np.load(copied / "arrays" / "samples.npy")
+    row = int(np.flatnonzero(samples[:, 0] == 1)[0])
+    edit_array(copied, "brier", row, 0, 0.5)  # of an OOD image: counts nowhere
+    (one,) = document(copied).mismatches
+    assert "SHA-256 of brier.npy" in one
+
+
+@pytest.mark.parametrize("place", ["value", "low", "high"])
+def test_a_changed_delta_is_named_by_its_place(copied: Path, place: str) -> None:
+    def change(event: Plain) -> None:
+        event["variants"][1]["ap_out"]["noise"][place] += 0.001
+
+    edit_last(copied, "deltas.measured", change)
+    (one,) = document(copied).mismatches
+    names = {"value": "value", "low": "low end", "high": "high end"}
+    assert one.startswith(f"vit-narrow W4A4, noise, ap_out lost, {names[place]}: the journal says ")
+    quick = document(copied, quick=True)
+    assert len(quick.mismatches) == (place == "value")
+    assert quick.intervals == "journal"
+
+
+def test_changed_means_measures_and_curves_are_found(copied: Path) -> None:
+    edit_last(copied, "deltas.measured", lambda e: e["by_bits"]["W4A4"].update(high=0.5))
+    edit_last(copied, "measured", lambda e: e.update(nll=e["nll"] + 1e-4))
+    edit_last(copied, "curves.drawn", lambda e: e["curves"][0]["tpr"].__setitem__(20, 0.0011))
+    told = "\n".join(document(copied).mismatches)
+    assert "mean of W4A4, ap_out lost, high end: the journal says 0.5," in told
+    assert "deit3-wide W4A4, nll: the journal says" in told
+    assert "deit3-wide W4A4, unseen-fractals, ROC curve" in told and "1 of them are not on it" in told
+    assert len(told.splitlines()) == 3
+
+
+def test_a_score_or_variant_that_the_arrays_do_not_have_is_a_mismatch(copied: Path) -> None:
+    edit_last(copied, "measured", lambda e: e.update(variant="deit3-wide W2A2"))
+    told = document(copied).mismatches
+    assert any("deit3-wide W2A2" in line for line in told)
+
+
+def test_quick_takes_the_intervals_of_the_journal_and_measures_the_values(recorded: Path) -> None:
+    quick, whole = document(recorded, quick=True), document(recorded)
+    assert quick.deltas == whole.deltas and quick.by_bits == whole.by_bits and quick.twins == whole.twins
+    assert quick.mismatches == () and (quick.intervals, whole.intervals) == ("journal", "arrays")
+    assert "were not made again" in report.render(quick, "md")
+    assert "were not made again" not in report.render(whole, "md")
+
+
+def test_a_session_without_arrays_says_what_is_missing(copied: Path) -> None:
+    (copied / "arrays" / "energy.npy").unlink()
+    with pytest.raises(JournalError, match=r"energy\.npy"):
+        document(copied)
+    shutil.rmtree(copied / "arrays")
+    with pytest.raises(JournalError, match="folder arrays is not there"):
+        document(copied)
+
+
+def test_arrays_with_fewer_rows_than_finished_are_refused(copied: Path) -> None:
+    for path in (copied / "arrays").iterdir():
+        np.save(path, np.load(path)[:100])
+    with pytest.raises(JournalError, match="390 rows are finished by the journal, 100 are there"):
+        document(copied)
+
+
+def test_an_unfinished_session_reports_what_is_there(copied: Path) -> None:
+    path = copied / journal.NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    chunks = [at for at, line in enumerate(lines) if b"chunk.finished" in line]
+    path.write_bytes(b"".join(lines[: chunks[3] + 1]))
+    found = document(copied)
+    assert (found.state, found.rows, found.planned, found.sequential) == ("interrupted", 200, 390, True)
+    rank = Arrays(copied, found.plan).first(200).column("rank", 0, 0)
+    assert found.variants[0].top1 == pytest.approx(float(np.mean(rank == 0)), abs=1e-6)
+    assert found.mismatches == () and all(row.ap_out_mean.p is None for row in found.deltas)
+    text = report.render(found, "md")
+    assert "after 200 of 390 images" in text and "The session is interrupted" in text
+    path.write_bytes(b"".join(lines[: chunks[0]]))
+    with pytest.raises(InputError, match="nothing is finished"):
+        document(copied)
+
+
+@pytest.mark.parametrize("resamples", [0, 1, 10**12])
+def test_a_number_of_resamples_from_a_stranger_is_not_obeyed(copied: Path, resamples: int) -> None:
+    edit_last(copied, "deltas.measured", lambda e: e.update(resamples=resamples))
+    found = document(copied)
+    assert found.resamples == 1000
+    assert [line for line in found.mismatches if line.startswith("resamples: the journal says")]
