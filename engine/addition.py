@@ -13,9 +13,9 @@ from engine import journal
 from engine.arrays import FOLDER, Array
 from engine.errors import EngineError, QoodError
 from engine.files import open_new, sync_folder
-from engine.journal import Writer
 from engine.lease import LeaseLost
 from engine.protocol import AnyEvent
+from engine.writer import Writer
 
 AS_IT_WAS = "the session is as it was"
 

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from engine import npy
 from engine.errors import JournalError
-from engine.files import open_plain, sync_folder
-from engine.journal import sync
+from engine.files import open_plain, sync, sync_folder
 from engine.plan import Plan
 
 FOLDER = "arrays"

@@ -18,7 +18,7 @@ from typing import IO
 
 import msgspec
 
-from engine import journal, lease, places
+from engine import lease, places
 from engine.errors import JournalError
 from engine.protocol import (
     LARGEST_LINE,
@@ -39,6 +39,7 @@ from engine.protocol import (
     WorkerStarted,
 )
 from engine.worker_process import GRACE_SECONDS, WorkerProcess
+from engine.writer import Writer
 
 IDLE_SECONDS = 180  # without work or a question the daemon ends
 TELEMETRY_SECONDS = 5
@@ -54,7 +55,7 @@ class Run:
 
     def __init__(self, start: Start) -> None:
         self.start = start
-        self.writer = journal.Writer(Path(start.session), take_over=start.take_over)
+        self.writer = Writer(Path(start.session), take_over=start.take_over)
         self._cancelled = asyncio.Event()
         if self.writer.has_events:
             try:
@@ -276,7 +277,7 @@ class Daemon:
             writer.append(WorkerDied(worker.epitaph(), restarts < MOST_RESTARTS))
         return "failed", f"{worker.epitaph()}; given up after {MOST_RESTARTS + 1} attempts"
 
-    async def _follow(self, worker: WorkerProcess, writer: journal.Writer) -> Ended | None:
+    async def _follow(self, worker: WorkerProcess, writer: Writer) -> Ended | None:
         """Append what the worker says until the job ends; None if the worker died."""
         while (message := await worker.receive()) is not None:
             if isinstance(message, Ended):
@@ -290,7 +291,7 @@ class Daemon:
             writer.append(message)
         return None
 
-    async def _watch_machine(self, writer: journal.Writer) -> None:
+    async def _watch_machine(self, writer: Writer) -> None:
         while True:
             if self.worker and self.worker.alive:
                 with contextlib.suppress(OSError, ValueError, lease.LeaseLost):

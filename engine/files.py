@@ -41,6 +41,11 @@ def open_end(path: Path) -> IO[bytes]:
     return os.fdopen(number, "ab")
 
 
+def sync(file: int) -> None:
+    """Put the data of a file on the disk."""
+    getattr(os, "fdatasync", os.fsync)(file)  # macOS has fsync alone
+
+
 def sync_folder(folder: Path) -> None:
     """Put the names in a folder on the disk: those of new and renamed files are lost with the power else."""
     try:

@@ -19,6 +19,7 @@ from engine.files import open_plain
 from engine.places import sessions_folder
 from engine.plan import Plan
 from engine.protocol import FORMAT, LARGEST_LINE, VERSION, Entry, Header, SessionClosed, SessionResumed
+from engine.writer import create as create_journal
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -48,7 +49,7 @@ def create(plan: Plan, own: Iterable[str], root: Path | None = None, title: str 
         plan.identity(),
         tuple(own),
     )
-    journal.create(session, header)
+    create_journal(session, header)
     return session
 
 

@@ -24,6 +24,7 @@ from engine.plan import Plan, preset
 from engine.protocol import Status
 from engine.request import settle
 from engine.resources import Checkpoint, Resources
+from engine.writer import RESERVE
 
 SHIPPED = Path(__file__).resolve().parents[2] / "sessions"
 CPU = Resources(devices="cpu")
@@ -149,7 +150,7 @@ def main() -> None:
         target = SHIPPED / name
         shutil.rmtree(target, ignore_errors=True)
         shutil.rmtree(session / "quantized")  # megabytes that the demo makes again in seconds
-        for aside in (journal.RESERVE, "lease"):
+        for aside in (RESERVE, "lease"):
             (session / aside).unlink(missing_ok=True)
         shutil.move(session, target)
         for folder in (target, target / "arrays"):

@@ -10,6 +10,7 @@ import pytest
 from engine import journal, sessions
 from engine.files import open_end, open_new
 from engine.plan import preset
+from engine.writer import RESERVE, Writer
 
 
 def test_a_new_file_takes_the_place_of_a_link(tmp_path: Path) -> None:
@@ -37,12 +38,12 @@ def test_going_on_with_a_strangers_session_writes_nowhere_else(tmp_path: Path) -
     session = sessions.create(preset("quick"), (), tmp_path, "strange")
     precious = tmp_path / "precious"
     precious.write_bytes(b"mine")
-    for name in (journal.RESERVE, journal.NAME + ".torn"):
+    for name in (RESERVE, journal.NAME + ".torn"):
         (session / name).symlink_to(precious)
     with (session / journal.NAME).open("ab") as file:
         file.write(b'{"seq":1,"torn')
     with pytest.raises(OSError):
-        journal.Writer(session)
+        Writer(session)
     (session / (journal.NAME + ".torn")).unlink()
-    journal.Writer(session).close("finished")
+    Writer(session).close("finished")
     assert precious.read_bytes() == b"mine"

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from engine import journal, sessions
 from engine.arrays import Arrays
 from engine.errors import JournalError
-from engine.journal import Reader, Writer, parse_header
+from engine.journal import Reader, parse_header
 from engine.migrations import HEADERS
 from engine.plan import preset
 from engine.protocol import VERSION, ChunkFinished, Logged, SessionClosed
 from engine.seal import sealed
+from engine.writer import Writer
 from tests.journals import RECORDED, reseal
 
 

@@ -25,6 +25,7 @@ from engine.lease import Lease, LeaseHeld, LeaseLost
 from engine.plan import preset
 from engine.protocol import Logged, SessionClosed
 from engine.resources import Resources
+from engine.writer import RESERVE, Writer
 
 Move = Callable[[str], None]
 RACERS, ROUNDS = 8, 40
@@ -85,12 +86,12 @@ def test_a_lease_holds_a_random_owner_alone_and_leaves_nothing(session: Path) ->
 
 
 def test_a_session_that_this_machine_writes_is_not_written_twice(session: Path, without_locks: None) -> None:
-    writer = journal.Writer(session)
+    writer = Writer(session)
     assert journal.is_being_written(session) and not journal.is_locked(session)
     aged(session, 1e6)  # it lives, however old its lease is
     for take_over in (False, True):
         with pytest.raises(BlockingIOError):
-            journal.Writer(session, take_over=take_over)
+            Writer(session, take_over=take_over)
     assert journal.is_being_written(session)
     writer.close("finished")
     assert not journal.is_being_written(session)
@@ -99,32 +100,32 @@ def test_a_session_that_this_machine_writes_is_not_written_twice(session: Path, 
 def test_a_fresh_lease_of_another_machine_is_refused_even_with_confirmation(
     session: Path, machine: Move, without_locks: None
 ) -> None:
-    writer = journal.Writer(session)
+    writer = Writer(session)
     machine("b")
     assert journal.is_being_written(session)
     for seconds, take_over in ((0, False), (39, False), (39, True)):
         aged(session, seconds)
         with pytest.raises(LeaseHeld, match=r"on another machine, last \d+ s ago") as caught:
-            journal.Writer(session, take_over=take_over)
+            Writer(session, take_over=take_over)
         assert caught.value.stale is None
     writer.append(Logged("info", "still here"))
     writer.close("finished")
-    journal.Writer(session).abandon()
+    Writer(session).abandon()
 
 
 def test_a_stale_lease_is_taken_over_once_that_is_confirmed_and_its_owner_writes_no_more(
     session: Path, machine: Move, without_locks: None
 ) -> None:
-    first = journal.Writer(session)
+    first = Writer(session)
     first.append(Logged("info", "one"))
     aged(session, 3 * 3600)
     machine("b")
     assert not journal.is_being_written(session)
     with pytest.raises(LeaseHeld, match=r"last 3 h ago; .* --take-over") as caught:
-        journal.Writer(session)
+        Writer(session)
     assert caught.value.stale == pytest.approx(3 * 3600, abs=5)
-    second = journal.Writer(session, take_over=True)
-    assert files(session) == {journal.NAME, journal.RESERVE, lease.NAME}
+    second = Writer(session, take_over=True)
+    assert files(session) == {journal.NAME, RESERVE, lease.NAME}
     second.append(Logged("info", "two"))
 
     machine("a")
@@ -138,7 +139,7 @@ def test_a_stale_lease_is_taken_over_once_that_is_confirmed_and_its_owner_writes
             attempt()
     first.abandon()
     assert (session / journal.NAME).read_bytes() == bytes_before
-    assert lease.look(session / lease.NAME) == lease_before and (session / journal.RESERVE).exists()
+    assert lease.look(session / lease.NAME) == lease_before and (session / RESERVE).exists()
 
     machine("b")
     second.close("finished")
@@ -148,7 +149,7 @@ def test_a_stale_lease_is_taken_over_once_that_is_confirmed_and_its_owner_writes
 
 
 def test_a_lease_that_was_removed_is_lost(session: Path) -> None:
-    writer = journal.Writer(session)
+    writer = Writer(session)
     (session / lease.NAME).unlink()
     with pytest.raises(LeaseLost, match="removed"):
         writer.append(Logged("info", "one"))
@@ -204,7 +205,7 @@ def test_after_a_crash_on_this_machine_nothing_is_asked(session: Path, without_l
         assert journal.is_being_written(session)
         process.kill()
     assert not journal.is_being_written(session)
-    journal.Writer(session).close("finished")
+    Writer(session).close("finished")
     assert list((places.runtime_folder() / "leases").iterdir()) == []
 
 
@@ -421,7 +422,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_on_a_full_disk_a_lease_is_renewed_and_released(small_disk: Path, machine: Move) -> None:
     session = sessions.create(preset("quick"), (), small_disk, "full")
-    writer = journal.Writer(session)
+    writer = Writer(session)
     with pytest.raises(OSError) as caught:
         while True:
             writer.append(Logged("info", "x" * 1000))
@@ -440,7 +441,7 @@ def test_on_a_full_disk_a_lease_is_renewed_and_released(small_disk: Path, machin
 def test_a_renewal_that_finds_no_space_is_no_lost_lease(
     session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = journal.Writer(session)
+    writer = Writer(session)
 
     def full(*_given: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -461,7 +462,7 @@ def test_no_space_for_a_lease_leaves_nothing(small_disk: Path, machine: Move) ->
         while True:
             filler.write(bytes(4096))
     with pytest.raises(OSError, match="No space"):
-        journal.Writer(session)
+        Writer(session)
     assert files(session) == before and not journal.is_locked(session)
 
 
@@ -474,7 +475,7 @@ def test_a_read_only_session_is_read_and_refused_in_words(small_disk: Path, mach
     with pytest.raises(LeaseHeld):
         lease.check_free(session)
     with pytest.raises(JournalError, match="cannot be written to; copy it"):
-        journal.Writer(session)
+        Writer(session)
 
 
 def test_going_on_names_what_confirms_a_take_over(session: Path, machine: Move, without_locks: None) -> None:

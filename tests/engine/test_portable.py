@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from engine import journal, notes, parts, portable, report, sessions
 from engine.errors import InputError
-from engine.journal import Writer
 from engine.plan import preset
 from engine.portable import export, import_file
 from engine.protocol import ChunkFinished, Logged
+from engine.writer import Writer
 
 Change = Callable[[zipfile.ZipFile], None]
 LINK = (stat.S_IFLNK | 0o777) << 16

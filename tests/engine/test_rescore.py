@@ -26,6 +26,7 @@ from engine.protocol import DeltasMeasured, Logged, Measured, ScoresAdded, Sessi
 from engine.rescore import rescore
 from engine.scores import command
 from engine.verify import verify
+from engine.writer import RESERVE, Writer
 from qood_tui.store import fold
 from tests.running import small_plan, sweep
 
@@ -108,7 +109,7 @@ def test_the_journal_goes_on_and_everything_reads_the_added_scores(session: Path
     assert isinstance(added[0], ScoresAdded) and isinstance(added[-1], SessionClosed)
     assert (added[0].scores, added[0].parameters) == (("knn", "gen"), {"knn": {"k": 10}})
     assert {"torch", "numpy", "qood-tui"} <= set(added[0].versions)
-    assert not (session / journal.RESERVE).exists() and not list(session.rglob("*.partial"))
+    assert not (session / RESERVE).exists() and not list(session.rglob("*.partial"))
     plan = plan_of(session)
     assert (plan.scores, plan.headline) == (("msp", "energy", "knn", "gen"), "knn")
     assert Arrays(session, plan).digests(0, 390)["knn"] == added[0].digests["knn"]
@@ -230,7 +231,7 @@ def test_a_score_without_any_value_is_not_added(session: Path) -> None:
 
 
 def test_another_writer_is_waited_for_by_the_user(session: Path) -> None:
-    writer = journal.Writer(session)
+    writer = Writer(session)
     with pytest.raises((EngineError, InputError), match=r"running|being written"):
         rescore(session, ["gen"], None, quiet)
     writer.release_reserve()
@@ -243,9 +244,9 @@ def test_a_full_disk_leaves_the_session_as_it_was(
     session: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     """The disk is full from the first array on, or from so many events on."""
-    before, append, written = files_of(session), journal.Writer.append, []
+    before, append, written = files_of(session), Writer.append, []
 
-    def full(writer: journal.Writer, event: Any) -> Any:
+    def full(writer: Writer, event: Any) -> Any:
         written.append(event)
         if len(written) >= after:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -255,7 +256,7 @@ def test_a_full_disk_leaves_the_session_as_it_was(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if after:
-        monkeypatch.setattr(journal.Writer, "append", full)
+        monkeypatch.setattr(Writer, "append", full)
     else:
         monkeypatch.setattr(np, "save", no_room)
     with pytest.raises(EngineError, match=r"No space left.*as it was"):
@@ -270,16 +271,16 @@ def test_a_session_that_was_taken_over_is_left_to_its_new_owner(
     session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another machine has the journal by the time of the second event, and has written to it."""
-    append, theirs = journal.Writer.append, b"a line of the other machine\n"
+    append, theirs = Writer.append, b"a line of the other machine\n"
 
-    def lost(writer: journal.Writer, event: Any) -> Any:
+    def lost(writer: Writer, event: Any) -> Any:
         if isinstance(event, ScoresAdded):
             return append(writer, event)
         with (session / journal.NAME).open("ab") as file:
             file.write(theirs)
         raise LeaseLost("taken over")
 
-    monkeypatch.setattr(journal.Writer, "append", lost)
+    monkeypatch.setattr(Writer, "append", lost)
     with pytest.raises(JournalError, match="taken over"):
         rescore(session, ["gen"], None, quiet)
     assert (session / journal.NAME).read_bytes().endswith(theirs)

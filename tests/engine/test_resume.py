@@ -14,6 +14,7 @@ from engine.arrays import Arrays
 from engine.errors import EngineError
 from engine.protocol import DeltasMeasured, SessionClosed, Start, Status, Warm
 from engine.resources import Resources, own_environment
+from engine.writer import Writer
 from tests.journals import reseal
 from tests.running import CPU, follow, small_plan, sweep
 
@@ -82,7 +83,7 @@ def test_interrupted_before_the_final_measures_they_are_made(recorded: Path, tmp
 
 def test_a_cancelled_session_can_be_resumed_and_then_has_no_failures(recorded: Path, tmp_path: Path) -> None:
     cut = cut_after(recorded, tmp_path / "cut", b"chunk.finished", 1)
-    journal.Writer(cut).close("cancelled", "stopped by the user")
+    Writer(cut).close("cancelled", "stopped by the user")
     assert report.document(cut).failures
     assert resumed(cut).outcome == "finished"
     assert report.document(cut).failures == ()
@@ -90,7 +91,7 @@ def test_a_cancelled_session_can_be_resumed_and_then_has_no_failures(recorded: P
 
 def test_a_journal_that_cannot_be_written_is_said_at_once(recorded: Path, tmp_path: Path) -> None:
     held = cut_after(recorded, tmp_path / "held", b"chunk.finished", 1)
-    writer = journal.Writer(held)
+    writer = Writer(held)
     with pytest.raises(EngineError, match="written already"):
         client.start(held, CPU)
     writer.abandon()
@@ -115,7 +116,7 @@ def test_somebody_asking_who_writes_does_not_keep_a_writer_out(recorded: Path, t
     asker.start()
     try:
         for _ in range(30):
-            journal.Writer(session).abandon()
+            Writer(session).abandon()
     finally:
         stop.set()
         asker.join()

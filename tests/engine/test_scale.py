@@ -20,6 +20,7 @@ from engine.protocol import AnyEvent, BatchSized, ChunkFinished, Job
 from engine.request import settle
 from engine.resources import Checkpoint, Resources
 from engine.sweep import Team, sweep
+from engine.writer import Writer
 from tests.real import SMALL, STUDY, openood_root, random_model
 
 
@@ -171,7 +172,7 @@ def test_a_sweep_that_was_halved_goes_on_halved_to_the_same_bits(
         return session, [*events, *more, *last]
 
     def write(session: Path, events: list[AnyEvent]) -> None:
-        writer = journal.Writer(session)
+        writer = Writer(session)
         for event in events:
             writer.append(event)
         writer.abandon()

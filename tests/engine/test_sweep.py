@@ -33,6 +33,7 @@ from engine.protocol import (
     VariantReady,
     WorkerDied,
 )
+from engine.writer import RESERVE
 from tests.running import CPU, follow, small_plan, sweep
 
 
@@ -69,7 +70,7 @@ def test_a_sweep_finishes_and_its_journal_says_everything(recorded: Path) -> Non
         v.key for v in header.plan.variants()
     }
     assert [e.rows for e in events if isinstance(e, DeltasMeasured)][-1] == prepared.rows
-    assert not (recorded / journal.RESERVE).exists()
+    assert not (recorded / RESERVE).exists()
 
 
 def test_every_variant_saw_every_image_once_and_all_sets_advanced_together(recorded: Path) -> None:

@@ -13,6 +13,7 @@ from engine import journal
 from engine.arrays import Arrays
 from engine.errors import JournalError
 from engine.verify import verify
+from engine.writer import Writer
 from qood_tui.store import State, fold
 from tests.journals import RECORDED, reseal
 from tests.running import small_plan, sweep
@@ -160,7 +161,7 @@ def test_a_saved_quantizer_that_was_changed_is_named() -> None:
 
 def test_a_session_that_is_being_written_is_whole_so_far(session: Path) -> None:
     _without_line(session, -1)
-    writer = journal.Writer(session)
+    writer = Writer(session)
     found = verify(session, quick=True)
     assert found.is_whole and "it is still being written" in found.notes
     writer.abandon()

@@ -11,6 +11,7 @@ from engine.outputs import bytes_of
 from engine.plan import preset
 from engine.protocol import BitsTabled, OutputsKept, ScoresAdded
 from engine.resources import Checkpoint, Resources
+from engine.writer import Writer
 from qood_tui.cost import START_SECONDS, estimate, in_words, measured_pace, outputs_size
 from tests.running import small_plan, sweep
 
@@ -72,7 +73,7 @@ def test_scores_added_later_do_not_count_as_time_of_the_sweep(
     copy = Path(shutil.copytree(recorded, tmp_path / recorded.name))
     monkeypatch.setenv("QOOD_SESSIONS", str(tmp_path))
     before = measured_pace()
-    writer = journal.Writer(copy)
+    writer = Writer(copy)
     monkeypatch.setattr(writer, "_monotonic", writer._monotonic - 1e6)
     writer.append(ScoresAdded((), {}, "energy", {}, {}))
     writer.close("finished")

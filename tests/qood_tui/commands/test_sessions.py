@@ -15,10 +15,10 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from engine import journal, notes, sessions
-from engine.journal import Writer
 from engine.places import Place, sessions_place
 from engine.plan import preset
 from engine.protocol import Logged
+from engine.writer import Writer
 from qood_tui.cli import main
 from tests.journals import rewrite
 
