@@ -75,7 +75,8 @@ class ReplayScreen(SessionScreen):
         kinds = list(Kind)
         self.player.kind = kinds[(kinds.index(self.player.kind) + 1) % len(kinds)]
         count = len(of_kind(self.player.markers, self.player.kind))
-        self.notify(f"Jumping to {self.player.kind.value}: {count} marks.")
+        self.app.clear_notifications()
+        self.notify(f"Jumping to {self.player.kind.value}: {count} marks.", timeout=3)
 
     def action_go_to_time(self) -> None:
         """Ask for a time and go there."""

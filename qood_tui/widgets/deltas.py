@@ -154,7 +154,9 @@ class Deltas(Pane):
             label = _label(row)
             line.append(f"{label:<{NAME - 2}}", style(self.ink.of_bits(str(row.variant.bits)).colour))
         if row.problem:
-            return line.append(clip(clean(row.problem), self.inner.width - NAME), style(self.ink.lost))
+            return line.append(
+                " " + clip(clean(row.problem), self.inner.width - NAME - 1), style(self.ink.lost)
+            )
         for name in columns.sets:
             here = "reverse" if is_cursor and name == look.ood_set else ""
             self._append(line, row, row.sets.get(name, Number()), look, columns.cell, here)

@@ -25,11 +25,11 @@ MIDDLE = 21.0  # seconds into the demo: interim numbers with intervals
 Scene = Callable[..., tuple[QoodApp, Callable[[Pilot[None]], Awaitable[None]]]]
 
 
-def opened(*keys: str, at: float = END) -> Scene:
-    """Return a replay of the demo after some keys."""
+def opened(*keys: str, at: float = END, session: str = "demo") -> Scene:
+    """Return a replay of a session that ships after some keys."""
 
     def scene(**options: Any) -> tuple[QoodApp, Callable[[Pilot[None]], Awaitable[None]]]:
-        app = QoodApp(sessions.find("demo"), at=at, **options)
+        app = QoodApp(sessions.find(session), at=at, **options)
 
         async def act(pilot: Pilot[None]) -> None:
             await pilot.press(*keys)
@@ -87,6 +87,7 @@ SCENES: dict[str, Scene] = {
     "session-beginning": opened(at=0.0),
     "session-marked": opened("L", "v", "m", "v", "1"),
     "session-maximised": opened("L", "5", "z"),
+    "session-failures": opened("5", "N", "N", session="failures"),
     "number": opened("L", "d"),
     "export": opened("L", "5", "e"),
     "help": opened("question_mark"),

@@ -4,40 +4,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from engine import journal
-from qood_tui.sources import LONGEST_PAUSE, LiveSource, ReplaySource, play_times
-from qood_tui.store import State, fold, reduce
-
-
-def test_live_equals_file_equals_any_seek(recorded: Path) -> None:
-    header, entries, _ = journal.read(recorded)
-    whole = fold(header, entries)
-    live = LiveSource(recorded)
-    live.tick(0.0)
-    replay = ReplaySource(recorded)
-    replay.seek(replay.length)
-    assert live.state == whole == replay.state
-    assert whole.closed is not None and whole.rows == whole.total > 0
-
-
-@settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_a_seek_shows_what_a_fold_of_the_same_events_shows(recorded: Path, data: st.DataObject) -> None:
-    header, entries, _ = journal.read(recorded)
-    source = ReplaySource(recorded)
-    for _ in range(data.draw(st.integers(1, 8))):
-        match data.draw(st.sampled_from(["seek", "step", "tick"])):
-            case "seek":
-                source.seek(data.draw(st.floats(-5, source.length + 5)))
-            case "step":
-                source.step(data.draw(st.integers(-30, 30)))
-            case _:
-                source.playing = True
-                source.tick(data.draw(st.floats(0, 1)))
-        assert source.state == fold(header, entries[: source.state.seq])
+from qood_tui.sources import LONGEST_PAUSE, ReplaySource, play_times
+from qood_tui.store import State, reduce
 
 
 def test_reduce_leaves_the_old_state_alone(recorded: Path) -> None:
