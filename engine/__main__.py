@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from importlib import import_module
 from pathlib import Path
 
 import msgspec
 
-from engine import client, journal, report, request, sessions
+from engine import client, journal, places, report, request, sessions
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError
 from engine.protocol import SessionClosed
 from engine.resources import gathered
@@ -62,6 +63,12 @@ def main() -> int:
     except QoodError as error:
         sys.stderr.write(f"{_program(given.command)}: {error}\n")
         return WITH_FAILURES
+    except Exception:
+        path = places.log_file("engine")
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(traceback.format_exc())
+        sys.stderr.write(f"{_program(given.command)}: this is a defect; what happened is in {path}\n")
+        return 1
 
 
 def _program(command: str) -> str:

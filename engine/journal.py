@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from engine.seal import is_whole
 NAME = "journal.jsonl"
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 MOST_NAMED = 50  # damaged lines that are named one by one
+MOST_LINES = 1_000_000  # a week of telemetry from a hundred devices is less
 
 _ENDLESS_NUMBER = re.compile(rb"\d{100}")  # no field of ours needs one, and float() refuses it
 _MANY_DIGITS = re.compile(rb"\d{10}")  # what every tenth byte of one looks like, which is found sooner
@@ -79,6 +81,12 @@ class Reader:
         with open_plain(self.path) as file:
             file.seek(self._offset)
             while line := file.readline(LARGEST_LINE):
+                if self._line > MOST_LINES:
+                    self._note(
+                        f"what is from here on is not read: a journal has at most {MOST_LINES:,} lines"
+                    )
+                    self._offset = file.seek(0, os.SEEK_END)
+                    break
                 if not line.endswith(b"\n"):
                     if len(line) < LARGEST_LINE:
                         self.torn = len(line)
@@ -183,7 +191,10 @@ def _known_header(plain: dict[str, Any], where: Path) -> tuple[Header, tuple[str
 def read(session: Path) -> tuple[Header, list[Entry], Reader]:
     """Read a whole journal: its header, its entries and the reader, which knows of any damage."""
     reader = Reader(session)
-    return reader.header, reader.poll(), reader
+    try:
+        return reader.header, reader.poll(), reader
+    except OSError as error:
+        raise JournalError(f"{reader.path}: it can no longer be read ({error.strerror})") from None
 
 
 def is_being_written(session: Path) -> bool:

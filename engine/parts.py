@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -69,9 +70,10 @@ def parts(session: Path) -> list[Part]:
         below.sort()
         for file in files:
             path = Path(folder, file)
-            about = path.lstat()
-            if stat.S_ISREG(about.st_mode):
-                found.append(Part(path.relative_to(session).as_posix(), about.st_size))
+            with contextlib.suppress(FileNotFoundError):  # some only serve a writer, and come and go
+                about = path.lstat()
+                if stat.S_ISREG(about.st_mode):
+                    found.append(Part(path.relative_to(session).as_posix(), about.st_size))
     return sorted(found)
 
 
@@ -93,7 +95,11 @@ def check_own(session: Path) -> None:
         raise InputError("session", str(session), "it is a link; name the folder that it leads to")
     check_may_change(session)
     if journal.is_being_written(session):
-        raise InputError("session", session.name, "it is running; stop it first, or wait for its end")
+        raise InputError(
+            "session",
+            session.name,
+            "it is running, here or on another machine; stop it first, or wait for its end",
+        )
 
 
 def rename(session: Path, name: str) -> Path:

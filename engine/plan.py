@@ -20,6 +20,7 @@ _BITS = re.compile(r"W(\d{1,2})A(\d{1,2})", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 MOST_NAMES = 200
 MOST_DRAWS = 100
+MOST_VARIANTS = 2000
 
 
 class Bits(msgspec.Struct, frozen=True):
@@ -243,6 +244,9 @@ def check_shape(plan: Plan) -> None:
         raise InputError("scores", sorted(taken)[0], "an array of every session has this name")
     if not 1 <= plan.calibration_draws <= MOST_DRAWS:
         raise InputError("calibration_draws", plan.calibration_draws, f"give 1 to {MOST_DRAWS}")
+    most = len(plan.models) * len(plan.bits) * plan.calibration_draws
+    if most > MOST_VARIANTS:
+        raise InputError("models", f"{most:,} variants", f"at most {MOST_VARIANTS:,} are possible")
     if Bits() not in map(Bits.parse, plan.bits):
         raise InputError("bits", list(plan.bits), "FP32 is needed too, every delta refers to it")
     if plan.headline not in plan.scores:

@@ -197,7 +197,7 @@ def _versions(given: dict[str, str]) -> dict[str, str]:
 
 
 def _set(one: SetReady, names: Names) -> SetReady:
-    own = one.name in names.sets
+    own = one.name in names.of_own
     return msgspec.structs.replace(
         one,
         name=names.set(one.name),
@@ -212,7 +212,7 @@ def _draw(one: CalibrationDraw, names: Names) -> CalibrationDraw:
         one,
         set=names.set(one.set),
         images=tuple(names.images[one.set, name] for name in one.images),
-        digest=GONE if one.set in names.sets else one.digest,
+        digest=GONE if one.set in names.of_own else one.digest,
     )
 
 

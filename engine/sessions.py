@@ -82,7 +82,9 @@ def find(name: str) -> Path:
     candidates = [given, recorded_folder() / name, sessions_folder() / name]
     for candidate in candidates:
         if (candidate / journal.NAME).is_file():
-            return candidate
+            return candidate if candidate.name else candidate.resolve()  # that of `.` is of no use
+    if given.suffix == ".qood":
+        raise InputError("session", name, f"import it first: qood-tui sessions import {name}")
     if given.exists():
         raise InputError("session", name, f"a folder with a {journal.NAME} is needed")
     raise unknown_name("session", name, [path.name for path in folders()] or ["demo"])

@@ -23,9 +23,9 @@ LONGEST_TEXT = 2000  # characters; what the engine says is shorter
 PUBLISHED = ("demo zoo", "Hugging Face ", "torch cache ")  # how the origin of weights begins that all can get
 # In words, whatever looks like a path, a file or a session's folder is taken for a name.
 _NAMES = re.compile(
-    r"(?<![\w.])(?:~|/)[^\s'\"()]*/[^\s'\"()]*"
-    r"|\([^()]*/[^()]*\)"
-    r"|[^\s'\"()]*\.(?:jpe?g|png|webp|bmp|gif|tiff?|npy|npz|pth?|ckpt|safetensors|txt|csv|json|toml|log)\b"
+    r"(?<![\w.])(?:~|/)[^\s'\"()]{0,500}/[^\s'\"()]*"
+    r"|\([^()]{0,500}/[^()]{0,500}\)"
+    r"|(?<![^\s'\"()])[^\s'\"()]{0,500}\.(?:jpe?g|png|webp|bmp|gif|tiff?|npy|npz|pth?|ckpt|safetensors|txt|csv|json|toml|log)\b"
     r"|\d{8}-\d{6}-[\w-]+",
     re.IGNORECASE,
 )
@@ -40,6 +40,7 @@ class Names(NamedTuple):
     images: dict[tuple[str, str], str]
     own_weights: frozenset[str]  # models whose weights are the user's
     texts: dict[str, str]
+    of_own: frozenset[str]  # sets whose images are the user's
 
     def set(self, name: str) -> str:
         """Return what stands for a set."""
@@ -56,7 +57,8 @@ class Names(NamedTuple):
             return GONE
         words = _LEFT_OUT.sub(r"\1an image\2", words)
         if self.texts:
-            words = _pattern(tuple(self.texts)).sub(lambda found: self.texts[found[1]], words)
+            here = tuple(name for name in self.texts if name in words)
+            words = _pattern(here).sub(lambda found: self.texts[found[1]], words) if here else words
         return _NAMES.sub("(a name)", words)
 
 
@@ -81,7 +83,8 @@ def names_of(session: Path, header: Header, events: Iterable[AnyEvent]) -> Names
         texts[name] = stand_in
         texts.setdefault(name.rpartition("/")[2], stand_in)
     texts |= {**sets, **models}
-    return Names(sets, models, stand_ins, own, {name: word for name, word in texts.items() if name})
+    of_own = frozenset({*sets, *([catalog.HELD_OUT] if plan.id_set in sets else [])})
+    return Names(sets, models, stand_ins, own, {name: word for name, word in texts.items() if name}, of_own)
 
 
 def _sets(header: Header, events: list[AnyEvent]) -> Iterable[str]:
@@ -132,4 +135,4 @@ def _numbered(kind: str, names: Iterable[str]) -> dict[str, str]:
 def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
     """Return what finds names as whole words, the longest first, with the folders before them."""
     longest = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-    return re.compile(rf"(?<![A-Za-z0-9_])(?:[^\s'\"()/]*/)*({longest})(?![A-Za-z0-9_])")
+    return re.compile(rf"(?<![A-Za-z0-9_])(?:[^\s'\"()/]{{0,255}}/){{0,40}}({longest})(?![A-Za-z0-9_])")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from engine import journal, outputs, parts
-from engine.arrays import INDEX, READABLE, SET, Arrays
+from engine import journal, outputs, parts, samples
+from engine.arrays import FOLDER, Arrays
 from engine.errors import InputError, JournalError, QoodError
 from engine.files import open_plain
 from engine.journal import Reader
@@ -24,11 +22,12 @@ from engine.protocol import (
     AnyEvent,
     ChunkFinished,
     Entry,
-    ImageUnreadable,
     ScoresAdded,
     SessionClosed,
     VariantReady,
 )
+
+MOST_LINES = 200
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -56,11 +55,18 @@ class _Look:
 
     def verdict(self) -> Verdict:
         """Return what was found."""
-        return Verdict(str(self.session), tuple(self.damage), tuple(self.notes), tuple(self.seen))
+        damage, notes = _shortened(self.damage), _shortened(self.notes)
+        return Verdict(str(self.session), damage, notes, tuple(self.seen))
+
+
+def _shortened(lines: list[str]) -> tuple[str, ...]:
+    """Return lines, the last of very many counted alone."""
+    more = len(lines) - MOST_LINES
+    return (*lines[:MOST_LINES], f"and {more:,} more") if more > 0 else tuple(lines)
 
 
 def verify(session: Path, *, quick: bool = False) -> Verdict:
-    """Look at everything in a session; never raises for what is in it.
+    """Look at everything in a session; what is in it never raises, it is told.
 
     `quick` leaves out measuring every number again from the arrays.
     """
@@ -171,6 +177,8 @@ def _rows(look: _Look, plan: Plan, events: Sequence[AnyEvent]) -> bool:
     except (JournalError, OSError) as error:
         look.damage.append(str(error))
         return False
+    later = {name for event in events if isinstance(event, ScoresAdded) for name in event.digests}
+    later.add(outputs.FOLDER)  # whose files are compared by themselves
     rows = 0
     for chunk in chunks:
         if chunk.first != rows or chunk.rows < 1:
@@ -180,15 +188,24 @@ def _rows(look: _Look, plan: Plan, events: Sequence[AnyEvent]) -> bool:
                 f"arrays: {chunk.first + chunk.rows:,} rows are finished, {arrays.count:,} there"
             )
             return False
-        added = {name for event in events if isinstance(event, ScoresAdded) for name in event.digests}
-        added.add(outputs.FOLDER)  # whose files are compared by themselves
-        _compare(look, arrays.digests(chunk.first, chunk.rows), chunk.digests, chunk, added)
+        if chunk.rows > 0:
+            _compare(look, arrays.digests(chunk.first, chunk.rows), chunk.digests, chunk, later)
         rows = max(rows, chunk.first + chunk.rows)
     for event in events:
-        if isinstance(event, ScoresAdded):
+        if isinstance(event, ScoresAdded) and event.digests:
             found = {name: d for name, d in arrays.digests(0, rows).items() if name in event.digests}
             _compare(look, found, event.digests, ChunkFinished(0, rows, 0.0, {}), set())
-    _samples(look, plan, arrays, rows, events)
+    if not rows:
+        return False
+    look.damage += [
+        f"arrays/samples: {one.set or 'all sets'}, {one.what}: the journal says {one.journal}, "
+        f"the arrays say {one.arrays}"
+        for one in samples.differences(plan, arrays, rows, events)
+    ]
+    extra = sorted(path.stem for path in (look.session / FOLDER).iterdir() if path.suffix == ".npy")
+    look.notes += [
+        f"arrays/{name}.npy: no score of this session" for name in extra if name not in arrays.names
+    ]
     look.seen.append(f"{rows:,} rows of {len(arrays.names)} arrays, by their SHA-256")
     return True
 
@@ -201,30 +218,6 @@ def _compare(
             last = chunk.first + chunk.rows - 1
             look.damage.append(
                 f"arrays/{name}: rows {chunk.first:,} to {last:,} are not those that were written"
-            )
-
-
-def _samples(look: _Look, plan: Plan, arrays: Arrays, rows: int, events: Sequence[AnyEvent]) -> None:
-    """Compare which images the rows are of with what the journal says of the sets."""
-    prepared = journal.prepared_of(events)
-    if prepared is None:
-        return
-    samples = arrays.array("samples")[:rows]
-    counts = [one.count for one in prepared.sets]
-    which, index = samples[:, SET], samples[:, INDEX]
-    if which.min() < 0 or which.max() > len(plan.ood_sets) or len(counts) != 1 + len(plan.ood_sets):
-        look.damage.append("arrays/samples: it names sets that the plan does not have")
-        return
-    pairs = np.stack([which, index], 1)
-    if len(np.unique(pairs, axis=0)) < len(pairs):
-        look.damage.append("arrays/samples: an image is in it twice")
-    unreadable = Counter(e.set for e in events if isinstance(e, ImageUnreadable))
-    for position, one in enumerate(prepared.sets):
-        lost = int(((which == position) & (samples[:, READABLE] == 0)).sum())
-        if lost != unreadable[one.name]:
-            told = unreadable[one.name]
-            look.damage.append(
-                f"arrays/samples: {lost} images of {one.name} are unreadable, {told} are told of"
             )
 
 
@@ -269,12 +262,15 @@ def _outputs(look: _Look, plan: Plan, events: Sequence[AnyEvent]) -> None:
 
 def _numbers(look: _Look) -> None:
     """Measure everything again from the arrays and compare it with the journal."""
-    from engine.report import document
+    from engine.report import document, earlier
 
     try:
-        found = document(look.session)
+        found, before = document(look.session), earlier(look.session)
     except (QoodError, OSError) as error:
         look.damage.append(str(error))
         return
-    look.damage += found.mismatches
-    look.seen.append(f"{found.checked.numbers:,} numbers, measured again from the arrays")
+    look.damage += [*found.mismatches, *map(str, before.mismatches)]
+    if not found.checked.numbers and found.state == "finished":
+        look.damage.append(f"{journal.NAME}: it is finished, and has no table of all its rows")
+    if count := found.checked.numbers + before.numbers:
+        look.seen.append(f"{count:,} numbers and points of curves, measured again from the arrays")

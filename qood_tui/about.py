@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from engine.parts import parts
 from engine.protocol import SessionClosed, SessionResumed
 from engine.text import clean, in_bytes
 from qood_tui.findings import headline, most_lost
-from qood_tui.store import fold
+from qood_tui.store import State, fold
 from qood_tui.words import duration
 
 
@@ -45,6 +46,7 @@ class About(msgspec.Struct, frozen=True):
     damaged: int
     bytes: dict[str, int]
     note: str
+    left_out: tuple[str, ...]  # what went wrong: variants, images, warnings counted
     findings: tuple[str, ...]
 
 
@@ -89,8 +91,17 @@ def about(session: Path) -> About:
         reader.skipped + bool(reader.torn),
         size,
         notes.read(session),
+        tuple(_left_out(state)),
         tuple(text for text in (headline(state).plain, most_lost(state).plain) if text),
     )
+
+
+def _left_out(state: State) -> Iterator[str]:
+    yield from (f"{variant}: {reason}" for variant, reason in state.failed.items())
+    if state.unreadable:
+        yield f"{state.unreadable:,} images that cannot be read"
+    if warnings := sum(line.level == "warning" for line in state.log):
+        yield f"{warnings:,} warnings; 'qood-tui report' has them"
 
 
 def lines(found: About) -> list[str]:
@@ -118,6 +129,7 @@ def lines(found: About) -> list[str]:
         told["damage"] = f"{found.damaged:,} lines cannot be read; 'qood-tui sessions verify' names them"
     if found.unknown:
         told["unknown"] = f"{found.unknown:,} events are of kinds that this version does not know"
+    told |= {f"went wrong {n}" if n > 1 else "went wrong": what for n, what in enumerate(found.left_out, 1)}
     shown = [f"{label + ':':<15}{clean(text)}" for label, text in told.items()]
     said = [*shown, "", *map(clean, found.findings)]
     return [*said, "", *map(clean, found.note.split("\n"))] if found.note else said

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
-
-if TYPE_CHECKING:
-    pass
 
 from engine.errors import BAD_INPUT, CANCELLED, WITH_FAILURES
 from qood_tui.commands import completion as complete

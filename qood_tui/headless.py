@@ -138,6 +138,7 @@ def comparison(folders: Sequence[Path], *, as_csv: bool) -> str:
         for field, said in compare.differing(states).items()
     ]
     columns = (compare.MEAN, *(column for column in found.columns if column != compare.MEAN))
+    lines = [clean(line) for line in lines]
     return "\n".join([*lines, "", *(compare.as_markdown(found, names, column) for column in columns)])
 
 

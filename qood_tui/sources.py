@@ -164,7 +164,7 @@ class ReplaySource:
     @property
     def ends(self) -> float:
         """Return when the session ended, in seconds since it began."""
-        return self.entries[-1].t if self.entries else 0.0
+        return journal.seconds_of(self.entries)
 
     @property
     def missing(self) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from engine import journal
+from engine.plan import MOST_VARIANTS
 from engine.protocol import (
     AnyEvent,
     BatchSized,
@@ -40,6 +41,13 @@ LOG_LINES = 500
 LOOKS = 40
 TELEMETRY_POINTS = 120
 PACE_CHUNKS = 8  # chunks that the time left is estimated from
+_FIELDS = {
+    Measured: "measured",
+    VariantReady: "ready",
+    BitsTabled: "bits",
+    VariantFailed: "failed",
+    CurvesDrawn: "curves",
+}
 SILENT = (Telemetry, Measured, ChunkFinished, CurvesDrawn, DeltasMeasured, BitsTabled)  # not in the log
 
 
@@ -125,39 +133,45 @@ def _changes(state: State, event: AnyEvent, t: float) -> dict[str, Any]:
     match event:  # the most frequent first
         case Telemetry():
             return {"telemetry": (*state.telemetry[-TELEMETRY_POINTS + 1 :], event)}
-        case Measured(variant=variant):
-            return {"measured": {**state.measured, variant: event}}
+        case Measured() | VariantReady() | BitsTabled() | VariantFailed() | CurvesDrawn():
+            return _of_variant(state, event)
         case PhaseChanged(phase, note):
             return {"phase": phase, "note": note}
         case WorkerStarted():
             return {"worker": event, "pace": ()}
         case SetsPrepared():
             return {"prepared": event}
-        case VariantReady(variant):
-            return {"ready": {**state.ready, variant: event}}
-        case BitsTabled(variant):
-            return {"bits": {**state.bits, variant: event}}
-        case VariantFailed(variant, reason):
-            return {"failed": {**state.failed, variant: reason}}
         case ImageUnreadable():
             return {"unreadable": state.unreadable + 1}
         case ChunkFinished(first, rows, seconds) if first == state.rows:
             done = state.rows + rows
             waits = (*state.waits[-PACE_CHUNKS + 1 :], (seconds, event.waited))
             return {"rows": done, "pace": (*state.pace[-PACE_CHUNKS + 1 :], (t, done)), "waits": waits}
-        case CurvesDrawn(variant=variant):
-            return {"curves": {**state.curves, variant: event}}
         case DeltasMeasured(variants=variants):
             return {"deltas": event, "settling": _settled(state, variants)}
         case SessionResumed():
             return {"closed": None}
         case ScoresAdded():
             plan = journal.with_scores(state.header.plan, event)
-            return {"header": msgspec.structs.replace(state.header, plan=plan)}
+            header = {"header": msgspec.structs.replace(state.header, plan=plan)}
+            if plan.headline == state.header.plan.headline:
+                return header
+            return {**header, "deltas": None, "curves": {}, "settling": {}}  # they are of another score
         case SessionClosed(outcome):
             return {"closed": event, "phase": outcome, "note": event.reason}
         case _:
             return {}
+
+
+def _of_variant(
+    state: State, event: Measured | VariantReady | BitsTabled | VariantFailed | CurvesDrawn
+) -> dict[str, Any]:
+    """Take in what is said of a variant; a journal that invents ever more of them is not followed."""
+    name = _FIELDS[type(event)]
+    before: dict[str, Any] = getattr(state, name)
+    if event.variant not in before and len(before) >= MOST_VARIANTS:
+        return {}
+    return {name: {**before, event.variant: event.reason if isinstance(event, VariantFailed) else event}}
 
 
 def _settled(state: State, variants: tuple[VariantDelta, ...]) -> dict[tuple[str, str], tuple[float, ...]]:

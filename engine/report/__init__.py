@@ -2,6 +2,7 @@
 
 from engine.report.contents import Document, VariantRow
 from engine.report.document import document
+from engine.report.earlier import earlier
 from engine.report.formats import FORMATS, checked, render
 
-__all__ = ["FORMATS", "Document", "VariantRow", "checked", "document", "render"]
+__all__ = ["FORMATS", "Document", "VariantRow", "checked", "document", "earlier", "render"]

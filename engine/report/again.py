@@ -70,16 +70,16 @@ class Again:
     def compare(self, events: Sequence[AnyEvent], check: Check) -> None:
         """Compare all of it with what the journal says of as many rows."""
         count = self.finished.count
-        measures = {e.variant: e for e in events if isinstance(e, Measured) and e.rows == count}
-        drawn = {e.variant: e for e in events if isinstance(e, CurvesDrawn) and e.rows == count}
-        for variant in dict.fromkeys((*measures, *drawn)):
-            if variant not in self.measured:
-                check.differs((variant, "", "measures"), "that there are some", "nothing of such a variant")
+        for event in events:
+            if not isinstance(event, Measured | CurvesDrawn) or event.rows != count:
                 continue
-            if variant in measures:
-                check.measures(measures[variant], self.measured[variant])
-            if variant in drawn:
-                check.curves(drawn[variant], self._whole[variant])
+            if event.variant not in self.measured:
+                told = "that there are some"
+                check.differs((event.variant, "", "measures"), told, "nothing of such a variant")
+            elif isinstance(event, Measured):
+                check.measures(event, self.measured[event.variant])
+            else:
+                check.curves(event, self._whole[event.variant])
 
 
 def compared(
@@ -103,8 +103,8 @@ def compared(
         found = deltas.measure_deltas(
             finished, LEAST if is_recorded else resamples, seed, pool, planned=planned
         )
-    if told is not None:
-        check.deltas(told, found, quick=quick)
+    for one in of_these:
+        check.deltas(one, found, quick=quick or one.resamples != found.resamples)
     if told is None or not quick:
         return found, False
     return _with_intervals(found, told), True

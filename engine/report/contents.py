@@ -125,6 +125,7 @@ class Document(msgspec.Struct, frozen=True):
     note: str
     identity: str
     headline: str
+    chosen: str  # the headline score of the plan, before scores were added
     seed: int
     rows: int
     planned: int  # rows of the whole sweep, 0 if that is not known
@@ -155,11 +156,12 @@ class Document(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
     failures: tuple[str, ...]
     checked: Checked
+    damage: tuple[str, ...]  # of the journal: what stood there is in no number
 
     @property
     def mismatches(self) -> tuple[str, ...]:
-        """Return in words what the journal says otherwise than the arrays."""
-        return tuple(clean(str(one)) for one in self.checked.mismatches)
+        """Return in words what is damaged, and what the journal says otherwise than the arrays."""
+        return tuple(map(clean, (*self.damage, *map(str, self.checked.mismatches))))
 
     def row(self, key: str) -> VariantRow | None:
         """Return a variant by its name."""

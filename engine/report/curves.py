@@ -70,6 +70,8 @@ def _of_model(rows: Rows, shown: list[tuple[int, Variant]]) -> list[Histogram]:
     if not len(finite):
         return []
     low, high = np.quantile(finite, MIDDLE).tolist()
+    if not np.isfinite(high - low):
+        return []
     if not high > low:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)

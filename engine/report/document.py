@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from engine import catalog, journal, study
+import numpy as np
+
+from engine import catalog, journal, samples, study
 from engine.arrays import FOLDER, Arrays
 from engine.errors import InputError, JournalError
 from engine.measure import spread
@@ -27,13 +29,14 @@ from engine.report.again import Again, compared
 from engine.report.check import Check
 from engine.report.contents import Document
 from engine.report.curves import histograms
-from engine.report.skipped import failures, interruptions
+from engine.report.skipped import damage, failures, interruptions
 from engine.sessions import state_of
 from engine.text import clean
 
 Kind = TypeVar("Kind")
 
 
+@np.errstate(all="ignore")  # what is no number is told as such
 def document(session: Path, *, quick: bool = False) -> Document:
     """Read a session, measure its finished rows and compare them with the journal.
 
@@ -49,6 +52,8 @@ def document(session: Path, *, quick: bool = False) -> Document:
     arrays = _arrays(session, plan, rows)
     finished, check = arrays.first(rows), Check()
     check.rows(arrays, events, plan)
+    for one in samples.differences(plan, arrays, rows, events):
+        check.differs(("", one.set, one.what), one.journal, one.arrays)
     current = _of_this_headline(events)
     again = Again(finished, {e.variant: e.classes for e in _of(events, VariantReady)})
     again.compare(current, check)
@@ -65,6 +70,7 @@ def document(session: Path, *, quick: bool = False) -> Document:
         note=catalog.note_of(plan.id_set),
         identity=header.identity,
         headline=plan.headline,
+        chosen=header.plan.headline,
         seed=plan.seed,
         rows=rows,
         planned=planned or 0,
@@ -95,6 +101,7 @@ def document(session: Path, *, quick: bool = False) -> Document:
         warnings=tuple(dict.fromkeys(clean(e.text) for e in _of(events, Logged) if e.level == "warning")),
         failures=tuple(failures(events, again.variants, reader)),
         checked=check.result(),
+        damage=tuple(damage(reader)),
     )
 
 

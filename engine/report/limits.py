@@ -131,9 +131,11 @@ def _of_quantization(found: Document) -> Iterator[str]:
 def _of_scores(found: Document) -> Iterator[str]:
     names = found.plan.scores
     if len(names) > 1:
+        chosen = catalog.label_of(found.chosen)
+        when = f", chosen after the sweep: the plan had chosen {chosen}"
         yield (
-            f"Deltas and tests are of {catalog.label_of(found.headline)}, which the plan chose beforehand"
-            f"{' or a score was added as' if found.headline in found.added else ''}. The other "
+            f"Deltas and tests are of {catalog.label_of(found.headline)}"
+            f"{', which the plan chose beforehand' if found.headline == found.chosen else when}. The other "
             f"{len(names) - 1} scores have no intervals, and picking the best of them afterwards flatters it."
         )
     noted = [f"{catalog.label_of(n)}: {catalog.SCORES[n].note}" for n in names if n in catalog.SCORES]

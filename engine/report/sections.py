@@ -42,10 +42,14 @@ def disagreement(found: Document) -> Section | None:
     if not found.mismatches:
         return None
     told = (
-        "The journal and the arrays of this session do not agree. This report says what the arrays say; "
-        "one of the two was changed or damaged after it was written."
+        "This session was changed or damaged after it was written. The report says what the arrays say of "
+        "the rows that the journal knows to be finished; 'qood-tui sessions verify' names everything."
     )
-    return Section("The journal and the arrays disagree", (Text(told), Items(wrong(found))), is_urgent=True)
+    return Section(
+        "This session is damaged: its journal and its arrays disagree",
+        (Text(told), Items(wrong(found))),
+        is_urgent=True,
+    )
 
 
 def wrong(found: Document) -> tuple[str, ...]:
@@ -66,7 +70,9 @@ def lead(found: Document) -> tuple[str, ...]:
         _in_a_sentence(found),
         f"Calibrated on one draw of {len(draw.images)} images (seed {draw.seed})." if draw else "",
         f"Measured again from the arrays: {checked.numbers:,} numbers and {checked.hashes:,} hashes of rows "
-        f"were compared with the journal, {len(found.mismatches):,} disagree.{kept}",
+        f"were compared with the journal, {len(found.mismatches):,} disagree.{kept}"
+        if checked.numbers
+        else "Measured from the arrays; the journal has no table of these rows to compare with.",
     ]
     return tuple(line for line in lines if line)
 

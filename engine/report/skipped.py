@@ -58,10 +58,15 @@ def _of_measures(variants: Sequence[VariantRow]) -> Iterable[str]:
             yield f"{row.key}: its calibration errors have no value, confidences are not finite"
 
 
-def _of_journal(reader: Reader) -> Iterable[str]:
+def damage(reader: Reader) -> Iterable[str]:
+    """Yield in words what cannot be read of a journal; rows and numbers may be missing for it."""
     yield from (f"the journal is damaged, {what}" for what in reader.damage)
     if reader.skipped > len(reader.damage):
         yield f"{reader.skipped:,} events of the journal are damaged or missing"
+
+
+def _of_journal(reader: Reader) -> Iterable[str]:
+    yield from damage(reader)
     if reader.unknown:
         yield f"{reader.unknown:,} events are of kinds that this version does not know, and count nowhere"
     if reader.strange:

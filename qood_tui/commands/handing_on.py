@@ -43,12 +43,19 @@ def export(
     without this program.
     """
     from engine import sessions
+    from engine.errors import InputError
     from engine.text import clean, in_bytes
 
     folder = sessions.find(session)
     form = form or ("asciicast" if file is not None and file.suffix == ".cast" else "session")
     suffix = {"session": ".qood", "asciicast": ".cast"}[form]
     target = file or Path(f"{folder.resolve().name}{suffix}")
+    try:
+        target.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise InputError("file", str(target)[:120], f"it cannot be written ({error.strerror})") from None
     if target.is_dir():
         target = target / f"{folder.resolve().name}{suffix}"
     if form == "asciicast":

@@ -61,6 +61,12 @@ def _check(output: Path, force: bool) -> None:
     """Raise InputError before anything is measured if a file cannot be written."""
     from engine.errors import InputError
 
+    try:
+        output.stat()  # says of a name that cannot be one what is_dir() keeps to itself
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise InputError("output", str(output)[:120], f"it cannot be written ({error.strerror})") from None
     if output.is_dir():
         raise InputError("output", str(output), "name a file, this is a folder")
     if output.exists() and not force:

@@ -37,9 +37,18 @@ def rescore(session: str, scores: tuple[str, ...], headline: str | None) -> None
     """
     import subprocess
 
+    from engine import catalog
+    from engine.errors import InputError, unknown_name
     from engine.sessions import find
 
     folder = find(session).resolve()
+    if not scores and headline is None:
+        raise InputError(
+            "score", "no score", "give --score NAME, or --headline NAME of a score that is there"
+        )
+    for name in (part.partition(":")[0].strip() for names in scores for part in names.split(",")):
+        if name and name not in catalog.SCORES:  # torch takes seconds, a wrong name need not
+            raise unknown_name("score", name, catalog.SCORES)
     given = [f"--score={names}" for names in scores]
     given += [f"--headline={headline}"] if headline is not None else []
     ran = subprocess.run([sys.executable, "-m", "engine", "rescore", *given, "--", str(folder)], check=False)

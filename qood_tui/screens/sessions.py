@@ -17,10 +17,11 @@ from qood_tui.widgets.entry import Entry
 from qood_tui.widgets.lines import Lines
 from qood_tui.widgets.picks import Option, Picks
 from qood_tui.widgets.rows import Rows
-from qood_tui.words import clean, wrapped
+from qood_tui.words import clean, clip, wrapped
 
 LEAST_TO_COMPARE = 2
 BOX = 5  # cells of a line's box
+NAME = 26  # of a session: as long as the engine makes it
 
 
 class SessionList(Picks, inherit_bindings=False):
@@ -141,8 +142,9 @@ class SessionsScreen(Keeping):
     def _option(self, key: str, found: sessions.Summary) -> Option:
         """Return a line: what tells sessions apart first, then what there is room for."""
         images = f"{found.rows:,}/{found.total:,}" if found.total else ""
-        line = f"{found.created:<16} {found.state:<11} {images:>15}  {found.title:<36}"
-        return Option(key, clean(line).rstrip(), clean(found.path.name))
+        name = clip(clean(found.path.name), NAME)
+        line = f"{name:<{NAME}} {found.state:<11} {images:>12}  {found.created:<16}"
+        return Option(key, clean(line).rstrip(), clean(found.title))
 
     @on(Input.Changed, "#words")
     def filter_changed(self, event: Input.Changed) -> None:

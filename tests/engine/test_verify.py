@@ -15,7 +15,7 @@ from engine.errors import JournalError
 from engine.verify import verify
 from engine.writer import Writer
 from qood_tui.store import State, fold
-from tests.journals import RECORDED, reseal
+from tests.journals import RECORDED, Plain, forge, reseal, rewrite
 from tests.running import small_plan, sweep
 
 LATEST = RECORDED / max(path.name for path in RECORDED.iterdir())
@@ -131,7 +131,7 @@ def _twice(session: Path) -> None:
         (lambda s: reseal(s, lambda text: text.replace(b'"auroc"', b'"auRoc"')), "was changed"),
         (lambda s: reseal(s, lambda text: text.replace(b'"seed":0', b'"seed":1')), "identity"),
         (_other_number, "arrays/msp: rows 0 to 49 are not"),
-        (_twice, "an image is in it twice"),
+        (_twice, "one of them twice"),
         (lambda s: (s / "arrays" / "nll.npy").unlink(), "nll.npy"),
         (lambda s: (s / "arrays" / "x.npy").symlink_to("/etc/passwd"), "arrays/x.npy: it is a link"),
         (lambda s: (s / "quantized").symlink_to("/etc"), "link to elsewhere"),
@@ -213,3 +213,84 @@ def test_a_journal_that_is_no_plain_file_is_refused_in_words(session: Path, kind
             path.mkdir()
     with pytest.raises(JournalError, match="no session journal can be read"):
         journal.Reader(session)
+
+
+def of(kind: str, **changes: object) -> Callable[[Plain], object]:
+    """Return a change of every event of a kind."""
+    return lambda event: event.update(changes) if event["type"] == kind else None
+
+
+def first_look(event: Plain) -> None:
+    if event["type"] == "measured" and event["rows"] < 120:
+        event["top1"] = 0.1234
+
+
+def first_curve(event: Plain) -> None:
+    if event["type"] == "curves.drawn":
+        event["curves"][0]["tpr"][1] = 0.0001
+
+
+def larger_sets(event: Plain) -> None:
+    if event["type"] == "sets.prepared":
+        for one in event["sets"]:
+            one["count"] *= 1000
+
+
+def other_names(event: Plain) -> None:
+    if event["type"] == "sets.prepared":
+        for one in event["sets"]:
+            one["name"] = f"zz{one['name']}"
+
+
+def without_tables(event: Plain) -> None:
+    if event["type"] in ("measured", "curves.drawn", "deltas.measured"):
+        event.update(type="logged", level="info", text="nothing")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (first_look, "top1: the journal says 0.1234"),
+        (first_curve, "ROC curve"),
+        (larger_sets, "images"),
+        (other_names, "image sets"),
+        (of("sets.prepared", rows=12), "12 in all, 120 in its sets"),
+        (without_tables, "has no table of all its rows"),
+    ],
+)
+def test_what_was_forged_with_every_hash_made_anew_is_told_by_the_arrays(
+    session: Path, change: Callable[[Plain], object], said: str
+) -> None:
+    forge(session, change)
+    found = verify(session)
+    assert any(said in line for line in found.damage), found
+
+
+@pytest.mark.parametrize(("first", "rows"), [(0, 0), (0, -5), (-120, 120), (0, 2**62), (2**62, 1)])
+def test_counts_that_cannot_be_are_told_and_raise_nothing(session: Path, first: int, rows: int) -> None:
+    forge(session, of("chunk.finished", first=first, rows=rows))
+    assert not verify(session).is_whole
+
+
+def test_very_many_findings_are_counted(session: Path) -> None:
+    for number in range(300):
+        (session / f"odd-{number}").touch()
+    assert verify(session, quick=True).notes[-1].startswith("and 1")
+
+
+def test_scores_at_the_ends_of_what_a_number_can_be_raise_nothing(session: Path) -> None:
+    path = session / "arrays" / "msp.npy"
+    array = np.load(path)
+    array[::2], array[1::2] = 1.7e308, -1.7e308
+    np.save(path, array)
+    assert not verify(session).is_whole
+
+
+def test_a_plan_of_too_many_variants_is_refused(session: Path) -> None:
+    def many(position: int, line: Plain) -> None:
+        if not position:
+            line["plan"]["models"] = [f"m{number}" for number in range(200)]
+            line["plan"]["calibration_draws"] = 100
+
+    rewrite(session, many)
+    assert "variants" in verify(session).damage[0]

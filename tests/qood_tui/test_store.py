@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from engine import journal
+from engine.plan import MOST_VARIANTS
+from engine.protocol import Entry, ScoresAdded, VariantFailed
 from qood_tui.sources import LONGEST_PAUSE, ReplaySource, play_times
-from qood_tui.store import State, reduce
+from qood_tui.store import State, fold, reduce
 
 
 def test_reduce_leaves_the_old_state_alone(recorded: Path) -> None:
@@ -86,3 +88,24 @@ def test_arrays_that_are_no_arrays_are_not_used(copied: Path, damage: bytes) -> 
     source = ReplaySource(copied)
     source.seek(source.length)
     assert source.rows() is None
+
+
+def test_what_was_measured_under_another_headline_is_not_shown_under_the_new_one(recorded: Path) -> None:
+    header, entries, _ = journal.read(recorded)
+    state = fold(header, entries)
+    assert state.deltas is not None and state.curves
+    added = Entry(state.seq + 1, state.t, ScoresAdded((), {}, "energy", {}, {}))
+    after = reduce(state, added)
+    assert after.header.plan.headline == "energy"
+    assert after.deltas is None and after.curves == {} and after.settling == {}
+    same = reduce(
+        state, Entry(state.seq + 1, state.t, ScoresAdded((), {}, state.header.plan.headline, {}, {}))
+    )
+    assert same.deltas == state.deltas and same.curves == state.curves
+
+
+def test_ever_more_variants_are_not_followed(recorded: Path) -> None:
+    state = State(journal.read(recorded)[0])
+    for number in range(MOST_VARIANTS + 50):
+        state = reduce(state, Entry(number + 1, 0.0, VariantFailed(f"invented {number}", "")))
+    assert len(state.failed) == MOST_VARIANTS

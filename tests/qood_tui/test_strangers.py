@@ -9,6 +9,7 @@ import pytest
 
 from engine import journal, report
 from engine.errors import JournalError
+from qood_tui import headless
 from qood_tui.app import QoodApp
 from qood_tui.screens.replay import ReplayScreen
 from qood_tui.sources import LOST_SECONDS, LiveSource
@@ -100,3 +101,15 @@ def test_a_live_session_whose_engine_is_gone_is_called_lost(copied: Path) -> Non
     assert not source.lost
     source.tick(LOST_SECONDS + 1)
     assert source.lost
+
+
+def test_a_comparison_prints_nothing_that_a_terminal_obeys(copied: Path, recorded: Path) -> None:
+    def hostile(position: int, line: dict[str, Any]) -> None:
+        if not position:
+            line["plan"]["overrides"] = {ESCAPE: 4}
+            line["plan"]["score_parameters"] = {ESCAPE: {ESCAPE: ESCAPE}}
+
+    rewrite(copied, hostile)
+    for as_csv in (False, True):
+        said = headless.comparison([recorded, copied], as_csv=as_csv)
+        assert not {"\x1b", "\x07", "\x9b"} & set(said)

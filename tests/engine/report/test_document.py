@@ -13,7 +13,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from engine import journal, report
 from engine.arrays import Arrays
 from engine.errors import InputError, JournalError
+from engine.protocol import ScoresAdded
+from engine.report import FORMATS, render
 from engine.report.document import document
+from engine.writer import Writer
 from tests.journals import Plain, rewrite
 
 
@@ -198,3 +201,25 @@ def test_a_number_of_resamples_from_a_stranger_is_not_obeyed(copied: Path, resam
     found = document(copied)
     assert found.resamples == 1000
     assert [line for line in found.mismatches if line.startswith("resamples: the journal says")]
+
+
+def test_a_damaged_journal_is_told_first_whatever_the_arrays_say(copied: Path) -> None:
+    path = copied / journal.NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = max(n for n, line in enumerate(lines) if b'"type":"chunk.finished"' in line)
+    lines[at] = lines[at].replace(b'"seconds":', b'"secondz":')
+    path.write_bytes(b"".join(lines))
+    found = document(copied)
+    assert any(f"line {at + 1}" in line for line in found.mismatches)
+    for form in FORMATS:
+        if form != "csv":  # whose mismatches are told beside it
+            assert f"line {at + 1}" in render(found, form)
+
+
+def test_a_headline_that_was_chosen_later_is_not_said_to_have_been_the_plans(copied: Path) -> None:
+    writer = Writer(copied)
+    writer.append(ScoresAdded((), {}, "energy", {}, {}))
+    writer.close("finished")
+    said = render(document(copied), "md")
+    assert "Energy, chosen after the sweep: the plan had chosen MSP" in said
+    assert "which the plan chose beforehand" not in said
