@@ -47,7 +47,7 @@ class QoodApp(App[None]):
     TITLE = "qood-tui"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS = bindings("Everywhere", prefix="app.")
-    CSS = "ToastRack { dock: top; align: right top; }"
+    CSS = "ToastRack { dock: top; align: right top; margin-top: 4; }"  # the status stays in sight
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from engine.report.contents import Document
 FEW_IMAGES = 1000  # in a set, below which FPR95 and AUPR move in visible steps
 WIDE = 0.02  # of a mean's interval: two points
 MUCH_LOST = 0.01
+LITTLE, NAMED = 0.55, 4  # AUROC that is hardly above chance; how many are named
 
 
 def limits(found: Document) -> tuple[str, ...]:
@@ -65,7 +66,9 @@ def _of_images(found: Document) -> Iterator[str]:
     if any(row.top1 is None for row in found.variants):
         yield "ID images have no labels here, so nothing is said of accuracy, NLL and calibration."
     else:
-        right = [row.top1 for row in found.variants if row.bits == "FP32" and row.top1 is not None]
+        # One that diverged has no NLL, and errs on every image for that reason alone.
+        alive = [row for row in found.variants if row.bits == "FP32" and row.nll is not None]
+        right = [row.top1 for row in alive if row.top1 is not None]
         if right:
             yield (
                 f"In FP32 the models err on {1 - max(right):.1%} to {1 - min(right):.1%} of the ID images. "
@@ -137,6 +140,19 @@ def _of_scores(found: Document) -> Iterator[str]:
             f"Deltas and tests are of {catalog.label_of(found.headline)}"
             f"{', which the plan chose beforehand' if found.headline == found.chosen else when}. The other "
             f"{len(names) - 1} scores have no intervals, and picking the best of them afterwards flatters it."
+        )
+    weak = [
+        f"{row.key} on {cell.name} {cell.auroc:.3f}"
+        for row in found.variants
+        for cell in row.sets
+        if row.bits == "FP32" and cell.score == found.headline
+        if cell.auroc is not None and cell.auroc < LITTLE
+    ]
+    if weak:
+        more = f" and {len(weak) - NAMED} more" if len(weak) > NAMED else ""
+        yield (
+            f"{catalog.label_of(found.headline)} tells OOD hardly better than chance, or worse, before "
+            f"anything is quantized (AUROC of {', '.join(weak[:NAMED])}{more}): there is little to lose."
         )
     noted = [f"{catalog.label_of(n)}: {catalog.SCORES[n].note}" for n in names if n in catalog.SCORES]
     noted = [text for text in noted if not text.endswith(": ")]

@@ -21,6 +21,14 @@ from qood_tui.widgets.picks import Picks
 from tests.qood_tui.driving import SIZES, screen_text, text_of, title_of, told, until
 
 
+@pytest.fixture
+def few(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with one session of its own: other tests leave theirs in the common one."""
+    monkeypatch.setenv("QOOD_SESSIONS", str(tmp_path / "few"))
+    shutil.copytree(recorded, tmp_path / "few" / recorded.name)
+    return tmp_path / "few"
+
+
 async def listed(pilot: object) -> None:
     app = pilot.app  # type: ignore[attr-defined]
     await until(pilot, lambda: isinstance(app.screen, SessionsScreen))  # type: ignore[arg-type]
@@ -28,7 +36,7 @@ async def listed(pilot: object) -> None:
     await pilot.pause(0.1)  # type: ignore[attr-defined]
 
 
-async def test_the_list_opens_filters_marks_and_compares(recorded: Path) -> None:
+async def test_the_list_opens_filters_marks_and_compares(recorded: Path, few: Path) -> None:
     app = QoodApp()
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("l")
@@ -50,7 +58,7 @@ async def test_the_list_opens_filters_marks_and_compares(recorded: Path) -> None
         await until(pilot, lambda: isinstance(app.screen, SetupScreen))
 
 
-async def test_a_click_on_a_line_opens_it_and_one_on_its_box_marks_it(recorded: Path) -> None:
+async def test_a_click_on_a_line_opens_it_and_one_on_its_box_marks_it(few: Path) -> None:
     app = QoodApp()
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("l")
@@ -158,8 +166,8 @@ async def test_help_lists_the_keys_of_the_screen_first_and_runs_what_is_chosen(r
         assert isinstance(app.screen, ReplayScreen)
 
 
-async def test_damaged_sessions_are_listed_with_what_is_wrong(copied: Path, home: Path) -> None:
-    place = home / "sessions" / "20200101-000000-damaged"
+async def test_damaged_sessions_are_listed_with_what_is_wrong(copied: Path, few: Path) -> None:
+    place = few / "20200101-000000-damaged"
     shutil.copytree(copied, place)
     (place / "journal.jsonl").write_bytes(b"\x1b[31mnonsense\n")
     app = QoodApp()
@@ -167,4 +175,3 @@ async def test_damaged_sessions_are_listed_with_what_is_wrong(copied: Path, home
         await pilot.press("l")
         await listed(pilot)
         assert "damaged" in text_of(app, "list") and "\x1b" not in screen_text(app)
-    shutil.rmtree(place)
