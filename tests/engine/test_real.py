@@ -123,7 +123,7 @@ def test_an_interrupted_sweep_goes_on_with_the_saved_quantizers_to_the_same_bits
     results = {}
     for case in ("with", "without"):
         cut = tmp_path / case
-        shutil.copytree(whole, cut)
+        shutil.copytree(whole, cut, ignore=shutil.ignore_patterns("lease*"))
         (cut / journal.NAME).write_bytes(b"".join(lines[: second + 1]))
         if case == "without":
             shutil.rmtree(cut / "quantized")
@@ -144,7 +144,7 @@ def test_what_was_calibrated_before_an_interruption_is_not_calibrated_again(
     tabled = next(at for at, line in enumerate(lines) if b"bits.tabled" in line)
     assert not any(b"chunk.finished" in line for line in lines[:tabled])
     cut = tmp_path / "cut"
-    shutil.copytree(whole, cut)
+    shutil.copytree(whole, cut, ignore=shutil.ignore_patterns("lease*"))
     (cut / journal.NAME).write_bytes(b"".join(lines[: tabled + 1]))
     (state,) = (cut / "quantized").iterdir()
     written = state.stat().st_mtime_ns
