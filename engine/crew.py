@@ -15,9 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from engine import child
 from engine.calibration import Calibration, Known, Models, Ready, load_saved
@@ -25,8 +23,8 @@ from engine.chunk import AHEAD, Scored
 from engine.devices import release_memory
 from engine.errors import EngineError, QoodError
 from engine.images.decoders import Decoders
-from engine.images.sets import files_of, open_sets
-from engine.images.source import Indices
+from engine.images.sets import Sets, files_of, open_sets
+from engine.images.source import ImageSet, Indices
 from engine.patience import Patience
 from engine.plan import Variant
 from engine.progress import Progress
@@ -44,7 +42,7 @@ class Order(NamedTuple):
     prepared: SetsPrepared
     digests: dict[str, str]  # of the variants that are alive
     fit: Indices | None
-    present: list[NDArray[np.bool_] | None]  # of every evaluated set, which files have been read
+    contents: list[dict[int, str]]  # SHA-256 of files by index, of every evaluated set and the fit set
     device: str
     threads: int
     size: int
@@ -118,8 +116,8 @@ class Crew:
         del variants
         release_memory()
         fit = station.sets.fit.chosen if station.sets.fit is not None else None
-        present = [files.present if (files := files_of(s)) else None for s in station.sets.sets]
-        return Order(self.job, prepared, digests, fit, present, "", threads, station.batches.size)
+        contents = [files.contents if (files := files_of(one)) else {} for one in _all(station.sets)]
+        return Order(self.job, prepared, digests, fit, contents, "", threads, station.batches.size)
 
     def _in_order(self, members: list[Member], size: int) -> Generator[Scored]:
         waiting = deque(self.firsts)
@@ -180,6 +178,11 @@ class Crew:
             self.patience.emit(event)
 
 
+def _all(sets: Sets) -> list[ImageSet]:
+    """Return the sets that a process of the crew reads."""
+    return [*sets.sets, *([sets.fit.images] if sets.fit is not None else [])]
+
+
 def serve(line: Connection, order: Order) -> None:
     """Score chunks in a process of its own until the line closes."""
     child.begin()
@@ -209,9 +212,9 @@ def _open(order: Order, emit: Any, decoders: Decoders, pool: ThreadPoolExecutor)
     job, plan = order.job, order.job.plan
     patience = Patience(emit, lambda: False)
     sets = patience.patiently(lambda: open_sets(plan, job.resources, decoders))
-    for images, present in zip(sets.sets, order.present, strict=True):
-        if (files := files_of(images)) is not None and present is not None:
-            files.present = present
+    for images, contents in zip(_all(sets), order.contents, strict=True):
+        if (files := files_of(images)) is not None:
+            files.remember(contents)
     if order.fit is not None and sets.fit is not None:
         sets = sets._replace(fit=sets.fit._replace(pool=order.fit))
     station = Station(

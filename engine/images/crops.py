@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import __version__ as pillow_version
-from PIL import features
 
 from engine.errors import InputError
+from engine.images.decode import made_by
 from engine.images.source import Geometry, Images, ImageSet, Indices, Pixels
 
 DIGEST = 32  # bytes of a SHA-256; four more are the checksum of the pixels
@@ -33,6 +32,8 @@ class KeptImages:
 
     def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
         """Return the images, those that are kept from the disk; keep the others."""
+        if not geometries:  # the question is whether they can be decoded, which no kept pixels answer
+            return self.images.read(indices, [])
         contents = [bytes.fromhex(digest) for digest in self.images.digests(indices)]
         stores = {geometry: _Store(self.folder, self, geometry) for geometry in geometries}
         kept = {g: store.get(indices, contents) for g, store in stores.items()}
@@ -72,8 +73,7 @@ class _Store:
 
     def __init__(self, folder: Path, images: KeptImages, geometry: Geometry) -> None:
         # Another decoder makes other pixels of the same file.
-        made_by = f"{pillow_version} {features.version('libjpeg_turbo')}"
-        key = hashlib.sha256(f"{images.name} {geometry} {made_by}".encode()).hexdigest()[:16]
+        key = hashlib.sha256(f"{images.name} {geometry} {made_by()}".encode()).hexdigest()[:16]
         count = len(images.labels)
         self._paths = [folder / f"{images.name}-{key}{part}.npy" for part in ("", "-contents")]
         shapes = ((count, 3, geometry.size, geometry.size), (count, DIGEST + 4))

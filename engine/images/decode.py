@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import math
 import os
@@ -11,7 +12,8 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
+from PIL import __version__ as pillow_version
 
 from engine.images.source import Geometry, PassingError, Pixels
 
@@ -40,6 +42,14 @@ INTERPOLATIONS = {
 
 Image.MAX_IMAGE_PIXELS = LARGEST // 2  # Pillow refuses twice as many, and warns from here on
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+def made_by() -> dict[str, str]:
+    """Return everything that the pixels of a file depend on beside the file: libraries, and this module."""
+    libraries = ("libjpeg_turbo", "jpg", "zlib", "zlib_ng", "libtiff", "webp", "jpg_2000", "avif")
+    versions = {name: str(features.version(name)) for name in libraries if features.check(name)}
+    source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    return {"pillow": pillow_version, **versions, "decode": source}
 
 
 class UnreadableError(Exception):
@@ -72,7 +82,10 @@ def read_bytes(path: Path, root: Path, waits: tuple[float, ...] = WAITS, *, was_
 
 
 def decode(data: bytes) -> Image.Image:
-    """Return the image in a file's content in RGB, of an animation its first frame; raise UnreadableError."""
+    """Return the image in a file's content in RGB, of an animation its first frame.
+
+    Raises UnreadableError, or MemoryError where the machine, not the image, is at fault.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as file:
             return central(to_rgb(file))
@@ -81,8 +94,10 @@ def decode(data: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         raise UnreadableError(f"it claims more than {LARGEST:,} pixels") from None
     except MemoryError:
-        raise UnreadableError("it takes more memory than there is") from None
+        raise  # of the machine, not of the image
     except Exception as error:
+        if "out of memory" in str(error):  # what Pillow makes of its codecs' own lack of memory
+            raise MemoryError from None
         # Pillow's readers raise whatever a damaged file makes them stumble over.
         raise UnreadableError(f"it cannot be decoded ({error})") from None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,9 +16,9 @@ from platformdirs import user_cache_path
 
 from engine import catalog
 from engine.images import fractals
+from engine.images.decode import made_by
 from engine.images.source import ArrayImages, Pixels
 
-VERSION = 1  # raise when any image changes
 SIZE = fractals.SIZE
 ID_SEED, UNSEEN_SEED, CALIBRATION_SEED, FIT_SEED = 21, 22, 31, 32
 DIGITS_SEED, PATCHES_SEED, NOISE_SEED = 41, 42, 43
@@ -36,7 +38,7 @@ def make_all() -> None:
 
 
 def _cached(name: str, count: int) -> tuple[Pixels, NDArray[np.int64]]:
-    path = user_cache_path("qood-tui") / "demo" / f"{name}-{count}-v{VERSION}.npz"
+    path = cache_file(name, count)
     try:
         with np.load(path, allow_pickle=False) as file:
             return file["images"], file["labels"]
@@ -44,6 +46,14 @@ def _cached(name: str, count: int) -> tuple[Pixels, NDArray[np.int64]]:
         images, labels = MAKERS[name](count)
         _keep(path, images, labels)
         return images, labels
+
+
+def cache_file(name: str, count: int) -> Path:
+    """Return where the images of a set are kept, under a key of everything that makes them."""
+    state = hashlib.sha256(f"{made_by()} {version('numpy')} {version('scikit-learn')}".encode())
+    for source in (__file__, fractals.__file__, fractals.CLASSES):
+        state.update(Path(source).read_bytes())
+    return user_cache_path("qood-tui") / "demo" / f"{name}-{count}-{state.hexdigest()[:16]}.npz"
 
 
 def _keep(path: Path, images: Pixels, labels: NDArray[np.int64]) -> None:

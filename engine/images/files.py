@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
 from engine.datasets.found import Found
 from engine.images.decoders import Decoders
-from engine.images.digests import NO_FILE, digests
+from engine.images.digests import digests
 from engine.images.source import Geometry, Images, Indices
 
 
@@ -21,23 +22,31 @@ class FileImages:
         self.labels = np.asarray(found.labels, np.int64)
         self.expected, self.notes = found.expected, (*found.notes, *_problems(found))
         self.is_guessed = found.is_guessed
-        self.present = np.zeros(len(self.files), bool)  # files whose content has been read
+        self.contents: dict[int, str] = {}  # SHA-256 by index, of the files that were asked for
         self._decoders = decoders
 
     def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
-        """Return the images; an unreadable one is grey and named with its reason."""
-        files, present = [self.files[i] for i in indices], self.present[indices].tolist()
-        return self._decoders.read(self.root, files, geometries, present)
+        """Return the images; an unreadable one is grey and named with its reason.
+
+        A file whose digest is known must still have that content, or it is unreadable.
+        """
+        files = [self.files[i] for i in indices]
+        contents = [self.contents.get(i, "") for i in indices.tolist()]
+        return self._decoders.read(self.root, files, geometries, contents)
 
     def name_of(self, index: int) -> str:
         """Return the path of one image relative to its folder."""
         return os.fsencode(self.files[index]).decode("utf-8", "backslashreplace")
 
     def digests(self, indices: Indices) -> list[str]:
-        """Return the SHA-256 of each file; one that cannot be read counts as empty."""
-        found = digests(self.root, [self.files[i] for i in indices])
-        self.present[indices] = [digest != NO_FILE for digest in found]
-        return found
+        """Return the SHA-256 of each file as it was when first asked for, `NO_FILE` if it was unreadable."""
+        new = [i for i in indices.tolist() if i not in self.contents]
+        self.remember(dict(zip(new, digests(self.root, [self.files[i] for i in new]), strict=True)))
+        return [self.contents[i] for i in indices.tolist()]
+
+    def remember(self, contents: Mapping[int, str]) -> None:
+        """Take in the SHA-256 of files by index: what is read later must have that content."""
+        self.contents.update(contents)
 
 
 def _problems(found: Found) -> list[str]:

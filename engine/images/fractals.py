@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 32
+CLASSES = Path(__file__).with_name("fractal_classes.json")
 MAPS = 4  # systems of two or three maps are padded to four with maps of probability zero
 POINTS = 192
 WARM_UP, STEPS = 16, 18
@@ -56,8 +57,7 @@ def classes(pool: str) -> tuple[int, ...]:
     The numbers are data, not recomputed: a candidate at the edge of the fill test must not change
     the meaning of every later label on a machine that rounds differently.
     """
-    text = resources.files("engine.images").joinpath("fractal_classes.json").read_text("utf-8")
-    pools: dict[str, list[int]] = json.loads(text)
+    pools: dict[str, list[int]] = json.loads(CLASSES.read_text("utf-8"))
     return tuple(pools[pool])
 
 

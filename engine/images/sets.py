@@ -16,9 +16,8 @@ from engine.errors import InputError
 from engine.images import demo, order
 from engine.images.crops import KeptImages
 from engine.images.decoders import Decoders
-from engine.images.digests import NO_FILE
 from engine.images.files import FileImages
-from engine.images.source import ImageSet, Indices, digest_of
+from engine.images.source import NO_FILE, ImageSet, Indices, digest_of
 from engine.plan import Plan
 from engine.protocol import CalibrationDraw, SetReady, SetsPrepared
 from engine.resources import Resources

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
+NO_FILE = hashlib.sha256().hexdigest()  # the digest of a file that cannot be read
 
 
 class Geometry(NamedTuple):

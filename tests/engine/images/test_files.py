@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import shutil
+import signal
 import struct
 import tempfile
 import threading
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -28,10 +32,10 @@ from engine.datasets.walk import images_below
 from engine.images import decode as decoding
 from engine.images.crops import KeptImages
 from engine.images.decode import UnreadableError, decode, prepare, read_bytes
-from engine.images.decoders import Decoders
-from engine.images.digests import NO_FILE, digests
+from engine.images.decoders import Decoders, decode_files
+from engine.images.digests import digests
 from engine.images.files import FileImages
-from engine.images.source import Geometry, PassingError, digest_of
+from engine.images.source import NO_FILE, Geometry, PassingError, digest_of
 from engine.models.loaded import Loaded, normalise
 
 
@@ -222,33 +226,44 @@ def blocked_in_open(process: psutil.Process) -> bool:
         return False
 
 
+@contextmanager
+def ending_who_is_stuck(number: signal.Signals) -> Iterator[None]:
+    stop = threading.Event()
+
+    def end() -> None:
+        while not stop.wait(0.1):
+            for child in psutil.Process().children():
+                if blocked_in_open(child) and not stop.wait(0.2) and blocked_in_open(child):
+                    child.send_signal(number)
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        ending.join()
+
+
 def test_an_image_on_which_the_decoder_dies_is_left_out_and_the_others_are_not(tmp_path: Path) -> None:
     if not Path("/proc/self/syscall").exists():
         pytest.skip("this system does not tell what a process waits for")
     for name in ("1", "3"):
         save(tmp_path / f"{name}.png")
-    os.mkfifo(tmp_path / "2.png")  # opening it waits for ever: then the process is killed
-    pool, stop = Decoders(1), threading.Event()
-
-    def kill_who_is_stuck() -> None:
-        while not stop.wait(0.1):
-            for child in psutil.Process().children():
-                if blocked_in_open(child) and not stop.wait(0.2) and blocked_in_open(child):
-                    child.kill()
-
-    killer = threading.Thread(target=kill_who_is_stuck)
-    killer.start()
-    try:
+    os.mkfifo(tmp_path / "2.png")  # opening it waits for ever: then the process is ended
+    pool = Decoders(1)
+    with ending_who_is_stuck(signal.SIGSEGV):
         read = pool.read(tmp_path, ["1.png", "2.png", "3.png"], [Geometry(16)])
-    finally:
-        stop.set()
-        killer.join()
-        pool.close()
     assert list(read.unreadable) == [1] and "crashes" in read.unreadable[1]
+    # The system kills for want of memory: that says nothing of the image.
+    with ending_who_is_stuck(signal.SIGKILL), pytest.raises(PassingError, match=r"2\.png"):
+        pool.read(tmp_path, ["1.png", "2.png", "3.png"], [Geometry(16)])
+    pool.close()
 
 
 def test_digests_are_kept_and_follow_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("engine.images.digests.SETTLING_SECONDS", 0)
     folder = tmp_path / "images"
     folder.mkdir()
     for name in ("a.png", "b.png"):
@@ -298,20 +313,19 @@ def test_kept_crops_are_the_same_pixels_and_follow_the_content(
         save(folder / name)
     (folder / "d.png").write_text("no image")
     pool, everything, geometries = Decoders(1), np.arange(4), [Geometry(16), Geometry(24, 0.9)]
-    plain = opened(folder, pool)
-    expected = plain.read(everything, geometries)
+    expected = opened(folder, pool).read(everything, geometries)
     decoded: list[str] = []
     original = pool.read
 
-    def counting(root: Path, files: list[str], wanted: list[Geometry], present: list[bool]) -> object:
+    def counting(root: Path, files: list[str], wanted: list[Geometry], contents: list[str]) -> object:
         decoded.extend(files)
-        return original(root, files, wanted, present)
+        return original(root, files, wanted, contents)
 
     monkeypatch.setattr(pool, "read", counting)
 
     def check(new: list[str]) -> None:
         decoded.clear()
-        read = KeptImages(plain, tmp_path / "crops").read(everything, geometries)
+        read = KeptImages(opened(folder, pool), tmp_path / "crops").read(everything, geometries)
         assert decoded == new
         assert read.unreadable.keys() == {3}
         for geometry in geometries:
@@ -325,6 +339,193 @@ def test_kept_crops_are_the_same_pixels_and_follow_the_content(
         array.flush()
     check(["b.png", "d.png"])
     save(folder / "c.png", Image.new("RGB", (40, 30), "red"))
-    expected = plain.read(everything, geometries)
+    expected = opened(folder, pool).read(everything, geometries)
     check(["c.png", "d.png"])
+    pool.close()
+
+
+def test_a_torn_image_is_torn_with_kept_crops_too(tmp_path: Path, decoders: Decoders) -> None:
+    save(tmp_path / "whole.png")
+    (tmp_path / "torn.png").write_bytes(save(tmp_path / "torn.png")[:99])
+    plain = opened(tmp_path, decoders)
+    kept = KeptImages(plain, tmp_path / "crops")
+    for geometries in ([], [Geometry(16)]):
+        torn = kept.read(np.arange(2), geometries).unreadable
+        assert torn.keys() == {plain.files.index("torn.png")}
+        assert torn == plain.read(np.arange(2), geometries).unreadable
+
+
+def test_what_could_not_be_read_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("engine.images.digests.SETTLING_SECONDS", 0)
+    content = save(tmp_path / "a.png")
+
+    def denied(path: Path, root: Path) -> bytes:
+        raise UnreadableError("it may not be read")
+
+    with monkeypatch.context() as patch:  # root may read everything, so chmod shows nothing here
+        patch.setattr("engine.images.digests.read_bytes", denied)
+        assert digests(tmp_path, ["a.png"]) == [NO_FILE]
+    assert digests(tmp_path, ["a.png"]) == [hashlib.sha256(content).hexdigest()]
+
+
+def same_size_and_time(path: Path, data: bytes, *, in_place: bool) -> None:
+    """Replace a file as `cp -p` does in place, or as `rsync -t` does by another one."""
+    before = path.stat()
+    target = path if in_place else path.with_suffix(".new")
+    target.write_bytes(data)
+    os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
+    target.replace(path)
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_file_replaced_with_its_size_and_time_kept_is_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoders: Decoders, in_place: bool
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("engine.images.digests.SETTLING_SECONDS", 0)
+    folder, everything, geometry = tmp_path / "images", np.arange(1), Geometry(16)
+    folder.mkdir()
+    red, blue = (Image.new("RGB", (20, 20), colour) for colour in ((250, 0, 0), (0, 0, 250)))
+    save(folder / "a.bmp", red)
+    KeptImages(opened(folder, decoders), tmp_path / "crops").read(everything, [geometry])
+    time.sleep(0.02)  # one tick of the file system's clock
+    same_size_and_time(folder / "a.bmp", save(tmp_path / "blue.bmp", blue), in_place=in_place)
+    again = KeptImages(opened(folder, decoders), tmp_path / "crops")
+    assert again.digests(everything) == [hashlib.sha256((folder / "a.bmp").read_bytes()).hexdigest()]
+    assert again.read(everything, [geometry]).pixels[geometry][0, 2].mean() == 250
+
+
+def test_every_part_of_a_digests_key_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("engine.images.digests.SETTLING_SECONDS", 0)
+    for name in ("a.png", "b.png"):
+        save(tmp_path / name)
+    read: list[Path] = []
+    original = decoding.read_bytes
+    monkeypatch.setattr("engine.images.digests.read_bytes", lambda p, r: read.append(p) or original(p, r))
+    stat = Path.stat
+
+    def reads(name: str, **changes: int) -> bool:
+        def changed(path: Path, **options: bool) -> object:
+            about = stat(path, **options)
+            fields = {n: getattr(about, n) for n in dir(about) if n.startswith("st_")}
+            if path.name == name:
+                fields |= {n: fields[n] + more for n, more in changes.items()}
+            return SimpleNamespace(**fields)
+
+        read.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", changed)
+            digests(tmp_path, [name])
+        return bool(read)
+
+    assert reads("a.png") and not reads("a.png")
+    assert reads("b.png")  # the path
+    for part in ("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino"):
+        assert reads("a.png", **{part: 1}), part
+        assert reads("a.png") and not reads("a.png")
+
+
+def test_a_file_that_has_just_changed_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second change within one tick of the clock would leave size and all times as they are."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    save(tmp_path / "a.png")
+    read: list[Path] = []
+    original = decoding.read_bytes
+    monkeypatch.setattr("engine.images.digests.read_bytes", lambda p, r: read.append(p) or original(p, r))
+    for _ in range(2):
+        digests(tmp_path, ["a.png"])
+    assert len(read) == 2
+
+
+def test_every_part_of_the_key_of_kept_crops_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoders: Decoders
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        save(folder / f"{number}.png")
+    decoded: list[str] = []
+    original, small = decoders.read, Geometry(16)
+
+    def counting(root: Path, files: list[str], *rest: object) -> object:
+        decoded.extend(files)
+        return original(root, files, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(decoders, "read", counting)
+
+    def decodes(geometry: Geometry = small, name: str = "mine") -> bool:
+        decoded.clear()
+        images = FileImages(ood_folder(name, str(folder)), decoders)
+        KeptImages(images, tmp_path / "crops").read(np.arange(len(images.files)), [geometry])
+        return bool(decoded)
+
+    assert decodes() and not decodes()
+    assert decodes(name="other")
+    for geometry in (
+        Geometry(24),
+        Geometry(16, 0.9),
+        Geometry(16, 1.0, "bilinear"),
+        Geometry(16, mode="squash"),
+    ):
+        assert decodes(geometry) and not decodes(geometry), geometry
+    for part in decoding.made_by():
+        with monkeypatch.context() as patch:
+            changed = {**decoding.made_by(), part: "another"}
+            patch.setattr("engine.images.crops.made_by", lambda changed=changed: changed)
+            assert decodes(), part
+    assert {"pillow", "libjpeg_turbo", "zlib", "webp", "decode"} <= decoding.made_by().keys()
+    save(folder / "3.png")  # another number of images
+    assert decodes()
+
+
+def test_pixels_are_of_the_content_that_the_sweep_began_with(tmp_path: Path, decoders: Decoders) -> None:
+    for name in ("changed.png", "kept.png", "late.png"):
+        save(tmp_path / name)
+    late = (tmp_path / "late.png").read_bytes()
+    (tmp_path / "late.png").write_bytes(b"")
+    images, everything = opened(tmp_path, decoders), np.arange(3)
+    images.digests(everything)
+    save(tmp_path / "changed.png", Image.new("RGB", (30, 30), "red"))
+    (tmp_path / "late.png").write_bytes(late)
+    read = images.read(everything, [Geometry(16)])
+    assert read.unreadable.keys() == {0, 2}
+    assert "not what it was" in read.unreadable[0] and "when the sweep began" in read.unreadable[2]
+
+
+def test_a_lack_of_memory_is_never_the_images_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = save(tmp_path / "one.png")
+
+    def fail(error: Exception) -> None:
+        def raising(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(decoding, "to_rgb", raising)
+
+    for error in (MemoryError(), OSError("out of memory error when reading image file")):
+        fail(error)
+        with pytest.raises(MemoryError):
+            decode(data)
+        with pytest.raises(PassingError, match=r"memory.*one\.png"):
+            decode_files(tmp_path, [("one.png", "")], [Geometry(16)])
+    fail(OSError("broken data stream when reading image file"))
+    with pytest.raises(UnreadableError):
+        decode(data)
+
+
+def test_decoders_that_cannot_start_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "one.png")
+
+    def no_process(*_: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    pool = Decoders(1)
+    with monkeypatch.context() as patch:
+        patch.setattr("multiprocessing.popen_spawn_posix.Popen.__init__", no_process)
+        with pytest.raises(PassingError, match="no process can decode"):
+            pool.read(tmp_path, ["one.png"], [Geometry(16)])
+    assert not pool.read(tmp_path, ["one.png"], [Geometry(16)]).unreadable
     pool.close()
