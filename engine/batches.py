@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -18,6 +20,7 @@ ON_GPU = 256
 ON_CPU_PIXELS = 16 * 224 * 224  # more at once are no faster there
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 def first_size(device: torch.device, chunk: int, size: int) -> int:
@@ -31,6 +34,7 @@ class Batches:
 
     def __init__(self, size: int, emit: Callable[[AnyEvent], None]) -> None:
         self.size, self._emit = size, emit
+        self._halving = threading.Lock()
 
     def fitting(self, work: Callable[[int], T], first: int) -> T:
         """Return `work(size)`, done again with half the images where memory ran out.
@@ -44,9 +48,26 @@ class Batches:
             except RuntimeError as error:
                 if size == 1 or not is_out_of_memory(error):
                     raise
-                self.size = -(-size // 2)
             release_memory()
-            self._emit(BatchSized(first, self.size, f"{size} images at once took more memory than there is"))
+            self._halve(size, first)
+
+    def _halve(self, size: int, first: int) -> None:
+        """Halve a size that was too large, unless another thread has already gone below it."""
+        with self._halving:
+            if self.size == size:
+                self.size = -(-size // 2)
+                reason = f"{size} images at once took more memory than there is"
+                self._emit(BatchSized(first, self.size, reason))
+
+
+def of_each(pool: ThreadPoolExecutor, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
+    """Return `work` of each item, several at a time.
+
+    What one raises is raised once all have ended: none may still write when the work is done again.
+    """
+    futures = [pool.submit(work, item) for item in items]
+    wait(futures)
+    return [future.result() for future in futures]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine import catalog
 from engine.arrays import stored_scores
-from engine.batches import Batches, forward
+from engine.batches import Batches, forward, of_each
 from engine.calibration import Emit, Ready
 from engine.errors import EngineError, ScoreError
 from engine.images.sets import Learnt
@@ -101,7 +101,7 @@ class Fitting:
                     given = pixels[ready.source.geometry]
                     return forward(ready.model, ready.source, given, size, features=True)
 
-            return list(pool.map(one, variants))
+            return of_each(pool, one, variants)
 
         for column, seen in enumerate(batches.fitting(look, 0)):
             if seen is not None:

@@ -71,4 +71,8 @@ class Solo:
             variants = station.fit(variants)
         if chunk is not None and (station.plan.needs_fit_set or station.batches.size != size):
             station.score(chunk, variants)
+            if not chunk.first and not station.plan.needs_fit_set:  # what was shown is of other batches
+                for column, ready in enumerate(variants):
+                    if ready is not None:
+                        self.progress.preview(chunk.parts, column, ready.source.classes)
         return variants

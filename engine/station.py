@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from engine.batches import Batches, first_size
+from engine.batches import Batches, first_size, of_each
 from engine.calibration import Models, Ready
 from engine.chunk import Chunk, ReadAhead, Scored
 from engine.devices import use
@@ -59,7 +59,7 @@ class Station:
             self.patience.stop_if_asked()
             return work(column)
 
-        return list(self.pool.map(one, range(len(self.plan.variants()))))
+        return of_each(self.pool, one, range(len(self.plan.variants())))
 
     def with_scorers(self, column: int, ready: Ready | None) -> Ready | None:
         """Return a variant with its scores, fitted where they learn."""
@@ -83,7 +83,7 @@ class Station:
                     self.patience.stop_if_asked()
                     chunk.score(column, ready, size)
 
-            list(self.pool.map(one, range(len(variants))))
+            of_each(self.pool, one, range(len(variants)))
             return size
 
         return self.batches.fitting(all_at, chunk.first)
