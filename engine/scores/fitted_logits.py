@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.errors import ScoreError
 from engine.scores.logits import msp
-from engine.scores.outputs import FitSet, Outputs, Scorer
+from engine.scores.outputs import FitSet, Outputs, Scorer, mean_by_row
 
 LOG_REACH = math.log(1e4)  # temperatures are looked for within this of the spread of the logits
 
@@ -58,8 +58,8 @@ def klm(fit: FitSet) -> Scorer:
     if not len(log_p):
         raise ScoreError("the fit set is empty")
     known, rows = torch.unique(log_p.argmax(1), return_inverse=True)
-    sums = log_p.new_zeros(len(known), log_p.shape[1]).index_add_(0, rows, log_p.exp())
-    log_means = (sums / rows.bincount()[:, None]).clamp(min=torch.finfo(sums.dtype).tiny).log()
+    means = mean_by_row(log_p.exp(), rows, len(known))
+    log_means = means.clamp(min=torch.finfo(means.dtype).tiny).log()
 
     def score(outputs: Outputs) -> Tensor:
         p = outputs.logits.double().softmax(1)

@@ -68,5 +68,16 @@ Scorer = Callable[[Outputs], Tensor]
 def class_means(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the means of the classes that occur, (k, width), and for every image the row of its class."""
     known, rows = torch.unique(labels, return_inverse=True)
-    sums = features.new_zeros(len(known), features.shape[1]).index_add_(0, rows, features)
-    return sums / rows.bincount()[:, None], rows
+    return mean_by_row(features, rows, len(known)), rows
+
+
+def mean_by_row(values: Tensor, rows: Tensor, count: int) -> Tensor:
+    """Return the mean of the `values` (n, width) that belong to each of `count` rows, (count, width).
+
+    Summed in the order of `values` on every device, so that a resumed sweep fits the same scores to the bit:
+    index_add_ sums in any order on a GPU.
+    """
+    order = torch.argsort(rows, stable=True)
+    sizes = rows.bincount(minlength=count)
+    sums: Tensor = torch.segment_reduce(values[order], "sum", lengths=sizes, axis=0, unsafe=True)
+    return sums / sizes[:, None]
