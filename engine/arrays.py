@@ -51,12 +51,13 @@ def stored_scores(plan: Plan) -> tuple[str, ...]:
 class ArrayWriter:
     """Write finished rows; all space is taken at the start, so a full disk shows before the sweep."""
 
-    def __init__(self, session: Path, plan: Plan, rows: int) -> None:
+    def __init__(self, session: Path, plan: Plan, rows: int, finished: int = 0) -> None:
+        """Take the space of `rows` rows; where none are finished, what is there is of a void attempt."""
         self.folder = session / FOLDER
         self.folder.mkdir(exist_ok=True, mode=0o700)
         self.layout = layout(plan)
         for name, (dtype, columns) in self.layout.items():
-            if not self._path(name).exists():
+            if not finished:
                 make_array(self._path(name), dtype, (rows, columns))
         sync_folder(session)
 

@@ -48,13 +48,14 @@ class Ready(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What a journal says of variants from before: their digests, and which have a bit table.
+    """What a journal says of variants from before: their digests, bit tables, and why some failed.
 
     It is binding where rows are finished: they are of exactly these variants.
     """
 
     digests: Mapping[str, str] = {}
-    tabled: frozenset[str] = frozenset()
+    tables: Mapping[str, BitsTabled] = {}
+    failed: Mapping[str, str] = {}
     is_binding: bool = False
 
 
@@ -103,55 +104,60 @@ class Calibration:
         started = time.monotonic()
         source = self.models.by_name[variant.model]
         before = known.digests.get(variant.key)
-        table: BitsTabled | None = None
+        required = before if known.is_binding else None
+        table = known.tables.get(variant.key)
+        if variant.key in known.failed:  # its finished rows have no values
+            emit(VariantFailed(variant.key, known.failed[variant.key]))
+            return None
         try:
             if variant.bits.is_float:
                 model, digest = source.model, self.models.digests[variant.model]
             elif (loaded := self._load(variant, known)) is not None and before is not None:
                 model, digest = loaded, before
             else:
-                model, digest, table = self._quantize(variant, source)
+                model, digest, table = self._quantize(variant, source, required)
         except QuantizeError as error:
+            if required is not None:
+                raise EngineError(
+                    f"{variant.key}: it could be quantized before the interruption: {error}"
+                ) from None
             emit(VariantFailed(variant.key, str(error)))
             return None
-        if known.is_binding and before is not None and before != digest:
-            raise EngineError(
-                f"{variant.key}: its weights are not what they were before the interruption; "
-                "the finished rows cannot be continued here, start a new session"
-            )
         emit(VariantReady(variant.key, digest, round(time.monotonic() - started, 3), source.classes))
-        if table is not None:
+        if table is not None and not known.is_binding:
             emit(table)
         return Ready(variant, model, source, digest)
 
     def _load(self, variant: Variant, known: Known) -> nn.Module | None:
         """Return a variant as it was saved; one whose bit table is not there is calibrated again for it."""
         digest = known.digests.get(variant.key)
-        if digest is None or variant.key not in known.tabled:
+        if digest is None or variant.key not in known.tables:
             return None
         return load_saved(self.plan, self.models, self.prepared, self.states, variant, digest)
 
-    def _quantize(self, variant: Variant, source: Loaded) -> tuple[nn.Module, str, BitsTabled]:
+    def _quantize(
+        self, variant: Variant, source: Loaded, required: str | None
+    ) -> tuple[nn.Module, str, BitsTabled]:
         """Calibrate a variant, save it, and tabulate its bits on the calibration images."""
         entry = catalog.QUANTIZERS[variant.quantizer]
         method = catalog.resolve(entry.target)
         widths = Widths(variant.bits, self.plan.overrides)
         images = self._images(variant, source)
         model: VisionTransformer = method(source.model, widths, images, **entry.options)
-        digest = self._save(variant, model, source)
+        digest = self._save(variant, model, source, required)
         table = tabulate(variant.key, model, images)
         forget_exact(model)
         release_memory()
         return model, digest, table
 
-    def _save(self, variant: Variant, model: VisionTransformer, source: Loaded) -> str:
+    def _save(self, variant: Variant, model: VisionTransformer, source: Loaded, required: str | None) -> str:
         about = {
             "overrides": self.plan.overrides,
             "calibration": self.prepared.calibrations[variant.draw].digest,
             "calibration_images": self.plan.calibration_images,
         }
         key = _key(self.plan, self.models, self.prepared, variant)
-        return self.states.save(variant, model, source, key, about)
+        return self.states.save(variant, model, source, key, about, required)
 
     def _images(self, variant: Variant, source: Loaded) -> Tensor:
         device = next(source.model.parameters()).device
@@ -169,7 +175,7 @@ def load_saved(
 def _key(plan: Plan, models: Models, prepared: SetsPrepared, variant: Variant) -> str:
     draw = prepared.calibrations[variant.draw].digest
     source = models.by_name[variant.model]
-    return key_of(variant, source, models.digests[variant.model], draw, plan.overrides)
+    return key_of(variant, source, models.digests[variant.model], draw, plan)
 
 
 def _read(learnt: Learnt, geometries: list[Geometry]) -> dict[Geometry, Tensor]:

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import torch
 
-from engine import addition, journal, sessions
+from engine import addition, attempts, journal, sessions
 from engine.arrays import Array, Arrays, stored_scores
 from engine.devices import usable_cores
 from engine.errors import CANCELLED, FINISHED, EngineError, InputError, JournalError, ScoreError, unknown_name
@@ -151,7 +151,7 @@ def opened(session: Path) -> Finished:
     if reader.skipped or reader.torn:
         wrong = reader.damage[0] if reader.damage else "its last line is not finished"
         raise JournalError(f"{session}: the journal is damaged ({wrong}), so nothing is added to it")
-    events = tuple(entry.event for entry in entries)
+    events = tuple(attempts.counted(entry.event for entry in entries))
     plan = journal.plan_of(header, events)
     found = Finished(session, plan, events, entries[-1].seq, Arrays(session, plan), finished_rows(entries))
     _check_rows(found)

@@ -20,7 +20,7 @@ from engine.images.sets import open_sets, without_copies
 from engine.outputs import FOLDER as OUTPUTS
 from engine.patience import Cancelled, Patience
 from engine.progress import Progress
-from engine.protocol import BatchSized, ChunkFinished, Job, Logged, PhaseChanged, SetsPrepared
+from engine.protocol import BatchSized, ChunkFinished, Job, Logged, PhaseChanged, SetsPrepared, WorkerStarted
 from engine.solo import Solo
 from engine.station import Station
 
@@ -34,6 +34,7 @@ class Team(NamedTuple):
     threads: int
     pool: ThreadPoolExecutor
     decoders: Decoders
+    worker: WorkerStarted  # as the journal has it
 
 
 def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> None:
@@ -49,23 +50,26 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> No
     patience.emit(PhaseChanged("checking", f"the contents of {sets.rows} images"))
     sets, prepared = patience.patiently(lambda: without_copies(sets, plan))
     station.take(sets)
-    known, size = resume.check(session, plan, prepared, job.first_row)
+    described = station.models.describe()
+    before = resume.check(session, plan, prepared, described, team.worker, job.first_row)
     emit(prepared)
     for ready in prepared.sets:
         for note in ready.notes:
             emit(Logged("info", f"{ready.name}: {note}"))
-    for event in station.models.describe():
+    for event in described:
         emit(event)
-    writer = ArrayWriter(session, plan, sets.rows)
+    for change in before.changes:
+        emit(Logged("warning", f"since the interruption {change}: numbers may differ in their last bits"))
+    writer = ArrayWriter(session, plan, sets.rows, job.first_row)
     if station.outputs is not None and not job.first_row:
         station.outputs.make(sets.rows)
-    station.batches.size = size or station.batches.size
+    station.batches.size = before.batch or station.batches.size
     emit(BatchSized(job.first_row, station.batches.size))
 
     count = f"{len(plan.variants())} variants on {plan.calibration_images} images"
     patience.emit(PhaseChanged("calibrating", count))
     progress = Progress(plan, emit, job.first_row)
-    chunks = _chunks(job, station, progress, prepared, known, team)
+    chunks = _chunks(job, station, progress, prepared, before.known, team)
     arrays = Arrays(session, plan)
     finished = job.first_row
     while not progress.is_enough() and (scored := next(chunks, None)) is not None:

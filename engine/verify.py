@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine import journal, outputs, parts, samples
+from engine import attempts, journal, outputs, parts, samples
 from engine.arrays import FOLDER, Arrays
 from engine.errors import InputError, JournalError, QoodError
 from engine.files import open_plain
@@ -77,7 +77,7 @@ def verify(session: Path, *, quick: bool = False) -> Verdict:
     except (JournalError, OSError) as error:
         look.damage.append(str(error))
         return look.verdict()
-    events = [entry.event for entry in entries]
+    events = attempts.counted(entry.event for entry in entries)
     _journal(look, reader, entries)
     _closings(look, reader)
     _files(look)

@@ -138,7 +138,8 @@ def _sweep(job: Job, channel: Channel, orders: Orders) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = job.plan.tf32
     share = max(1, usable_cores() // len(devices))
     threads = 1 if uuids else share
-    channel.send(started(job, ",".join(devices), threads, uuids))
+    worker = started(job, ",".join(devices), threads, uuids)
+    channel.send(worker)
     # One thread a variant: what a variant computes does not depend on how many cores there are.
     torch.set_num_threads(1)
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
@@ -149,7 +150,7 @@ def _sweep(job: Job, channel: Channel, orders: Orders) -> None:
                 job,
                 channel.send,
                 lambda: orders.is_cancelled(job.session),
-                Team(devices, share, pool, decoders),
+                Team(devices, share, pool, decoders, worker),
             )
     finally:
         decoders.close()
@@ -170,6 +171,11 @@ def versions() -> dict[str, str]:
     names = ("qood-tui", "torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow")
     found = {name: version(name) for name in names}
     found["libjpeg"] = str(features.version("libjpeg_turbo") or features.version("jpg"))
+    found |= {
+        name: str(features.version(name))
+        for name in ("zlib", "webp", "libtiff", "avif")
+        if features.check(name)
+    }
     found["python"] = platform.python_version()
     found["machine"] = platform.machine()
     found["processor"] = _processor()

@@ -75,7 +75,8 @@ class State(msgspec.Struct, frozen=True):
     ready: dict[str, VariantReady] = {}
     bits: dict[str, BitsTabled] = {}
     failed: dict[str, str] = {}
-    unreadable: int = 0
+    unreadable: int = 0  # images of finished chunks
+    pending: int = 0  # unreadable images of a chunk that is not finished yet
     measured: dict[str, Measured] = {}
     curves: dict[str, CurvesDrawn] = {}
     deltas: DeltasMeasured | None = None
@@ -138,19 +139,24 @@ def _changes(state: State, event: AnyEvent, t: float) -> dict[str, Any]:
         case PhaseChanged(phase, note):
             return {"phase": phase, "note": note}
         case WorkerStarted():
-            return {"worker": event, "pace": ()}
+            return {**_begun_again(state), "worker": event, "pace": ()}
         case SetsPrepared():
             return {"prepared": event}
         case ImageUnreadable():
-            return {"unreadable": state.unreadable + 1}
+            return {"pending": state.pending + 1}
         case ChunkFinished(first, rows, seconds) if first == state.rows:
             done = state.rows + rows
-            waits = (*state.waits[-PACE_CHUNKS + 1 :], (seconds, event.waited))
-            return {"rows": done, "pace": (*state.pace[-PACE_CHUNKS + 1 :], (t, done)), "waits": waits}
+            return {
+                "rows": done,
+                "pace": (*state.pace[-PACE_CHUNKS + 1 :], (t, done)),
+                "waits": (*state.waits[-PACE_CHUNKS + 1 :], (seconds, event.waited)),
+                "unreadable": state.unreadable + state.pending,
+                "pending": 0,
+            }
         case DeltasMeasured(variants=variants):
             return {"deltas": event, "settling": _settled(state, variants)}
         case SessionResumed():
-            return {"closed": None}
+            return {**_begun_again(state), "closed": None}
         case ScoresAdded():
             plan = journal.with_scores(state.header.plan, event)
             header = {"header": msgspec.structs.replace(state.header, plan=plan)}
@@ -161,6 +167,23 @@ def _changes(state: State, event: AnyEvent, t: float) -> dict[str, Any]:
             return {"closed": event, "phase": outcome, "note": event.reason}
         case _:
             return {}
+
+
+def _begun_again(state: State) -> dict[str, Any]:
+    """Return the changes when an attempt begins: what an earlier one said of unfinished rows is void."""
+    if state.rows:
+        return {"pending": 0}
+    return {
+        "pending": 0,
+        "prepared": None,
+        "ready": {},
+        "bits": {},
+        "failed": {},
+        "measured": {},
+        "curves": {},
+        "deltas": None,
+        "settling": {},
+    }
 
 
 def _of_variant(

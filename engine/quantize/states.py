@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 from timm.models.vision_transformer import VisionTransformer
 
 from engine import catalog
-from engine.errors import InputError
+from engine.errors import EngineError, InputError
 from engine.files import sync_folder
+from engine.images.decode import made_by
 from engine.models.loaded import Loaded
-from engine.plan import Variant
+from engine.plan import Plan, Variant
 from engine.quantize import saved
 from engine.quantize.layers import forget_exact
 
@@ -27,9 +30,18 @@ class States:
         self.folder = session / FOLDER
 
     def save(
-        self, variant: Variant, model: VisionTransformer, source: Loaded, key: str, about: dict[str, object]
+        self,
+        variant: Variant,
+        model: VisionTransformer,
+        source: Loaded,
+        key: str,
+        about: dict[str, object],
+        required: str | None = None,
     ) -> str:
-        """Put a calibrated model on the disk and return the SHA-256 of its tensors."""
+        """Put a calibrated model on the disk and return the SHA-256 of its tensors.
+
+        Raises EngineError, and replaces nothing, if that is not the digest that is `required`.
+        """
         self.folder.mkdir(exist_ok=True, mode=0o700)
         path = self.path(variant)
         partial = path.with_suffix(".partial")
@@ -42,6 +54,12 @@ class States:
             **about,
         }
         digest = saved.save(partial, model, given)
+        if required is not None and digest != required:
+            partial.unlink()
+            raise EngineError(
+                f"{variant.key}: calibrated again, its quantizers are not what they were before the "
+                "interruption; the finished rows cannot be continued here, start a new session"
+            )
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
@@ -70,23 +88,38 @@ class States:
         return self.folder / f"{variant.stem}.safetensors"
 
 
-def key_of(
-    variant: Variant, source: Loaded, weights: str, calibration: str, overrides: dict[str, int]
-) -> str:
+def key_of(variant: Variant, source: Loaded, weights: str, calibration: str, plan: Plan) -> str:
     """Return the SHA-256 of everything that a quantized variant depends on.
 
-    Its weights, quantizer and options, bits, preprocessing and calibration images.
+    Its architecture and weights, method and options, bits, preprocessing and calibration images (their
+    contents, labels and order), the kind of device, and the programs that compute and that decode.
     """
     options = dict(catalog.QUANTIZERS[variant.quantizer].options)
     parts = (
+        source.build,
+        dict(source.arguments),
         weights,
         str(variant.bits),
         variant.quantizer,
         options,
-        overrides,
+        plan.overrides,
+        plan.tf32,
         tuple(source.geometry),
         source.mean,
         source.std,
         calibration,
+        next(source.model.parameters()).device.type,
+        {name: version(name) for name in ("qood-tui", "torch", "timm", "numpy")},
+        made_by(),
+        _source(),
     )
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
+
+
+@cache
+def _source() -> str:
+    """Return the SHA-256 of the code that quantizes."""
+    state = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        state.update(path.read_bytes())
+    return state.hexdigest()

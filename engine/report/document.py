@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from engine import catalog, journal, samples, study
+from engine import attempts, catalog, journal, samples, study
 from engine.arrays import FOLDER, Arrays
 from engine.errors import InputError, JournalError
 from engine.measure import spread
@@ -47,7 +47,7 @@ def document(session: Path, *, quick: bool = False) -> Document:
     rows = journal.finished_rows(entries)
     if rows < 1:
         raise InputError("session", str(session), "nothing is finished in it yet, there is nothing to report")
-    events = [entry.event for entry in entries]
+    events = attempts.counted(entry.event for entry in entries)
     plan = journal.plan_of(header, events)
     arrays = _arrays(session, plan, rows)
     finished, check = arrays.first(rows), Check()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from engine import journal
+from engine import attempts, journal
 from engine.arrays import Arrays
 from engine.protocol import AnyEvent, CurvesDrawn, DeltasMeasured, Measured, ScoresAdded, VariantReady
 from engine.report.again import Again, compared
@@ -19,7 +19,8 @@ def earlier(session: Path) -> Checked:
     header, entries, _ = journal.read(session)
     rows, check = journal.finished_rows(entries), Check()
     # What is added after a sweep looks at all its rows.
-    events = [*takewhile(lambda event: not isinstance(event, ScoresAdded), (e.event for e in entries))]
+    swept = takewhile(lambda event: not isinstance(event, ScoresAdded), (e.event for e in entries))
+    events = attempts.counted(swept)
     looks = [event for event in events if isinstance(event, Measured | CurvesDrawn | DeltasMeasured)]
     counts = sorted({event.rows for event in looks if event.rows != rows})
     if not counts:
