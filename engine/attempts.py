@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from engine.protocol import (
     AnyEvent,
+    AttentionCompared,
     BatchSized,
     BitsTabled,
     ChunkFinished,
@@ -33,6 +34,7 @@ PREPARATION = (  # what an attempt says before its first chunk
     WorkerStarted,
     SetsPrepared,
     ModelLoaded,
+    AttentionCompared,
     VariantReady,
     VariantFailed,
     BitsTabled,

@@ -20,6 +20,7 @@ from engine.models.loaded import Loaded, count_parameters, load, normalise
 from engine.plan import Plan, Variant
 from engine.protocol import (
     AnyEvent,
+    AttentionCompared,
     BitsTabled,
     Logged,
     ModelLoaded,
@@ -28,7 +29,7 @@ from engine.protocol import (
     VariantReady,
 )
 from engine.quantize.bit_table import tabulate
-from engine.quantize.layers import forget_exact
+from engine.quantize.layers import forget_exact, unquantized_copy
 from engine.quantize.sites import Widths
 from engine.quantize.states import States, key_of
 from engine.resources import Resources
@@ -112,6 +113,7 @@ class Calibration:
         try:
             if variant.bits.is_float:
                 model, digest = source.model, self.models.digests[variant.model]
+                self._compare_attention(variant, source, emit)
             elif (loaded := self._load(variant, known)) is not None and before is not None:
                 model, digest = loaded, before
             else:
@@ -127,6 +129,29 @@ class Calibration:
         if table is not None and not known.is_binding:
             emit(table)
         return Ready(variant, model, source, digest)
+
+    def _compare_attention(self, reference: Variant, source: Loaded, emit: Emit) -> None:
+        """Say what the explicit product of quantized attention changes where nothing is quantized."""
+        if all(variant.bits.is_float for variant in self.plan.variants()):
+            return
+        images = self._images(reference, source)
+        try:
+            copy = unquantized_copy(source.model)
+        except QuantizeError:  # said of every variant that it concerns
+            return
+        with torch.inference_mode():
+            fused, explicit = source.model(images), copy(images)
+        if not fused.isfinite().all() or not explicit.isfinite().all():
+            return
+        emit(
+            AttentionCompared(
+                reference.model,
+                len(images),
+                float((fused - explicit).abs().max()),
+                float(fused.std()),
+                int((fused.argmax(1) != explicit.argmax(1)).sum()),
+            )
+        )
 
     def _load(self, variant: Variant, known: Known) -> nn.Module | None:
         """Return a variant as it was saved; one whose bit table is not there is calibrated again for it."""

@@ -162,6 +162,21 @@ class BitsTabled(Event, frozen=True, tag="bits.tabled"):
     float32_bytes: int  # everything, were it not quantized
 
 
+class AttentionCompared(Event, frozen=True, tag="attention.compared"):
+    """How far the logits of a model differ between fused attention and the explicit product, in float32.
+
+    FP32 runs the fused one, as timm does, and quantized variants the product, whose operands they quantize:
+    so much of every delta is no quantization. `largest` is the largest difference of a logit on `images`
+    calibration images, `deviation` the standard deviation of their logits, `changed` counts predictions.
+    """
+
+    model: str
+    images: int
+    largest: float
+    deviation: float
+    changed: int
+
+
 class VariantFailed(Event, frozen=True, tag="variant.failed"):
     """A variant cannot be measured; the others go on."""
 
@@ -386,6 +401,7 @@ AnyEvent = (
     | SetsPrepared
     | ModelLoaded
     | BatchSized
+    | AttentionCompared
     | VariantReady
     | BitsTabled
     | VariantFailed

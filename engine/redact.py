@@ -18,6 +18,7 @@ from engine.files import open_plain
 from engine.parts import check_name, kept
 from engine.plan import Plan
 from engine.protocol import (
+    AttentionCompared,
     BatchSized,
     CalibrationDraw,
     CurvesDrawn,
@@ -155,6 +156,8 @@ def _redacted(event: Any, names: Names) -> Any:
                 origin=event.origin if known else GONE,
                 digest=event.digest if known else GONE,
             )
+        case AttentionCompared(model=model):
+            return msgspec.structs.replace(event, model=names.models.get(model, model))
         case VariantReady(variant=variant):
             own = variant.partition(" ")[0] in names.own_weights
             return msgspec.structs.replace(

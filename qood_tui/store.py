@@ -10,6 +10,7 @@ from engine import journal
 from engine.plan import MOST_VARIANTS
 from engine.protocol import (
     AnyEvent,
+    AttentionCompared,
     BatchSized,
     BitsTabled,
     Cell,
@@ -222,6 +223,9 @@ def describe(event: AnyEvent) -> tuple[str, str] | None:
             return (
                 ("warning", f"{images} images at once from image {first:,} on: {reason}") if reason else None
             )
+        case AttentionCompared(model, images, largest, deviation):
+            of = f"(standard deviation {deviation:.2g}) on {images} images"
+            return "info", f"{model}: explicit attention changes a logit by at most {largest:.1e} {of}"
         case VariantReady(variant, _, seconds):
             return "info", f"{variant} calibrated in {seconds:.2f} s"
         case VariantFailed(variant, reason):

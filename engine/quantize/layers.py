@@ -11,7 +11,7 @@ from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor, nn
 
 from engine.errors import QuantizeError
-from engine.plan import FLOAT
+from engine.plan import FLOAT, Bits
 from engine.quantize.quantizer import Quantizer
 from engine.quantize.sites import Role, Site, Widths
 
@@ -95,6 +95,11 @@ class QuantizedAttention(nn.Module):
         mixed = self.softmax_value(attention, self.value_quantizer(value))
         out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, tokens, -1))
         return out
+
+
+def unquantized_copy(model: VisionTransformer) -> VisionTransformer:
+    """Return a copy of `model` that computes as quantized ones do, with nothing quantized."""
+    return quantized_copy(model, Widths(Bits(), {}), lambda site: nn.Identity())
 
 
 def quantized_copy(model: VisionTransformer, widths: Widths, choose: Choose) -> VisionTransformer:

@@ -8,6 +8,7 @@ from engine.measure.pair import PairMeasures
 from engine.measure.spread import SpreadRow
 from engine.plan import Bits, Plan, Variant
 from engine.protocol import (
+    AttentionCompared,
     BatchSized,
     BitsTabled,
     CalibrationDraw,
@@ -135,6 +136,7 @@ class Document(msgspec.Struct, frozen=True):
     calibrations: tuple[CalibrationDraw, ...]
     fit: SetReady | None
     models: tuple[ModelLoaded, ...]
+    attention: tuple[AttentionCompared, ...]  # what of every delta is no quantization
     workers: tuple[WorkerStarted, ...]
     batches: tuple[BatchSized, ...]
     digests: dict[str, str]  # SHA-256 of the weights or the quantized state, by variant

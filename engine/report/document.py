@@ -16,6 +16,7 @@ from engine.measure import spread
 from engine.plan import Plan
 from engine.protocol import (
     AnyEvent,
+    AttentionCompared,
     BatchSized,
     BitsTabled,
     ImageUnreadable,
@@ -80,6 +81,7 @@ def document(session: Path, *, quick: bool = False) -> Document:
         calibrations=prepared.calibrations if prepared else (),
         fit=prepared.fit if prepared else None,
         models=tuple({e.model: e for e in _of(events, ModelLoaded)}.values()),
+        attention=tuple({e.model: e for e in _of(events, AttentionCompared)}.values()),
         workers=tuple(_of(events, WorkerStarted)),
         batches=tuple(_of(events, BatchSized)),
         digests={e.variant: e.digest for e in _of(events, VariantReady)},

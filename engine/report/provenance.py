@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine import catalog
-from engine.protocol import SetReady, WorkerStarted
+from engine.protocol import AttentionCompared, SetReady, WorkerStarted
 from engine.report.blocks import Items, Row, Section, Table
 from engine.report.contents import Document
 from engine.report.words import listed
@@ -65,7 +65,18 @@ def models(found: Document) -> Section:
         )
         for one in found.models
     )
-    return Section("Models", (Table("Models", columns, (rows,), texts=3),))
+    table = Table("Models", columns, (rows,), texts=3)
+    notes = tuple(map(_attention, found.attention))
+    return Section("Models", (table, *([Items(notes)] if notes else [])))
+
+
+def _attention(one: AttentionCompared) -> str:
+    changed = f"; {one.changed} predictions differ" if one.changed else ""
+    return (
+        f"{one.model}: FP32 runs fused attention and quantized variants the explicit product. With nothing "
+        f"quantized a logit differs between them by at most {one.largest:.1e} (standard deviation "
+        f"{one.deviation:.2g}) on {one.images} calibration images{changed}."
+    )
 
 
 def machine(found: Document) -> Section:

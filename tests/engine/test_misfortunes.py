@@ -1,0 +1,182 @@
+"""Whatever happens to a sweep and its files: the numbers of a fresh run, or a refusal with a reason."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from engine import attempts, catalog, journal, report, request, sessions, verify
+from engine.plan import Plan
+from engine.protocol import ImageUnreadable
+from engine.resources import Checkpoint, Resources
+from tests.real import SMALL, random_model
+from tests.sweeping import run_until
+
+CLASSES = ("ant", "bee", "cat")
+SEEDS = range(int(os.environ.get("QOOD_MISFORTUNES", "8")))  # `make bench` draws many more
+
+
+class Files:
+    """Two folders of small images, and what may happen to them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.denied = root, set[Path]()
+        self.random = np.random.default_rng(0)
+        for name in CLASSES:
+            for number in range(11):
+                self._write(root / "id" / name / f"{number:02d}.bmp")
+        for number in range(13):
+            self._write(root / "ood" / f"{number:02d}.bmp")
+        (root / "ood" / "torn.bmp").write_bytes((root / "ood" / "00.bmp").read_bytes()[:200])
+
+    def _write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(self.random.integers(0, 255, (24, 24, 3), np.uint8)).save(path)
+
+    def befall(self, what: str, chance: random.Random) -> None:
+        """Let something happen to one file."""
+        path = chance.choice(sorted(self.root.rglob("*.bmp")))
+        match what:
+            case "added":
+                self._write(path.with_name(f"new-{chance.random()}.bmp"))
+            case "removed":
+                path.unlink()
+            case "replaced":  # as `cp -p` does
+                before = path.stat()
+                self._write(path)
+                os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            case "swapped":  # as `rsync -t` does
+                before, other = path.stat(), path.with_suffix(".tmp")
+                self._write(path.with_name("other.bmp"))
+                path.with_name("other.bmp").replace(other)
+                os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+                other.replace(path)
+            case "torn":
+                path.write_bytes(path.read_bytes()[: chance.choice((0, 90))])
+            case "copied":
+                shutil.copy(path, chance.choice(sorted(self.root.rglob("*.bmp"))))
+            case "denied":
+                self.denied.add(path)
+                path.chmod(0o640)  # which moves its change time, as any change of its mode does
+            case "allowed":
+                for path in self.denied:
+                    path.chmod(0o644)
+                self.denied.clear()
+        time.sleep(0.02)  # one tick of the file system's clock
+
+
+HAPPENINGS = ("added", "removed", "replaced", "swapped", "torn", "copied", "denied", "allowed")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    file = tmp_path_factory.mktemp("model") / "mine.pth"
+    torch.save(random_model(SMALL, num_classes=len(CLASSES)).state_dict(), file)
+    return Checkpoint(str(file), SMALL)
+
+
+@pytest.fixture
+def permissions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Files]]:
+    """Deny files as their mode would, which does not bind a test that root runs."""
+    of: list[Files] = []
+    read = Path.read_bytes
+
+    def checked(path: Path) -> bytes:
+        if any(path in files.denied for files in of):
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", checked)
+    monkeypatch.setattr("engine.images.digests.SETTLING_SECONDS", 0)
+    yield of
+
+
+def drawn_plan(chance: random.Random) -> dict[str, object]:
+    return {
+        "bits": chance.choice([("FP32",), ("FP32", "W4A4"), ("FP32", "W8A8", "W4A8")]),
+        "quantizer": chance.choice(["minmax", "repq"]),
+        "scores": chance.choice([("msp",), ("msp", "knn")]),
+        "calibration_draws": chance.choice([1, 2]),
+        "keep_outputs": chance.random() < 0.3,
+        "chunk_images": chance.choice([7, 16]),
+        "seed": chance.randrange(4),
+    }
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_resumed_session_is_as_a_fresh_one_or_refused(
+    tmp_path: Path, permissions: list[Files], model: Checkpoint, seed: int
+) -> None:
+    chance, place = random.Random(seed), tmp_path
+    files = Files(place / "images")
+    permissions.append(files)
+    given = Resources(
+        id={"mine": str(place / "images" / "id")},
+        ood={"others": str(place / "images" / "ood")},
+        checkpoints={"tiny": model},
+        devices="cpu",
+        any_accuracy=True,
+    )
+    plan = Plan(
+        models=("tiny",),
+        id_set="mine",
+        ood_sets=("others",),
+        share=1.0,
+        calibration_set=catalog.HELD_OUT,
+        fit_set=catalog.HELD_OUT,
+        calibration_images=2,
+        fit_images=3,
+        **drawn_plan(chance),  # type: ignore[arg-type]
+    )
+    settled, given, _ = request.settle(plan, given)
+    session = sessions.create(settled, given.names(), place / "sessions")
+    with_crops = msgspec.structs.replace(given, crops=str(place / "crops"))
+    has_changed = False
+    for last_event in [chance.randrange(45) for _ in range(chance.randrange(1, 4))] + [None]:
+        outcome = run_until(session, with_crops if chance.random() < 0.5 else given, last_event)
+        if outcome != "killed":
+            break
+        has_finished_rows = journal.finished_rows(journal.read(session)[1]) > 0
+        for what in chance.choices(HAPPENINGS, k=chance.choice((0, 1, 2))):
+            files.befall(what, chance)
+            has_changed |= has_finished_rows
+    fresh = sessions.create(settled, given.names(), place / "sessions")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        expected = run_until(fresh, given)
+    if outcome != "finished":  # refused: only for what has changed, or what a fresh run refuses too
+        assert has_changed or outcome == expected, outcome
+        return
+    assert expected == "finished", expected
+    verdict = verify.verify(session)
+    assert not verdict.damage, verdict.damage
+    for array in (fresh / "arrays").iterdir():
+        assert array.read_bytes() == (session / "arrays" / array.name).read_bytes(), array.name
+    one, other = report.document(session), report.document(fresh)
+    for name in (
+        "images",
+        "unreadable",
+        "calibrations",
+        "fit",
+        "variants",
+        "deltas",
+        "digests",
+        "bit_tables",
+    ):
+        assert getattr(one, name) == getattr(other, name), name
+    lost = [e for e in attempts.counted(_events(session)) if isinstance(e, ImageUnreadable)]
+    assert len(lost) == len(set(lost)) == sum(one.unreadable.values())
+
+
+def _events(session: Path) -> list[object]:
+    return [entry.event for entry in journal.read(session)[1]]
