@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,21 +36,34 @@ class DecodersHere(Decoders):
         return future
 
 
-def run_until(session: Path, resources: Resources, last_event: int | None = None) -> str:
-    """Sweep a session, or resume it, and return the outcome; `killed` after so many events of this attempt.
+Stop = Callable[[list[AnyEvent]], bool]
 
-    The journal is written as the daemon does: what a refused resume leaves is a closed session.
+
+def run_until(session: Path, resources: Resources, stop: Stop | None = None) -> str:
+    """Sweep a session, or resume it, and return the outcome, or why it failed.
+
+    It is `killed` after the event at which `stop` of all events of this attempt says so. The journal is
+    written as the daemon does: what a refused resume leaves is a closed session.
     """
     writer = Writer(session)
     if writer.has_events:
         writer.append(SessionResumed(writer.finished_rows))
-    count = 0
+    said: list[AnyEvent] = []
+    is_killed = False
+    lock = threading.Lock()  # variants are calibrated in several threads
 
     def emit(event: AnyEvent) -> None:
-        nonlocal count
-        if last_event is not None and count >= last_event:
-            raise Killed
-        count += 1
+        nonlocal is_killed
+        with lock:
+            if is_killed:
+                raise Killed
+            said.append(event)
+            append(event)
+            is_killed = stop is not None and stop(said)
+            if is_killed:
+                raise Killed
+
+    def append(event: AnyEvent) -> None:
         if isinstance(event, ChunkFinished):
             writer.finished_rows += event.rows
         writer.append(event)
@@ -73,6 +87,8 @@ def run_until(session: Path, resources: Resources, last_event: int | None = None
 def _team(job: Job) -> Iterator[Team]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield Team(["cpu"], 2, pool, DecodersHere(1), started(job, "cpu", 2, {}))
-    torch.set_num_threads(threads)
+    try:
+        with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield Team(["cpu"], 2, pool, DecodersHere(1), started(job, "cpu", 2, {}))
+    finally:
+        torch.set_num_threads(threads)

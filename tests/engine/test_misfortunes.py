@@ -15,12 +15,23 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import attempts, catalog, journal, report, request, sessions, verify
+from engine import attempts, catalog, journal, report, request, resume, sessions, verify
+from engine.errors import EngineError, QuantizeError
 from engine.plan import Plan
-from engine.protocol import ImageUnreadable
+from engine.protocol import (
+    AnyEvent,
+    ChunkFinished,
+    ImageUnreadable,
+    Measured,
+    ModelLoaded,
+    OutputsKept,
+    VariantFailed,
+    WorkerStarted,
+)
 from engine.resources import Checkpoint, Resources
+from qood_tui.store import fold
 from tests.real import SMALL, random_model
-from tests.sweeping import run_until
+from tests.sweeping import Stop, run_until
 
 CLASSES = ("ant", "bee", "cat")
 SEEDS = range(int(os.environ.get("QOOD_MISFORTUNES", "8")))  # `make bench` draws many more
@@ -113,13 +124,12 @@ def drawn_plan(chance: random.Random) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_resumed_session_is_as_a_fresh_one_or_refused(
-    tmp_path: Path, permissions: list[Files], model: Checkpoint, seed: int
-) -> None:
-    chance, place = random.Random(seed), tmp_path
-    files = Files(place / "images")
-    permissions.append(files)
+def after(count: int) -> Stop:
+    return lambda events: len(events) >= count
+
+
+def planned(place: Path, model: Checkpoint, **changes: object) -> tuple[Plan, Resources]:
+    """Return a plan of one tiny model on the two folders, and where they lie."""
     given = Resources(
         id={"mine": str(place / "images" / "id")},
         ood={"others": str(place / "images" / "ood")},
@@ -136,14 +146,26 @@ def test_a_resumed_session_is_as_a_fresh_one_or_refused(
         fit_set=catalog.HELD_OUT,
         calibration_images=2,
         fit_images=3,
-        **drawn_plan(chance),  # type: ignore[arg-type]
+        **changes,  # type: ignore[arg-type]
     )
     settled, given, _ = request.settle(plan, given)
+    return settled, given
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_resumed_session_is_as_a_fresh_one_or_refused(
+    tmp_path: Path, permissions: list[Files], model: Checkpoint, seed: int
+) -> None:
+    chance, place = random.Random(seed), tmp_path
+    files = Files(place / "images")
+    permissions.append(files)
+    settled, given = planned(place, model, **drawn_plan(chance))
     session = sessions.create(settled, given.names(), place / "sessions")
     with_crops = msgspec.structs.replace(given, crops=str(place / "crops"))
     has_changed = False
     for last_event in [chance.randrange(45) for _ in range(chance.randrange(1, 4))] + [None]:
-        outcome = run_until(session, with_crops if chance.random() < 0.5 else given, last_event)
+        kept = with_crops if chance.random() < 0.5 else given
+        outcome = run_until(session, kept, stop=None if last_event is None else after(last_event))
         if outcome != "killed":
             break
         has_finished_rows = journal.finished_rows(journal.read(session)[1]) > 0
@@ -178,5 +200,103 @@ def test_a_resumed_session_is_as_a_fresh_one_or_refused(
     assert len(lost) == len(set(lost)) == sum(one.unreadable.values())
 
 
-def _events(session: Path) -> list[object]:
+def _events(session: Path) -> list[AnyEvent]:
     return [entry.event for entry in journal.read(session)[1]]
+
+
+def until(session: Path, given: Resources, kind: type, rows: int = 0) -> None:
+    """Sweep a session and kill it right after its first event of a kind from row `rows` on."""
+
+    def is_reached(events: list[AnyEvent]) -> bool:
+        finished = sum(event.rows for event in events if isinstance(event, ChunkFinished))
+        return finished >= rows and isinstance(events[-1], kind)
+
+    assert run_until(session, given, stop=is_reached) == "killed"
+
+
+@pytest.mark.parametrize(
+    ("what", "kind"), [("added", Measured), ("removed", OutputsKept), ("replaced", Measured)]
+)
+def test_before_the_first_chunk_sets_may_still_change(
+    tmp_path: Path, model: Checkpoint, what: str, kind: type
+) -> None:
+    files, chance = Files(tmp_path / "images"), random.Random(1)
+    keeps = kind is OutputsKept
+    plan, given = planned(tmp_path, model, bits=("FP32", "W4A4"), keep_outputs=keeps, chunk_images=16)
+    session = sessions.create(plan, given.names(), tmp_path / "sessions")
+    until(session, given, kind)  # the first look is at a chunk that is not finished
+    files.befall(what, chance)
+    assert run_until(session, given) == "finished"
+    assert not verify.verify(session).damage
+    fresh = sessions.create(plan, given.names(), tmp_path / "sessions")
+    assert run_until(fresh, given) == "finished"
+    assert report.document(session).deltas == report.document(fresh).deltas
+
+
+@pytest.mark.parametrize("rows", [0, 16])
+def test_killed_between_an_unreadable_image_and_its_chunk_the_image_is_counted_once(
+    tmp_path: Path, model: Checkpoint, rows: int
+) -> None:
+    files = Files(tmp_path / "images")
+    for path in sorted((files.root / "ood").iterdir())[::2]:
+        path.write_bytes(path.read_bytes()[:90])
+    plan, given = planned(tmp_path, model, bits=("FP32", "W4A4"), chunk_images=8)
+    session = sessions.create(plan, given.names(), tmp_path / "sessions")
+    for _ in range(2):
+        until(session, given, ImageUnreadable, rows)
+    assert run_until(session, given) == "finished"
+    torn = sum(len(path.read_bytes()) < 300 for path in (files.root / "ood").iterdir())
+    assert report.document(session).unreadable == {"others": torn}
+    assert fold(*journal.read(session)[:2]).unreadable == torn
+    assert not verify.verify(session).damage
+
+
+def test_a_plan_of_fp32_only_resumes_with_the_same_preprocessing_and_weights(
+    tmp_path: Path, model: Checkpoint
+) -> None:
+    Files(tmp_path / "images")
+    plan, given = planned(tmp_path, model, bits=("FP32",), chunk_images=16)
+    session = sessions.create(plan, given.names(), tmp_path / "sessions")
+    until(session, given, ChunkFinished)
+    events = _events(session)
+    (loaded,) = (event for event in events if isinstance(event, ModelLoaded))
+    (worker,) = (event for event in events if isinstance(event, WorkerStarted))
+    prepared = journal.prepared_of(events)
+    assert prepared is not None
+    for changes, words in (
+        ({"crop": 0.5}, "crop was"),
+        ({"mean": (0.0, 0.0, 0.0)}, "mean was"),
+        ({"interpolation": "nearest"}, "interpolation was"),
+        ({"digest": "another"}, "weights"),
+    ):
+        other = msgspec.structs.replace(loaded, **changes)
+        with pytest.raises(EngineError, match=f"tiny: .*{words}"):
+            resume.check(session, plan, prepared, [other], worker, 16)
+    moved = msgspec.structs.replace(loaded, origin="elsewhere")
+    newer = msgspec.structs.replace(worker, versions={**worker.versions, "pillow": "99"}, device="cuda:0")
+    before = resume.check(session, plan, prepared, [moved], newer, 16)
+    assert before.changes == (
+        "device was cpu and is cuda:0",
+        f"pillow was {worker.versions['pillow']} and is 99",
+    )
+
+
+def test_a_variant_fails_in_every_attempt_or_in_none(
+    tmp_path: Path, model: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no row is finished a failure counts for nothing; where some are, it stays."""
+    Files(tmp_path / "images")
+    plan, given = planned(tmp_path, model, bits=("FP32", "W4A4"), chunk_images=16)
+
+    def fail(*_: object, **__: object) -> None:
+        raise QuantizeError("no memory")
+
+    for rows, lost in ((0, {}), (16, {"tiny W4A4": "no memory"})):
+        session = sessions.create(plan, given.names(), tmp_path / "sessions")
+        with monkeypatch.context() as patch:
+            patch.setattr("engine.quantize.repq.quantize", fail)
+            until(session, given, ChunkFinished if rows else VariantFailed)
+        assert run_until(session, given) == "finished"
+        assert fold(*journal.read(session)[:2]).failed == lost
+        assert not verify.verify(session).damage
+        assert bool(report.document(session).deltas) != bool(lost)
