@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine import catalog
-from engine.images import demo, fractals, order
+from engine.images import decode, demo, fractals, order
 
 
 def test_fractals_are_a_function_of_class_and_seed() -> None:
@@ -49,6 +50,29 @@ def test_demo_images_come_back_from_the_cache_bit_by_bit(
     np.testing.assert_array_equal(demo.load_set("noise").images, made)
     kept.write_bytes(b"damaged")
     np.testing.assert_array_equal(demo.load_set("noise").images, made)
+
+
+def test_every_part_of_the_key_of_demo_images_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def file() -> Path:
+        return demo.cache_file("noise", 10)
+
+    before = file()
+    assert demo.cache_file("digits", 10) != before and demo.cache_file("noise", 11) != before
+    for name in ("numpy", "scikit-learn"):
+        with monkeypatch.context() as patch:
+            patch.setattr(demo, "version", lambda one, name=name: version(one) + ("x" if one == name else ""))
+            assert file() != before, name
+    for part in decode.made_by():
+        with monkeypatch.context() as patch:
+            patch.setattr(demo, "made_by", lambda part=part: {**decode.made_by(), part: "another"})
+            assert file() != before, part
+    for module, attribute in ((demo, "__file__"), (fractals, "__file__"), (fractals, "CLASSES")):
+        source = tmp_path / "source"
+        source.write_bytes(Path(getattr(module, attribute)).read_bytes() + b"\n")
+        with monkeypatch.context() as patch:
+            patch.setattr(module, attribute, source)
+            assert file() != before, attribute
+    assert file() == before
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=6))
