@@ -1,8 +1,9 @@
 """The per-sample numbers of a session: plain `.npy` arrays, one row an image, in sweep order.
 
 `samples` (rows, 4): set, index in the set, label or -1, 1 if the image was readable. `rank` (rows,
-variants): classes ranked before the label, -1 without one. `nll`, `brier` and every score (rows,
-variants) in float64. Sets count from 0, the ID set first.
+variants): classes ranked before the label, -1 without one; in 16 bits, or in 32 where a model has more
+classes than 16 can count. `nll`, `brier` and every score (rows, variants) in float64. Sets count from 0,
+the ID set first.
 """
 
 from __future__ import annotations
@@ -19,24 +20,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import npy
-from engine.errors import JournalError
+from engine.errors import EngineError, JournalError
 from engine.files import open_plain, sync, sync_folder
 from engine.plan import Plan
 
 FOLDER = "arrays"
 LONGEST_HEADER = 1024  # bytes of an .npy file before its numbers
 SET, INDEX, LABEL, READABLE = range(4)
+SHORT, LONG = np.dtype("<i2"), np.dtype("<i4")  # of ranks
 Array = NDArray[Any]
 
 
-def layout(plan: Plan) -> dict[str, tuple[np.dtype[Any], int]]:
+def type_of_ranks(classes: int) -> np.dtype[Any]:
+    """Return the type in which `rank` holds every rank among so many classes."""
+    return SHORT if classes <= np.iinfo(SHORT).max else LONG
+
+
+def layout(plan: Plan, ranks: np.dtype[Any] = SHORT) -> dict[str, tuple[np.dtype[Any], int]]:
     """Return type and number of columns of every array of a plan."""
     variants = len(plan.variants())
     double = np.dtype("<f8")
     scores = dict.fromkeys(stored_scores(plan), (double, variants))
     return {
         "samples": (np.dtype("<i4"), 4),
-        "rank": (np.dtype("<i2"), variants),
+        "rank": (ranks, variants),
         "nll": (double, variants),
         "brier": (double, variants),
         **scores,
@@ -49,13 +56,16 @@ def stored_scores(plan: Plan) -> tuple[str, ...]:
 
 
 class ArrayWriter:
-    """Write finished rows; all space is taken at the start, so a full disk shows before the sweep."""
+    """Write finished rows; all space is taken at the start, so a full disk shows before the sweep.
 
-    def __init__(self, session: Path, plan: Plan, rows: int, finished: int = 0) -> None:
-        """Take the space of `rows` rows; where none are finished, what is there is of a void attempt."""
+    `classes` are those of the model that has the most. Where no row is `finished`, arrays that are there
+    are of an attempt that left nothing, and are replaced.
+    """
+
+    def __init__(self, session: Path, plan: Plan, rows: int, classes: int, finished: int = 0) -> None:
         self.folder = session / FOLDER
         self.folder.mkdir(exist_ok=True, mode=0o700)
-        self.layout = layout(plan)
+        self.layout = layout(plan, type_of_ranks(classes))
         for name, (dtype, columns) in self.layout.items():
             if not finished:
                 make_array(self._path(name), dtype, (rows, columns))
@@ -85,8 +95,14 @@ def make_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, int]) -> None
 
 
 def put_rows(path: Path, first: int, part: Array) -> bytes:
-    """Put rows from `first` on into an array and on the disk; return their bytes."""
-    rows = len(np.load(path, mmap_mode="r", allow_pickle=False))
+    """Put rows from `first` on into an array and on the disk; return their bytes.
+
+    Raises EngineError where the array is of another type.
+    """
+    there = np.load(path, mmap_mode="r", allow_pickle=False)
+    if there.dtype != part.dtype:
+        raise EngineError(f"{path}: it holds {there.dtype}, {part.dtype} is needed; start a new session")
+    rows = len(there)
     data = part.tobytes()
     with path.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
@@ -97,11 +113,11 @@ def put_rows(path: Path, first: int, part: Array) -> bytes:
     return data
 
 
-def mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> Array:
+def mapped(path: Path, types: tuple[np.dtype[Any], ...], shape: tuple[int | None, ...]) -> Array:
     """Return an array of a session, read as it is needed; raise JournalError if it is not as it must be.
 
-    A size in `shape` that is None may be any. What the file says of itself is believed only where the file
-    is as long as that takes.
+    It must be of one of the types; a size in `shape` that is None may be any. What the file says of itself is
+    believed only where it is as long as that takes.
     """
     try:
         with open_plain(path) as file:
@@ -110,16 +126,17 @@ def mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> A
             fits = len(there) == len(shape) and all(
                 wanted in (None, given) for wanted, given in zip(shape, there, strict=True)
             )
-            if found != dtype or not fits:
+            if found not in types or not fits:
                 wanted = " x ".join("n" if one is None else str(one) for one in shape)
-                raise JournalError(f"{path}: {wanted} times {dtype} are needed, this is {found} {there}")
-            if size - start != math.prod(there) * dtype.itemsize:
+                told = " or ".join(map(str, types))
+                raise JournalError(f"{path}: {wanted} times {told} are needed, this is {found} {there}")
+            if size - start != math.prod(there) * found.itemsize:
                 raise JournalError(
                     f"{path}: {there[0]:,} rows are promised, but {size - start:,} bytes follow"
                 )
             if 0 in there:
-                return np.empty(there, dtype)
-            return np.memmap(file, dtype, "r", start, there)
+                return np.empty(there, found)
+            return np.memmap(file, found, "r", start, there)
     except (OSError, *npy.UNREADABLE) as error:
         raise JournalError(f"{path}: the array cannot be read ({npy.short(error)})") from None
 
@@ -147,7 +164,8 @@ class Arrays:
         self.plan = plan
         self._arrays: dict[str, Array] = {}
         for name, (dtype, columns) in layout(plan).items():
-            self._arrays[name] = mapped(session / FOLDER / f"{name}.npy", dtype, (None, columns))
+            types = (SHORT, LONG) if name == "rank" else (dtype,)
+            self._arrays[name] = mapped(session / FOLDER / f"{name}.npy", types, (None, columns))
         if len({len(array) for array in self._arrays.values()}) != 1:
             raise JournalError(f"{session / FOLDER}: the arrays have different numbers of rows")
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.arrays import READABLE, layout
+from engine.arrays import LONG, READABLE, layout
 from engine.batches import forward
 from engine.calibration import Ready
 from engine.devices import use
@@ -52,7 +52,7 @@ class Chunk:
         self.labels = np.array([sets.sets[s].labels[i] for s, i in zip(which, places, strict=True)], np.int64)
         self.parts: dict[str, NDArray[Any]] = {
             name: np.full((len(which), columns), np.nan if dtype.kind == "f" else -1, dtype)
-            for name, (dtype, columns) in layout(plan).items()
+            for name, (dtype, columns) in layout(plan, LONG).items()
         }
         self.parts["samples"][:] = np.stack([which, places, self.labels, np.ones(len(which))], 1)
         self.unreadable: list[ImageUnreadable] = []

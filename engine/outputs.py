@@ -128,7 +128,7 @@ class KeptOutputs:
         for column, variant in enumerate(self.variants):
             paths = [path_of(session, variant, name) for name in ROWS]
             if any(path.exists() for path in paths):
-                logits, features = (mapped(path, SINGLE, (None, None)) for path in paths)
+                logits, features = (mapped(path, (SINGLE,), (None, None)) for path in paths)
                 self._rows[column] = logits, features
         self.columns = tuple(self._rows)
         if not self.columns:
@@ -147,7 +147,9 @@ class KeptOutputs:
     def fit(self, column: int) -> dict[str, Array]:
         """Return what scores of a variant are fitted on; its digest is that of all of it in this order."""
         arrays = {
-            name: np.array(mapped(path_of(self.session, self.variants[column], name), dtype, (None,) * count))
+            name: np.array(
+                mapped(path_of(self.session, self.variants[column], name), (dtype,), (None,) * count)
+            )
             for name, (dtype, count) in FIT.items()
         }
         classes, width = (array.shape[1] for array in self._rows[column])

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine import catalog
-from engine.arrays import Rows, layout
+from engine.arrays import Rows, layout, type_of_ranks
 from engine.calibration import Models
 from engine.datasets.discover import read_classes
 from engine.errors import InputError, ScoreError
@@ -122,7 +122,8 @@ def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded) -> list[str]:
 
 def _disk(plan: Plan, session: Path, sets: Sets, models: Models) -> None:
     """Raise InputError if arrays, quantized variants and kept outputs would not fit on the disk."""
-    row = sum(dtype.itemsize * columns for dtype, columns in layout(plan).values())
+    ranks = type_of_ranks(max(loaded.classes for loaded in models.by_name.values()))
+    row = sum(dtype.itemsize * columns for dtype, columns in layout(plan, ranks).values())
     states = sum(
         count_parameters(models.by_name[v.model].model) for v in plan.variants() if not v.bits.is_float
     )

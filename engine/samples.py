@@ -1,4 +1,4 @@
-"""Which images the rows of a session are of: does the journal say the same as the arrays?"""
+"""Which images the rows of a session are of, and of which classes: do journal and arrays say the same?"""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from engine import journal
-from engine.arrays import INDEX, READABLE, SET, Arrays
+from engine.arrays import INDEX, READABLE, SET, Arrays, type_of_ranks
 from engine.plan import Plan
-from engine.protocol import AnyEvent, ImageUnreadable
+from engine.protocol import AnyEvent, ImageUnreadable, VariantReady
 
 
 class Difference(NamedTuple):
@@ -44,6 +44,10 @@ def differences(plan: Plan, arrays: Arrays, rows: int, events: Sequence[AnyEvent
         yield Difference("", "images", "each once", "one of them twice")
     if index.min() < 0 or not np.isin(samples[:, READABLE], (0, 1)).all():
         yield Difference("", "images", "places from 0, readable or not", "something else")
+    ranks = arrays.array("rank").dtype
+    classes = max((event.classes for event in events if isinstance(event, VariantReady)), default=0)
+    if ranks.itemsize < type_of_ranks(classes).itemsize:
+        yield Difference("", "ranks of labels", f"among {classes:,} classes", f"{ranks}, which ends before")
     counts = np.bincount(which, minlength=len(names))
     lost = Counter(event.set for event in events if isinstance(event, ImageUnreadable))
     for position, one in enumerate(prepared.sets):

@@ -60,7 +60,8 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> No
         emit(event)
     for change in before.changes:
         emit(Logged("warning", f"since the interruption {change}: numbers may differ in their last bits"))
-    writer = ArrayWriter(session, plan, sets.rows, job.first_row)
+    most_classes = max(loaded.classes for loaded in station.models.by_name.values())
+    writer = ArrayWriter(session, plan, sets.rows, most_classes, job.first_row)
     if station.outputs is not None and not job.first_row:
         station.outputs.make(sets.rows)
     station.batches.size = before.batch or station.batches.size

@@ -102,7 +102,7 @@ def test_new_names_are_put_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "fsync", fsync)
     session = sessions.create(plan, (), tmp_path / "new" / "folder", "named")
-    ArrayWriter(session, plan, 10)
+    ArrayWriter(session, plan, 10, 10)
     wanted = (tmp_path, "new"), (tmp_path / "new", "folder"), (session.parent, session.name)
     arrays = [(session / "arrays", path.name) for path in (session / "arrays").iterdir()]
     assert len(arrays) > 5
