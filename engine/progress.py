@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engine.arrays import Arrays, Rows
 from engine.calibration import Emit, Ready
-from engine.measure import deltas, table
+from engine.measure import deltas, means, table
 from engine.measure.pair import LEAST_DISTINCT, share_of_distinct
 from engine.plan import Plan
 from engine.protocol import CurvesDrawn, DeltasMeasured, Logged, PhaseChanged
@@ -30,7 +30,7 @@ class Progress:
         self.next_table, self.next_curve = 2 * plan.chunk_images, FIRST_CURVE_ROWS
         self.diverged: set[str] = set()
         self.classes: dict[str, int] = {}  # of every variant that is measured
-        self._enough = False
+        self._enough = self._waits = False
         # A sweep that goes on looks when it would have looked anyway, at its first row too: what it saw
         # there may not have been decided on yet.
         for finished in range(plan.chunk_images, first_row, plan.chunk_images):
@@ -90,15 +90,22 @@ class Progress:
         return due
 
     def _look(self, found: DeltasMeasured) -> None:
-        """Decide whether the plan wants no more images: the interval of every mean is narrow enough."""
+        """Decide whether the plan wants no more images: every mean is of all OOD sets and narrow enough."""
         width = self.plan.stop_width
         if width is None or self._enough or not found.by_bits or not found.sequential:
             return
         widest = max(delta.high - delta.low for delta in found.by_bits.values()) * 100
-        if widest < width:
+        if widest >= width:
+            return
+        reason = f"the widest interval of a mean is {widest:.1f} points, narrower than {width:g}"
+        missing = [n for n in self.plan.ood_sets if any(n not in one.ap_out for one in found.variants)]
+        if not missing:
             self._enough = True
-            reason = f"the widest interval of a mean is {widest:.1f} points, narrower than {width:g}"
             self.emit(Logged("info", f"enough after {found.rows} images: {reason}"))
+        elif not self._waits:
+            self._waits = True
+            few = f"fewer than {means.LEAST} images of {', '.join(missing)} were seen"
+            self.emit(Logged("info", f"not enough after {found.rows} images: {reason}, but {few}"))
 
     def _warn_of_ties(self, rows: Rows, alive: list[tuple[int, int]]) -> None:
         for column, _ in alive:

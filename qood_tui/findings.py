@@ -7,6 +7,7 @@ from typing import NamedTuple
 from rich.text import Text
 
 from engine import catalog
+from engine.measure import means
 from engine.protocol import Delta
 from engine.report.words import interval
 from qood_tui.store import State
@@ -56,8 +57,7 @@ def headline(state: State, width: int = WIDEST) -> Text:
         return Text("Deltas appear once every set has some images.", "dim")
     bits = min(measured, key=lambda text: (known[text].weight + known[text].activation, text))
     mean = state.deltas.by_bits[bits]
-    model_of = {v.key: v.model for v in plan.variants() if str(v.bits) == bits}
-    of_bits = [d for d in state.deltas.variants if d.variant in model_of]
+    of_bits = means.at_bits(state.deltas.variants, bits)
     if not of_bits:
         return Text("No variant could be compared with its FP32 reference.", "dim")
     known_top1 = [d.top1.value for d in of_bits if d.top1 is not None]
@@ -66,12 +66,9 @@ def headline(state: State, width: int = WIDEST) -> Text:
     line.append(f" ({interval(mean)}{verdict(mean).strip()})")
     if known_top1:
         line.append(f" and {sum(known_top1) / len(known_top1) * 100:+.1f} of top-1")
-    models = len({model_of[d.variant] for d in of_bits})
-    plural = "s" if models > 1 else ""
-    over = f", mean of {models} model{plural}"
-    return _with_tail(
-        line, width, f"{over} and {len(plan.ood_sets)} OOD sets, {catalog.label_of(plan.headline)}", over
-    )
+    over = f", mean of {means.models_in_words(of_bits, bits)}"
+    sets = means.sets_in_words(of_bits, plan.ood_sets)
+    return _with_tail(line, width, f"{over} and {sets}, {catalog.label_of(plan.headline)}", over)
 
 
 def most_lost(state: State, width: int = WIDEST) -> Text:

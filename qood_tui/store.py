@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -81,6 +82,7 @@ class State(msgspec.Struct, frozen=True):
     measured: dict[str, Measured] = {}
     curves: dict[str, CurvesDrawn] = {}
     deltas: DeltasMeasured | None = None
+    references: dict[str, Measured] = {}  # FP32 variants, measured on the images that the deltas are of
     settling: dict[
         tuple[str, str], tuple[float, ...]
     ] = {}  # widths of the mean's interval, by measure, variant
@@ -117,7 +119,10 @@ class State(msgspec.Struct, frozen=True):
     def cells_of(self, variant: str) -> dict[str, Cell]:
         """Return the cells of a variant under the headline score, by OOD set."""
         measured = self.measured.get(variant)
-        cells = measured.cells if measured else ()
+        return self.under_headline(measured.cells if measured else ())
+
+    def under_headline(self, cells: Iterable[Cell]) -> dict[str, Cell]:
+        """Return those of some cells that are of the headline score, by OOD set."""
         return {cell.name: cell for cell in cells if cell.score == self.header.plan.headline}
 
 
@@ -154,8 +159,13 @@ def _changes(state: State, event: AnyEvent, t: float) -> dict[str, Any]:
                 "unreadable": state.unreadable + state.pending,
                 "pending": 0,
             }
-        case DeltasMeasured(variants=variants):
-            return {"deltas": event, "settling": _settled(state, variants)}
+        case DeltasMeasured(rows=rows, variants=variants):
+            references = {
+                v.baseline: whole
+                for v in state.header.plan.variants()
+                if (whole := state.measured.get(v.baseline)) is not None and whole.rows == rows
+            }
+            return {"deltas": event, "references": references, "settling": _settled(state, variants)}
         case SessionResumed():
             return {**_begun_again(state), "closed": None}
         case ScoresAdded():
@@ -163,7 +173,8 @@ def _changes(state: State, event: AnyEvent, t: float) -> dict[str, Any]:
             header = {"header": msgspec.structs.replace(state.header, plan=plan)}
             if plan.headline == state.header.plan.headline:
                 return header
-            return {**header, "deltas": None, "curves": {}, "settling": {}}  # they are of another score
+            # What was is of another score.
+            return {**header, "deltas": None, "references": {}, "curves": {}, "settling": {}}
         case SessionClosed(outcome):
             return {"closed": event, "phase": outcome, "note": event.reason}
         case _:
@@ -183,6 +194,7 @@ def _begun_again(state: State) -> dict[str, Any]:
         "measured": {},
         "curves": {},
         "deltas": None,
+        "references": {},
         "settling": {},
     }
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from engine import catalog
+from engine.measure.means import in_mean, mean_over_sets
 from engine.measure.spread import groups, spread
-from engine.plan import Plan, Variant
-from engine.protocol import Delta, VariantDelta
+from engine.plan import Variant
+from engine.protocol import Cell, Delta, VariantDelta
 from qood_tui.look import Look, Measure, Order, Unit
 from qood_tui.store import State
 from qood_tui.words import verdict
 
 FEW_IMAGES = 1000  # average precision and FPR95 of fewer images a set are biased while a sweep runs
+LEAST_EXACT = 1e-4  # a relative delta, from which the FP32 value follows well enough from seven digits
 TOP1 = Measure("top1", "top-1", "top1", is_biased=False)
 
 
@@ -47,6 +49,7 @@ class Row(msgspec.Struct, frozen=True):
     top1: Number = Number()
     problem: str = ""
     images: int = 0  # that the numbers are of
+    averaged: tuple[str, ...] = ()  # the OOD sets that the mean is over
 
     @property
     def variant(self) -> Variant:
@@ -87,10 +90,13 @@ class Table(msgspec.Struct, frozen=True):
     is_provisional: bool
 
 
-def table(state: State, look: Look) -> Table:
-    """Return the table of a moment, filtered and sorted as it is looked at."""
+def table(state: State, look: Look, over: Collection[str] | None = None) -> Table:
+    """Return the table of a moment, filtered and sorted as it is looked at.
+
+    Means are over the OOD sets in `over` alone, where that is given.
+    """
     plan = state.header.plan
-    every = [_row(state, group, look) for group in _groups(plan)]
+    every = _rows(state, look, over)
     kept = [row for row in every if _matches(row, look)]
     return Table(
         look.measure,
@@ -106,133 +112,155 @@ def table(state: State, look: Look) -> Table:
     )
 
 
-def _groups(plan: Plan) -> list[tuple[Variant, ...]]:
-    """Return every variant, and after several draws of one all of them."""
-    found: list[tuple[Variant, ...]] = []
-    for group in groups(plan):
-        found += [(variant,) for variant in group]
-        found += [tuple(group)] if len(group) > 1 else []
+def _rows(state: State, look: Look, over: Collection[str] | None) -> list[Row]:
+    """Return a row for every variant, and after several draws of one another for their spread."""
+    found = []
+    for group in groups(state.header.plan):
+        rows = [_row(state, variant, look, over) for variant in group]
+        found += [*rows, _spread(rows)] if len(rows) > 1 else rows
     return found
 
 
-def _row(state: State, variants: tuple[Variant, ...], look: Look) -> Row:
-    if len(variants) > 1:
-        return _spread(state, variants, look)
-    (variant,) = variants
+def _row(state: State, variant: Variant, look: Look, over: Collection[str] | None) -> Row:
     if variant.key in state.failed:
-        return Row(variants, problem=f"left out: {state.failed[variant.key]}")
-    measured, delta = state.measured.get(variant.key), state.delta_of(variant.key)
-    images = measured.rows if measured else 0
+        return Row((variant,), problem=f"left out: {state.failed[variant.key]}")
+    delta = state.delta_of(variant.key)
     if variant.bits.is_float or look.unit is Unit.VALUE:
-        return _of_values(state, variant, delta, look, images)
+        return _of_values(state, variant, delta, look, over)
     if delta is not None and state.deltas and getattr(delta, f"{look.measure.name}_mean") is not None:
-        return _of_deltas(state, variant, delta, look, state.deltas.rows)
-    lost = _losses(state, variant, look)
-    return Row(
-        variants,
-        {name: Number(value) for name, value in lost.items()},
-        Number(_mean_loss(state, variant, look)),
-        Number(_top1_loss(state, variant, look)),
-        images=images,
-    )
+        return _of_deltas(state, variant, delta, look, over)
+    return _of_losses(state, variant, look, over)
 
 
-def _of_values(state: State, variant: Variant, delta: VariantDelta | None, look: Look, images: int) -> Row:
+def _of_values(
+    state: State, variant: Variant, delta: VariantDelta | None, look: Look, over: Collection[str] | None
+) -> Row:
     """Return the measure itself, with the marks of what was lost."""
-    values, measured = _values(state, variant.key, look.measure), state.measured.get(variant.key)
-    deltas: dict[str, Delta] = getattr(delta, look.measure.name) if delta else {}
-    of_mean = getattr(delta, f"{look.measure.name}_mean") if delta else None
+    cells, measured, measure = state.cells_of(variant.key), state.measured.get(variant.key), look.measure
+    values = {name: getattr(cell, measure.field) for name, cell in cells.items()}
+    deltas: dict[str, Delta] = getattr(delta, measure.name) if delta else {}
+    of_mean = getattr(delta, f"{measure.name}_mean") if delta else None
+    averaged = _averaged(cells, over)
     top1 = measured.top1 * 100 if measured and measured.top1 is not None else None
     return Row(
         (variant,),
-        {name: Number(value, mark=_mark(deltas.get(name), look.measure)) for name, value in values.items()},
-        Number(_mean(values), mark=_mark(of_mean, look.measure)),
+        {
+            name: Number(value, mark=_mark(deltas.get(name), measure))
+            for name, value in values.items()
+            if value is not None
+        },
+        Number(
+            mean_over_sets(averaged, measure.field),
+            mark=_mark(of_mean, measure) if deltas.keys() <= {*_names(averaged)} else " ",
+        ),
         Number(top1, mark=_mark(delta.top1 if delta else None, TOP1)),
-        images=images,
+        images=measured.rows if measured else 0,
+        averaged=_names(averaged),
     )
 
 
-def _of_deltas(state: State, variant: Variant, delta: VariantDelta, look: Look, images: int) -> Row:
-    found: dict[str, Delta] = getattr(delta, look.measure.name)
-    mean: Delta = getattr(delta, f"{look.measure.name}_mean")
-    whole = _values(state, variant.baseline, look.measure)
-    base = state.measured.get(variant.baseline)
+def _of_deltas(
+    state: State, variant: Variant, delta: VariantDelta, look: Look, over: Collection[str] | None
+) -> Row:
+    """Return deltas with their intervals; a mean over some of their sets alone has none."""
     unit, measure = look.unit, look.measure
+    found: dict[str, Delta] = getattr(delta, measure.name)
+    mean: Delta = getattr(delta, f"{measure.name}_mean")
+    base = state.references.get(variant.baseline)
+    whole = state.under_headline(base.cells) if base else {}
+    references = {name: getattr(cell, measure.field) for name, cell in whole.items()}
+    averaged = {name: found[name] for name in found if over is None or name in over}
+    if len(averaged) == len(found):
+        reference = mean_over_sets([whole[name] for name in averaged if name in whole], measure.field)
+        of_mean = number_of(mean, measure, unit, reference)
+    else:
+        lost = [one.value for one in averaged.values()]
+        of_mean = Number(_mean_lost(lost, [references.get(name) for name in averaged], unit))
     top1 = number_of(delta.top1, TOP1, unit, base.top1 if base else None) if delta.top1 else Number()
     return Row(
         (variant,),
-        {name: number_of(one, measure, unit, whole.get(name)) for name, one in found.items()},
-        number_of(mean, measure, unit, _mean(whole)),
+        {name: number_of(one, measure, unit, references.get(name)) for name, one in found.items()},
+        of_mean,
         top1,
-        images=images,
+        images=state.deltas.rows if state.deltas else 0,
+        averaged=tuple(averaged),
     )
 
 
 def number_of(delta: Delta, measure: Measure, unit: Unit, reference: float | None) -> Number:
-    """Return a delta in points, or in percent of the reference; nothing where that is 0 or not known."""
-    scale = 100.0
-    if unit is Unit.RELATIVE:
-        if delta.relative and delta.value:  # of the same images as the delta, which later values are not
-            reference = delta.value / delta.relative
-        if not reference or delta.relative is None:
-            return Number()
-        scale = 100.0 / reference
-    return Number(delta.value * scale, delta.low * scale, delta.high * scale, _mark(delta, measure))
+    """Return a delta in points, or in percent of the FP32 value; nothing where that is 0.
+
+    `reference` is the FP32 value on the same images; where it is not known it follows from a delta that is
+    large enough for that, and else there is no relative interval.
+    """
+    mark = _mark(delta, measure)
+    if unit is not Unit.RELATIVE:
+        return Number(delta.value * 100, delta.low * 100, delta.high * 100, mark)
+    if delta.relative is None or reference == 0:
+        return Number()
+    if reference is None and abs(delta.relative) >= LEAST_EXACT:
+        reference = delta.value / delta.relative
+    if reference is None:
+        return Number(delta.relative * 100, mark=mark)
+    return Number(delta.relative * 100, delta.low / reference * 100, delta.high / reference * 100, mark)
 
 
-def _spread(state: State, variants: tuple[Variant, ...], look: Look) -> Row:
-    """Return the standard deviation over draws of calibration images, in the unit of the rows."""
-    is_value = look.unit is Unit.VALUE
-    found = [_values(state, v.key, look.measure) if is_value else _losses(state, v, look) for v in variants]
-    means = [
-        _mean(one) if is_value else _mean_loss(state, v, look) for one, v in zip(found, variants, strict=True)
-    ]
-    base = state.measured.get
-    values = [m.top1 * 100 if (m := base(v.key)) and m.top1 is not None else None for v in variants]
-    top1 = values if is_value else [_top1_loss(state, v, look) for v in variants]
-    names = state.header.plan.ood_sets
-    known = tuple(v for v, one in zip(variants, found, strict=True) if one)
+def _of_losses(state: State, variant: Variant, look: Look, over: Collection[str] | None) -> Row:
+    """Return what was lost where no interval is known, once both are measured on the same images."""
+    field, unit = look.measure.field, look.unit
+    base, own = (state.measured.get(key) for key in (variant.baseline, variant.key))
+    if base is None or own is None or base.rows != own.rows:
+        return Row((variant,), images=own.rows if own else 0)
+    whole, cells = (state.under_headline(found.cells) for found in (base, own))
+    both = _averaged({name: cell for name, cell in cells.items() if name in whole}, None)
+    lost = {cell.name: _lost(getattr(whole[cell.name], field), getattr(cell, field), unit) for cell in both}
+    averaged = _averaged({cell.name: cell for cell in both}, over)
+    reference = mean_over_sets([whole[cell.name] for cell in averaged], field)
     return Row(
-        known if len(known) > 1 else variants,
-        {name: _deviation(one.get(name) for one in found) for name in names},
-        _deviation(means),
-        _deviation(top1),
+        (variant,),
+        {name: Number(value) for name, value in lost.items() if value is not None},
+        Number(_lost(reference, mean_over_sets(averaged, field), unit)),
+        Number(_lost(base.top1, own.top1, unit)),
+        images=own.rows,
+        averaged=_names(averaged),
     )
 
 
-def _deviation(values: Iterable[float | None]) -> Number:
+def _spread(rows: list[Row]) -> Row:
+    """Return the standard deviations over draws of calibration images of the numbers in their rows."""
+    names = dict.fromkeys(name for row in rows for name in row.sets)
+    known = [row for row in rows if row.sets] or rows
+    return Row(
+        tuple(row.variant for row in (known if len(known) > 1 else rows)),
+        {name: _deviation(row.sets.get(name, Number()) for row in rows) for name in names},
+        _deviation(row.mean for row in rows),
+        _deviation(row.top1 for row in rows),
+    )
+
+
+def _deviation(numbers: Iterable[Number]) -> Number:
+    values = (number.value for number in numbers)
     found = spread(value for value in values if value is not None and math.isfinite(value))
     return Number() if found is None else Number(found.deviation)
 
 
-def _values(state: State, key: str, measure: Measure) -> dict[str, float]:
-    """Return the measure of the headline score on every OOD set that has one."""
-    found = {name: getattr(cell, measure.field) for name, cell in state.cells_of(key).items()}
-    return {name: value for name, value in found.items() if value is not None}
+def _averaged(cells: Mapping[str, Cell], over: Collection[str] | None) -> list[Cell]:
+    """Return the sets that a mean is over, of those in `over` where that is given."""
+    return in_mean(cell for name, cell in cells.items() if over is None or name in over)
 
 
-def _losses(state: State, variant: Variant, look: Look) -> dict[str, float]:
-    """Return what was lost on every OOD set where that is known."""
-    values, whole = (_values(state, key, look.measure) for key in (variant.key, variant.baseline))
-    found = {name: _lost(whole.get(name), value, look.unit) for name, value in values.items()}
-    return {name: value for name, value in found.items() if value is not None}
+def _names(cells: Iterable[Cell]) -> tuple[str, ...]:
+    return tuple(cell.name for cell in cells)
 
 
-def _mean_loss(state: State, variant: Variant, look: Look) -> float | None:
-    """Return what the mean over OOD sets lost: relative is to the mean, as where intervals are known."""
-    values, whole = (_values(state, key, look.measure) for key in (variant.key, variant.baseline))
-    both = values.keys() & whole.keys()
-    reference, own = (_mean({name: of[name] for name in both}) for of in (whole, values))
-    return _lost(reference, own, look.unit)
-
-
-def _top1_loss(state: State, variant: Variant, look: Look) -> float | None:
-    base, own = (state.measured.get(key) for key in (variant.baseline, variant.key))
-    return _lost(base.top1 if base else None, own.top1 if own else None, look.unit)
-
-
-def _mean(values: Mapping[str, float]) -> float | None:
-    return sum(values.values()) / len(values) if values else None
+def _mean_lost(lost: Sequence[float], references: Sequence[float | None], unit: Unit) -> float | None:
+    """Return the mean of losses; relative is to the mean of the references, as where intervals are known."""
+    if not lost:
+        return None
+    if unit is not Unit.RELATIVE:
+        return sum(lost) / len(lost) * 100
+    whole = sum(value for value in references if value is not None)
+    return sum(lost) / whole * 100 if whole and None not in references else None
 
 
 def _lost(reference: float | None, value: float | None, unit: Unit) -> float | None:

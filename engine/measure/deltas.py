@@ -13,7 +13,7 @@ import numpy as np
 from engine import catalog
 from engine.arrays import Rows
 from engine.errors import MeasureError
-from engine.measure import bootstrap
+from engine.measure import bootstrap, means
 from engine.measure.bootstrap import ResampledId
 from engine.measure.delong import Placements, mean_difference, placements
 from engine.measure.detection import Floats, check_scores
@@ -61,7 +61,7 @@ class Resampled:
             found["top1"] = bootstrap.mean_under_weights(right, of_labelled)
             found["nll"] = bootstrap.mean_under_weights(nll[labelled], of_labelled)
         for name, column, weight in zip(rows.plan.ood_sets, columns[1:], weights[1:], strict=True):
-            if len(column) > 1:
+            if means.takes_part(len(columns[0]), len(column)):
                 measured = id_side.detection(column, weight, whole=self.whole)
                 found |= {f"{measure} {name}": values for measure, values in measured.items()}
         return found
@@ -82,8 +82,13 @@ def measure_deltas(
     """
     plan = rows.plan
     sequential = planned is not None and rows.count < planned
-    sets = [name for name, mask in zip(plan.ood_sets, rows.of_set[1:], strict=True) if mask.sum() > 1]
-    if rows.of_set[0].sum() < 2 or not sets:
+    counts = [int(mask.sum()) for mask in rows.of_set]
+    sets = [
+        name
+        for name, count in zip(plan.ood_sets, counts[1:], strict=True)
+        if means.takes_part(counts[0], count)
+    ]
+    if not sets:
         return DeltasMeasured(rows.count, resamples, seed, (), {}, sequential)
     reach = sequential_reach(rows.count, planned) if sequential and planned else None
     resampled = _resampled(rows, resamples, seed, pool, whole=not sequential)

@@ -12,7 +12,7 @@ import msgspec
 from engine import catalog
 from engine.arrays import Rows
 from engine.errors import JournalError
-from engine.measure import deltas, pair, table
+from engine.measure import deltas, means, pair, table
 from engine.measure.pair import PairMeasures
 from engine.plan import Variant
 from engine.protocol import AnyEvent, CurvesDrawn, Delta, DeltasMeasured, Measured, VariantDelta
@@ -23,7 +23,7 @@ from engine.report.curves import Whole, thinned, whole_curves
 RESAMPLES = 1000  # where the journal has no delta table of these rows
 MOST_RESAMPLES = 20_000
 MOST_THREADS = 8  # each holds some tens of MB
-LEAST = 2  # images of a set that takes part in a delta
+LEAST_RESAMPLES = 2
 
 
 class Again:
@@ -95,13 +95,13 @@ def compared(
     of_these = [e for e in events if isinstance(e, DeltasMeasured) and e.rows == finished.count]
     told = of_these[-1] if of_these else None
     resamples = told.resamples if told else RESAMPLES
-    if told and not LEAST <= resamples <= MOST_RESAMPLES:
+    if told and not LEAST_RESAMPLES <= resamples <= MOST_RESAMPLES:
         check.differs(("", "", "resamples"), f"{resamples:,}", f"nothing: {RESAMPLES:,} are made instead")
         resamples = RESAMPLES
     is_recorded = quick and told is not None
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
         found = deltas.measure_deltas(
-            finished, LEAST if is_recorded else resamples, seed, pool, planned=planned
+            finished, LEAST_RESAMPLES if is_recorded else resamples, seed, pool, planned=planned
         )
     for one in of_these:
         check.deltas(one, found, quick=quick or one.resamples != found.resamples)
@@ -150,9 +150,8 @@ def _with_interval(found: Delta | None, told: Delta | None) -> Delta | None:
 
 def _mean(score: str, pairs: Sequence[PairMeasures]) -> MeanMeasures:
     """Return the mean over the OOD sets of which there are images enough."""
-    enough = [p for p in pairs if p.score == score and p.n_ood >= LEAST]
-    means = {}
-    for name in MeanMeasures.__struct_fields__[2:]:
-        values = [value for p in enough if (value := getattr(p, name)) is not None]
-        means[name] = sum(values) / len(values) if values and len(values) == len(enough) else None
-    return MeanMeasures(score, len(enough), **means)
+    under = [one for one in pairs if one.score == score]
+    measures = MeanMeasures.__struct_fields__[2:]
+    return MeanMeasures(
+        score, len(means.in_mean(under)), **{name: means.mean_over_sets(under, name) for name in measures}
+    )

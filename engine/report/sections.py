@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine import definitions
+from engine.measure import means
 from engine.report import bits, detection, limits, losses, provenance
 from engine.report.blocks import Items, Section, Text
 from engine.report.contents import Document
@@ -93,11 +94,10 @@ def _in_a_sentence(found: Document) -> str:
     if not found.by_bits:
         return ""
     fewest, mean = max(found.by_bits.items(), key=lambda one: one[1].value)
-    models = len({row.variant.split(" ")[0] for row in found.deltas if f" {fewest}" in row.variant})
     return (
         f"The largest mean loss of AUPR-out is {points(mean).strip()} points ({interval(mean)}) at {fewest}, "
-        f"over {models} model{'s' * (models != 1)} and {len(found.plan.ood_sets)} "
-        f"OOD set{'s' * (len(found.plan.ood_sets) != 1)}."
+        f"over {means.models_in_words(found.deltas, fewest)} and "
+        f"{means.sets_in_words(found.deltas, found.plan.ood_sets)}."
     )
 
 

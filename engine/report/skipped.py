@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from engine.journal import Reader
+from engine.measure import means
 from engine.protocol import (
     AnyEvent,
     ImageUnreadable,
@@ -48,9 +49,12 @@ def _of_events(events: Sequence[AnyEvent]) -> Iterable[str]:
 
 
 def _of_measures(variants: Sequence[VariantRow]) -> Iterable[str]:
-    small = {cell.name: cell.n_ood for row in variants for cell in row.sets if cell.n_ood < 2}
+    cells = [cell for row in variants for cell in row.sets]
+    small = {cell.name: cell.n_ood for cell in cells if cell.n_ood < means.LEAST}
     for name, n in small.items():
-        yield f"{name}: only {n} image{'s' * (n != 1)} can be measured, so it is in no delta"
+        yield f"{name}: only {n} image{'s' * (n != 1)} can be measured, so it is in no mean and in no delta"
+    if few := {cell.n_id for cell in cells if cell.n_id < means.LEAST}:
+        yield f"only {max(few)} of the ID images can be measured, so there is no mean and no delta"
     for row in variants:
         for problem in dict.fromkeys(cell.problem for cell in row.sets if cell.problem):
             yield f"{row.key}: {problem}"

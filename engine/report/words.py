@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from engine.measure import means
 from engine.protocol import Delta, VariantDelta
 
 NO_VALUE = "no value"
@@ -49,8 +50,7 @@ def fraction(value: float | None) -> str:
 
 def mean_of(deltas: Sequence[VariantDelta], bits: str) -> str:
     """Name the mean over models and draws at a bit setting by how many variants it covers."""
-    covered = sum(f" {bits} " in f"{delta.variant} " for delta in deltas)
-    return f"mean of {covered} {bits}"
+    return f"mean of {len(means.at_bits(deltas, bits))} {bits}"
 
 
 def grouped(names: tuple[str, ...]) -> list[str]:

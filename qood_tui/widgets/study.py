@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from rich.text import Text
 
 from engine import catalog, study
+from engine.measure import means
 from engine.plan import Plan
 from engine.protocol import Delta, DeltasMeasured
 from engine.report.words import interval
@@ -39,13 +42,13 @@ class Study(ScrollingPane):
             for place, (pretraining, found) in enumerate(deltas.by_pretraining.items()):
                 if bits in found:
                     line = Text(f"{bits if place == 0 else '':<{BITS}}", style="bold")
-                    compared = _compared(deltas, bits)
+                    compared = means.models_at_bits(deltas.variants, bits)
                     models = sum(catalog.pretraining_of(model) == pretraining for model in compared)
                     name = f"{_short(pretraining)} ({models})"
                     line.append(f"{clip(clean(name), NAME - 1):<{NAME}}", "not bold")
                     lines.append(self._bar(line, found[bits], most, width, bits))
             if bits in deltas.twins:
-                lines.append(self._twins(deltas.twins[bits], _compared(deltas, bits)))
+                lines.append(self._twins(deltas.twins[bits], means.models_at_bits(deltas.variants, bits)))
         lines += _stated(state)
         if catalog.note_of(state.header.plan.id_set):
             lines.append(
@@ -69,19 +72,13 @@ class Study(ScrollingPane):
         line.append(f"{bar:<{width + 1}}", style(self.ink.of_bits(bits).colour, "not bold"))
         return _numbers(line, delta)
 
-    def _twins(self, delta: Delta, models: set[str]) -> Text:
+    def _twins(self, delta: Delta, models: Collection[str]) -> Text:
         twins = catalog.twins(models)
         names = {tuple(_short(catalog.pretraining_of(model)) for model in pair) for pair in twins}
         smaller, larger = names.pop() if len(names) == 1 else ("the smaller", "the larger")
         words = f"{larger} minus {smaller}, mean of {len(twins)} pair{'s' if len(twins) > 1 else ''} of twins"
         width = max(self.inner.width - BITS - NUMBER, NAME + LEAST_BAR)
         return _numbers(Text(" " * BITS).append(f"{clip(words, width - 1):<{width}}", "italic"), delta)
-
-
-def _compared(deltas: DeltasMeasured, bits: str) -> set[str]:
-    """Return the models that could be compared at a bit setting."""
-    keys = (one.variant.split(" ") for one in deltas.variants)
-    return {model for model, of_bits, *_ in keys if of_bits == bits}
 
 
 def _numbers(line: Text, delta: Delta) -> Text:

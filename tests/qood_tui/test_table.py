@@ -80,6 +80,38 @@ def test_a_relative_loss_is_of_its_reference_or_is_none(demo: State) -> None:
     assert (flat.low, flat.high) == (pytest.approx(-2.0), pytest.approx(4.0))
 
 
+def test_a_relative_interval_is_of_the_exact_reference_however_small_the_delta(demo: State) -> None:
+    plan = demo.header.plan
+    rows = Arrays(sessions.find("demo"), plan).first(demo.rows)
+    base, at = [v.key for v in plan.variants()].index("vit-wide FP32"), plan.ood_sets.index("noise") + 1
+    whole = detection.detection(rows.column("msp", base, 0), rows.column("msp", base, at)).ap_out
+    assert demo.deltas is not None
+    tiny = Delta(2e-7, -0.004, 0.004, 3e-7)
+    changed = tuple(
+        msgspec.structs.replace(v, ap_out={**v.ap_out, "noise": tiny}) for v in demo.deltas.variants
+    )
+    state = msgspec.structs.replace(demo, deltas=msgspec.structs.replace(demo.deltas, variants=changed))
+    found = row_of(state, "vit-wide W4A4", unit=Unit.RELATIVE).sets["noise"]
+    assert found.value == pytest.approx(3e-5)
+    assert (found.low, found.high) == (
+        pytest.approx(-0.4 / whole, abs=1e-6),
+        pytest.approx(0.4 / whole, abs=1e-6),
+    )
+    unknown = row_of(msgspec.structs.replace(state, references={}), "vit-wide W4A4", unit=Unit.RELATIVE)
+    assert (unknown.sets["noise"].value, unknown.sets["noise"].low) == (pytest.approx(3e-5), None)
+
+
+def test_a_loss_is_of_the_same_images_or_is_not_known_yet(demo: State) -> None:
+    early = msgspec.structs.replace(demo, deltas=None)
+    assert row_of(early, "vit-wide W4A4").mean.value == pytest.approx(
+        row_of(demo, "vit-wide W4A4").mean.value, abs=1e-4
+    )
+    base = msgspec.structs.replace(demo.measured["vit-wide FP32"], rows=1000)
+    measured = {**demo.measured, "vit-wide FP32": base}
+    row = row_of(msgspec.structs.replace(early, measured=measured), "vit-wide W4A4")
+    assert row.mean.value is None and not row.sets and row.top1.value is None
+
+
 def test_rows_say_of_how_many_images_they_are() -> None:
     source = ReplaySource(sessions.find("demo"))
     source.seek(source.length * 0.6)
