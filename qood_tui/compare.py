@@ -5,20 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from engine.plan import Variant
+from engine.report.markdown import escaped
+from engine.report.plain import harmless
+from engine.report.words import listed
+from qood_tui import alike
 from qood_tui.look import Look, Measure, Unit
 from qood_tui.store import State
-from qood_tui.table import Number, Row, Table, table
+from qood_tui.table import Number, Row, row_of, table
 
 MEAN, TOP1 = "", "top-1"  # columns beside those of the OOD sets
-MOST_SAID = 3  # of a list that differs
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-SHOWN = ("models", "bits", "ood_sets")  # fields whose difference the rows and columns show
-IDLE = ("keep_outputs",)  # fields that move no number
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -64,80 +64,80 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """All lines and columns of the sessions, in the order in which they come."""
+    """All lines and columns of the sessions, in the order in which they come.
+
+    `told` says what is not the same in them, `differing` what each plan has where plans differ.
+    """
 
     lines: tuple[Line, ...]
     columns: tuple[str, ...]  # OOD sets, then the mean and top-1
     measure: Measure
     unit: Unit
+    states: tuple[State, ...]
+    told: tuple[str, ...]
+    differing: dict[str, tuple[str, ...]]
+
+    def words(self) -> list[str]:
+        """Return in sentences what is not the same, the plans last."""
+        fields = (
+            f"{field}: {', '.join(f'{letter} {word}' for letter, word in zip(LETTERS, said, strict=False))}"
+            for field, said in self.differing.items()
+        )
+        return [*self.told, *fields]
 
 
 def compared(states: Sequence[State], measure: Measure, unit: Unit) -> Comparison:
-    """Return the sessions' tables put together."""
-    tables = [_table(state, measure, unit) for state in states]
+    """Return the sessions' tables put together; a mean is over OOD sets that all sessions have it over."""
+    looks = [_look(state, measure, unit) for state in states]
+    tables = [table(state, look) for state, look in zip(states, looks, strict=True)]
     by_session = [{_key(row.variant): row for row in one.rows if not row.is_spread} for one in tables]
     keys = list(dict.fromkeys(key for rows in by_session for key in rows))
-    lines = []
+    lines, shared = [], []
     for key in keys:
         rows = tuple(found.get(key) for found in by_session)
-        row = next(row for row in rows if row is not None)
-        lines.append(Line(row.label, row.variant, rows))
+        over = _shared(rows)
+        if over is not None:
+            shared.append(over)
+            rows = tuple(
+                row and row_of(state, row.variant, look, over)
+                for row, state, look in zip(rows, states, looks, strict=True)
+            )
+        known = next(row for row in rows if row is not None)
+        lines.append(Line(known.label, known.variant, rows))
     sets = dict.fromkeys(name for one in tables for name in one.sets)
-    return Comparison(tuple(lines), (*sets, MEAN, TOP1), measure, unit)
+    words = (*alike.told(states), *_mean_told(shared))
+    columns = (*sets, MEAN, TOP1)
+    return Comparison(tuple(lines), columns, measure, unit, tuple(states), words, alike.differing(states))
 
 
-def _table(state: State, measure: Measure, unit: Unit) -> Table:
-    look = Look.at(state.header.plan)
-    return table(state, msgspec.structs.replace(look, measure=measure, unit=unit))
+def _shared(rows: Sequence[Row | None]) -> tuple[str, ...] | None:
+    """Return the OOD sets that all means of a line are over; None where they are over the same already."""
+    averaged = [row.averaged for row in rows if row is not None and row.averaged]
+    if len({frozenset(names) for names in averaged}) < 2:
+        return None
+    return tuple(name for name in averaged[0] if all(name in names for names in averaged))
+
+
+def _mean_told(shared: Sequence[tuple[str, ...]]) -> list[str]:
+    """Say what means are over where sessions have them over different OOD sets."""
+    lines = []
+    if names := dict.fromkeys(name for over in shared for name in over):
+        lines.append(
+            "means are over the OOD sets that all have, without an interval where a session has more: "
+            f"{listed([*names])}"
+        )
+    if () in shared:
+        lines.append("no mean where sessions have no OOD set in common")
+    return lines
+
+
+def _look(state: State, measure: Measure, unit: Unit) -> Look:
+    return msgspec.structs.replace(Look.at(state.header.plan), measure=measure, unit=unit)
 
 
 def _key(variant: Variant) -> tuple[str, str, int]:
     """Return what makes variants of two sessions the same; the quantizer may be what is compared."""
     return variant.model, str(variant.bits), variant.draw
-
-
-def differing(states: Sequence[State]) -> dict[str, tuple[str, ...]]:
-    """Return the fields of the plans that are not the same, with what each session has."""
-    plans: list[dict[str, Any]] = [msgspec.to_builtins(state.header.plan) for state in states]
-    return {
-        field.replace("_", " "): tuple(_said(plan[field]) for plan in plans)
-        for field in plans[0]
-        if field not in (*SHOWN, *IDLE) and any(plan[field] != plans[0][field] for plan in plans)
-    }
-
-
-def other_images(states: Sequence[State]) -> tuple[str, ...]:
-    """Return the sets that all sessions have, but not with the same images."""
-    digests = _digests(states)
-    shared = set.intersection(*(set(one) for one in digests)) if digests else set()
-    return tuple(name for name in digests[0] if name in shared and len({one[name] for one in digests}) > 1)
-
-
-def images_told(states: Sequence[State]) -> str:
-    """Say whether the sessions were swept over the same images."""
-    digests = _digests(states)
-    if not all(digests):
-        return "which images these are is not known yet"
-    if not set.intersection(*(set(one) for one in digests)):
-        return "they have no set in common"
-    others = other_images(states)
-    told = f"not the same images: {', '.join(others)}" if others else "on the same images"
-    if len({state.rows for state in states}) > 1:
-        told += "; not as many of them: what is unfinished is compared as far as it came"
-    return told
-
-
-def _digests(states: Sequence[State]) -> list[dict[str, str]]:
-    return [{s.name: s.digest for s in state.prepared.sets} if state.prepared else {} for state in states]
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {of_key}" for key, of_key in value.items()) or "none"
-    if isinstance(value, list | tuple):
-        more = f" and {len(value) - MOST_SAID} more" if len(value) > MOST_SAID else ""
-        return ", ".join(map(str, value[:MOST_SAID])) + more
-    return str(value)
 
 
 def heading(column: str) -> str:
@@ -166,43 +166,73 @@ def difference_words(difference: Difference, form: str) -> str:
     return f"{difference.value:{'+' + form.removeprefix('+')}}{mark}"
 
 
-def as_markdown(found: Comparison, names: Sequence[str], column: str) -> str:
-    """Return the sessions side by side on one column as a table for a text."""
+def as_markdown(found: Comparison, names: Sequence[str], columns: Sequence[str]) -> str:
+    """Return what differs in the sessions, then them side by side: a table for each of some columns."""
     heads = column_heads(len(names))
-    title = f"{found.measure.label.split(',')[0]}, {found.unit.value}, {heading(column)}"
-    lines = [f"{title}. " + "; ".join(f"{LETTERS[i]} = {name}" for i, name in enumerate(names)), ""]
-    lines += [f"| variant | {' | '.join(heads)} |", f"|:---|{'---:|' * len(heads)}"]
-    lines += [f"| {line.label} | {' | '.join(cells(found, line, column))} |" for line in found.lines]
-    return "\n".join([*lines, "", "▼ ▲ distinguishable from no change; ! intervals do not overlap.", ""])
+    sessions = "; ".join(f"{LETTERS[at]} = {escaped(name)}" for at, name in enumerate(names))
+    lines = [*(f"- {escaped(line)}" for line in found.words()), ""]
+    for column in columns:
+        title = f"{found.measure.label.split(',')[0]}, {found.unit.value}, {heading(column)}"
+        lines += [f"{escaped(title)}. {sessions}", ""]
+        lines += [f"| variant | {' | '.join(heads)} |", f"|:---|{'---:|' * len(heads)}"]
+        for line in found.lines:
+            lines.append(f"| {escaped(line.label)} | {' | '.join(cells(found, line, column))} |")
+        lines += ["", "▼ ▲ distinguishable from no change; ! intervals do not overlap.", ""]
+    return "\n".join(lines)
 
 
 def as_csv(found: Comparison, names: Sequence[str]) -> str:
-    """Return one line a cell and session, with its difference from the first."""
+    """Return one line per cell and session, with its difference from the first session's.
+
+    It says what is the same as in the first session: yes, no, or nothing where that is not known.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     heads = ("value", "low", "high", "difference", "difference low", "difference high")
-    writer.writerow(("session", "model", "bits", "draw", "column", "measure", "unit", *heads))
+    same = ("same images", "same weights", "same calibration images", "same fit images")
+    titles = ("session", "model", "bits", "draw", "column", "measure", "unit", *heads)
+    writer.writerow((*titles, "images", "mean over", *same))
     for line in found.lines:
         for session, name in enumerate(names):
             for column in found.columns:
-                number, difference = line.number(session, column), line.difference(session, column)
-                variant = line.variant
-                unit = Unit.VALUE if variant.bits.is_float else found.unit
-                measure = TOP1 if column == TOP1 else found.measure.label.split(",")[0]
-                numbers = (number.value, number.low, number.high)
-                differences = (difference.value, difference.low, difference.high) if session else (None,) * 3
-                writer.writerow(
-                    (
-                        *(name, variant.model, str(variant.bits), variant.draw + 1, heading(column)),
-                        *(
-                            (TOP1, "percent")
-                            if column == TOP1 and unit is Unit.VALUE
-                            else (measure, unit.value)
-                        ),
-                        *("" if value is None else f"{value:.7g}" for value in (*numbers, *differences)),
-                    )
-                )
+                writer.writerow((harmless(name), *_cell(found, line, session, column)))
     return out.getvalue()
+
+
+def _cell(found: Comparison, line: Line, session: int, column: str) -> tuple[str, ...]:
+    """Return one cell of a session in a row of CSV."""
+    number, difference = line.number(session, column), line.difference(session, column)
+    variant, row = line.variant, line.rows[session]
+    unit = Unit.VALUE if variant.bits.is_float else found.unit
+    measure = found.measure.label.split(",")[0], unit.value
+    if column == TOP1:
+        measure = TOP1, "percent" if unit is Unit.VALUE else unit.value
+    numbers = (number.value, number.low, number.high)
+    differences = (difference.value, difference.low, difference.high) if session else (None,) * 3
+    return (
+        *(variant.model, str(variant.bits), str(variant.draw + 1), heading(column)),
+        *measure,
+        *("" if value is None else f"{value:.7g}" for value in (*numbers, *differences)),
+        str(row.images) if row else "",
+        " ".join(row.averaged) if row and column == MEAN else "",
+        *_same_as_first(found, line, session, column),
+    )
+
+
+def _same_as_first(found: Comparison, line: Line, session: int, column: str) -> list[str]:
+    """Say what a cell has in common with that of the first session."""
+    first, row = line.rows[0], line.rows[session]
+    if not session or first is None or row is None:
+        return [""] * 4
+    one, other = found.states[0], found.states[session]
+    sets = {MEAN: row.averaged, TOP1: ()}.get(column, (column,))
+    answers = (
+        alike.same_images(one, other, (one.header.plan.id_set, *sets)),
+        alike.same_weights(one, other, line.variant.model),
+        None if line.variant.bits.is_float else alike.same_calibration(one, other, line.variant.draw),
+        alike.same_fit(one, other),
+    )
+    return ["" if answer is None else "yes" if answer else "no" for answer in answers]
 
 
 def column_heads(count: int) -> list[str]:

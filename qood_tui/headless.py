@@ -132,14 +132,8 @@ def comparison(folders: Sequence[Path], *, as_csv: bool) -> str:
     names = [clean(folder.name) for folder in folders]
     if as_csv:
         return compare.as_csv(found, names)
-    lines = [
-        f"{field}: "
-        + ", ".join(f"{letter} {word}" for letter, word in zip(compare.LETTERS, said, strict=False))
-        for field, said in compare.differing(states).items()
-    ]
     columns = (compare.MEAN, *(column for column in found.columns if column != compare.MEAN))
-    lines = [clean(line) for line in lines]
-    return "\n".join([*lines, "", *(compare.as_markdown(found, names, column) for column in columns)])
+    return compare.as_markdown(found, names, columns)
 
 
 def moment(session: Path, at: float | None) -> str:

@@ -90,13 +90,10 @@ class Table(msgspec.Struct, frozen=True):
     is_provisional: bool
 
 
-def table(state: State, look: Look, over: Collection[str] | None = None) -> Table:
-    """Return the table of a moment, filtered and sorted as it is looked at.
-
-    Means are over the OOD sets in `over` alone, where that is given.
-    """
+def table(state: State, look: Look) -> Table:
+    """Return the table of a moment, filtered and sorted as it is looked at."""
     plan = state.header.plan
-    every = _rows(state, look, over)
+    every = _rows(state, look)
     kept = [row for row in every if _matches(row, look)]
     return Table(
         look.measure,
@@ -112,16 +109,17 @@ def table(state: State, look: Look, over: Collection[str] | None = None) -> Tabl
     )
 
 
-def _rows(state: State, look: Look, over: Collection[str] | None) -> list[Row]:
+def _rows(state: State, look: Look) -> list[Row]:
     """Return a row for every variant, and after several draws of one another for their spread."""
     found = []
     for group in groups(state.header.plan):
-        rows = [_row(state, variant, look, over) for variant in group]
+        rows = [row_of(state, variant, look) for variant in group]
         found += [*rows, _spread(rows)] if len(rows) > 1 else rows
     return found
 
 
-def _row(state: State, variant: Variant, look: Look, over: Collection[str] | None) -> Row:
+def row_of(state: State, variant: Variant, look: Look, over: Collection[str] | None = None) -> Row:
+    """Return the row of one variant; where `over` is given, its mean is over these OOD sets only."""
     if variant.key in state.failed:
         return Row((variant,), problem=f"left out: {state.failed[variant.key]}")
     delta = state.delta_of(variant.key)

@@ -46,7 +46,7 @@ def as_csv(found: Document) -> str:
     for row in found.variants:
         for cells in _lines(found, row, deltas.get(row.key)):
             rest = [None] * (len(titles) - len(cells))
-            writer.writerow([_harmless(cell) for cell in (*cells, *rest)])
+            writer.writerow([harmless(cell) for cell in (*cells, *rest)])
     return text.getvalue()
 
 
@@ -74,7 +74,7 @@ def _lost(delta: VariantDelta, of_set: str) -> list[object]:
     return cells
 
 
-def _harmless(cell: object) -> object:
+def harmless(cell: object) -> object:
     """Return a cell that no spreadsheet takes for a formula."""
     if not isinstance(cell, str):
         return cell

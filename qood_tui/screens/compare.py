@@ -98,7 +98,8 @@ class CompareScreen(Room[None]):
         table = self.query_one(ComparisonTable)
         found = compare.compared([source.state for source in self.sources], self.measure, self.unit)
         self.draw_frame()
-        heading = self._heading(self.query_one("#sessions", Lines).size.width or self.app.size.width - 2)
+        width = self.query_one("#sessions", Lines).size.width or self.app.size.width - 2
+        heading = self._heading(found, width)
         self.query_one("#sessions", Lines).styles.height = len(heading)
         self.query_one("#sessions", Lines).show(heading)
         lines = list(found.lines)
@@ -115,25 +116,18 @@ class CompareScreen(Room[None]):
         told = "▼ ▲ against FP32 · ! the two intervals do not overlap · FP32 rows are values"
         table.caption(title, " · ".join(filter(None, (told, part))))
 
-    def _heading(self, width: int) -> list[Text]:
-        """Say which sessions these are and in what their plans differ."""
+    def _heading(self, found: Comparison, width: int) -> list[Text]:
+        """Say which sessions these are and what is not the same in them."""
         lines = []
         for letter, source in zip(compare.LETTERS, self.sources, strict=False):
             state = source.state
             line = Text(f"{letter} ", style="bold")
             words = f"{clean(source.session.name)} · {state.phase} · {state.rows:,} images"
             lines.append(line.append(clip(words, width - 2), "not bold"))
-        states = [source.state for source in self.sources]
-        lines.append(Text(clip(clean(compare.images_told(states)), width), style="dim"))
-        differing = compare.differing(states)
-        for field, said in list(differing.items())[:MOST_FIELDS]:
-            pairs = zip(compare.LETTERS, said, strict=False)
-            told = f"{field}: " + ", ".join(f"{letter} {word}" for letter, word in pairs)
-            lines.append(Text(clip(clean(told), width), style="dim"))
-        if len(differing) > MOST_FIELDS:
-            more = ", ".join(list(differing)[MOST_FIELDS:])
-            lines.append(Text(clip(f"… and {more}", width), style="dim"))
-        return lines
+        told = found.words()[: len(found.told) + MOST_FIELDS]
+        if len(found.differing) > MOST_FIELDS:
+            told.append(f"… and {', '.join(list(found.differing)[MOST_FIELDS:])}")
+        return [*lines, *(Text(clip(clean(line), width), style="dim") for line in told)]
 
     def _side(self, found: Comparison, lines: list[Line], table: ComparisonTable) -> tuple[Text, list[Text]]:
         heads = compare.column_heads(len(self.sources))
@@ -224,15 +218,20 @@ class CompareScreen(Room[None]):
     def action_compare_copy(self) -> None:
         """Copy the table as text."""
         table = self.query_one(ComparisonTable)
-        self.app.copy_to_clipboard("\n".join(table.plain(line.plain).rstrip() for line in table.whole()))
+        lines = self._whole()
+        self.app.copy_to_clipboard("\n".join(table.plain(line.plain).rstrip() for line in lines))
         self.notify("Copied the comparison.")
+
+    def _whole(self) -> list[Text]:
+        """Return what is known of the sessions, and all rows."""
+        return [*self.query_one("#sessions", Lines).shown(), *self.query_one(ComparisonTable).whole()]
 
     def action_compare_export(self) -> None:
         """Ask what to save or copy."""
         table = self.query_one(ComparisonTable)
         found = compare.compared([s.state for s in self.sources], self.measure, self.unit)
         names = [clean(source.session.name) for source in self.sources]
-        lines, width, is_light = table.whole(), table.inner.width, table.ink is LIGHT
+        lines, width, is_light = self._whole(), table.inner.width, table.ink is LIGHT
         forms = [
             Form(
                 "comparison as SVG",
@@ -244,7 +243,7 @@ class CompareScreen(Room[None]):
             Form(
                 "comparison as markdown",
                 "-comparison.md",
-                partial(compare.as_markdown, found, names, self.column),
+                partial(compare.as_markdown, found, names, [self.column]),
             ),
         ]
         self.app.push_screen(ExportScreen(forms, names[0]))

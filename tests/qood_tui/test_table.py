@@ -15,7 +15,7 @@ from engine import journal, sessions
 from engine.arrays import Arrays
 from engine.measure import detection
 from engine.protocol import Delta
-from qood_tui import compare, export, findings
+from qood_tui import alike, compare, export, findings
 from qood_tui.look import MEASURES, Look, Measure, Order, Unit
 from qood_tui.sources import ReplaySource
 from qood_tui.store import State, fold
@@ -253,11 +253,11 @@ def test_sessions_are_compared_cell_by_cell(demo: State, recorded: Path) -> None
     same = compare.compared([demo, demo], MEASURES[0], Unit.POINTS)
     differences = [line.difference(1, "") for line in same.lines]
     assert all(one.value == 0 and not one.is_clear for one in differences)
-    assert not compare.differing([demo, demo]) and not compare.other_images([demo, demo])
-    assert compare.differing([demo, other])["id images"] == ("1500", "150")
-    assert "fractals" in compare.other_images([demo, other])
-    assert "not the same images" in compare.images_told([demo, other])
-    assert compare.images_told([demo, demo]) == "on the same images"
-    assert "not known" in compare.images_told([demo, State(demo.header)])
+    assert not alike.differing([demo, demo]) and not alike.other_images([demo, demo])
+    assert alike.differing([demo, other])["id images"] == ("1500", "150")
+    assert "fractals" in alike.other_images([demo, other])
+    assert "not the same images" in alike.images_told([demo, other])
+    assert alike.images_told([demo, demo]) == "on the same images"
+    assert "not known" in alike.images_told([demo, State(demo.header)])
     rows = list(csv.DictReader(io.StringIO(compare.as_csv(found, ["a", "b"]))))
     assert len(rows) == 30 * 2 * 6 and rows[0]["difference"] == ""
