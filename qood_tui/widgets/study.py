@@ -105,11 +105,9 @@ def _stated(state: State) -> list[Text]:
         return []
     lines = [Text(), Text(f"Beside the {catalog.STATED_BY}:", style="bold")]
     for one in found:
+        model, _, rest = one.variant.partition(" ")
+        name = " ".join([catalog.short_of(model), *rest.split(" ")[1:]])  # with the number of a draw
         relative = f", {one.measured.relative:+.1%}" if one.measured.relative is not None else ""
-        lines.append(
-            Text(
-                f"{catalog.short_of(one.variant.split(' ')[0])}, {study.MEASURES[one.measure]}: "
-                f"{one.measured.value * 100:+.1f} points{relative}; stated {one.stated:.1f} %"
-            )
-        )
+        measured = f"{one.measured.value * 100:+.1f} points{relative}"
+        lines.append(Text(f"{name}, {study.MEASURES[one.measure]}: {measured}; stated {one.stated:.1f} %"))
     return lines

@@ -33,3 +33,20 @@ def test_the_order_is_told_with_its_uncertainty() -> None:
     close = study.order_holds(study.beside([lost(f"{ONE_K} W4A4", 0.12), lost(f"{MANY} W4A4", 0.115)]))
     assert "lost no more" in close and "overlap" in close
     assert study.order_holds(study.beside([lost(f"{ONE_K} W4A4", 0.12)])) == ""
+
+
+def test_the_order_is_of_all_calibration_draws() -> None:
+    small, large = (0.10, 0.12, 0.14), (0.20, 0.19, 0.06)  # the last draw alone says the opposite
+    draws = ("W4A4", "W4A4 #2", "W4A4 #3")
+    rows = [lost(f"{ONE_K} {draw}", value) for draw, value in zip(draws, small, strict=True)]
+    rows += [lost(f"{MANY} {draw}", value) for draw, value in zip(draws, large, strict=True)]
+    told = study.order_holds(study.beside(rows))
+    assert told == (
+        "DeiT3-S pretrained on ImageNet-22k lost more than on ImageNet-1k (+15.0 against +12.0 points, "
+        "means of 3 calibration draws; more in 2 of them)"
+    )
+    # A draw that one of the models has alone, because it failed in the other, counts for neither.
+    told = study.order_holds(study.beside(rows[:-1]))
+    assert "(+19.5 against +11.0 points, means of 2 calibration draws; more in 2 of them)" in told
+    close = [lost(f"{ONE_K} W4A4", 0.18), lost(f"{ONE_K} W4A4 #2", 0.1), rows[3], rows[4]]
+    assert "intervals overlap in 1)" in study.order_holds(study.beside(close))

@@ -131,3 +131,28 @@ async def test_numbers_of_any_size_are_drawn_somehow(copied: Path, huge: str) ->
             await pilot.press(key)
         await pilot.pause(0.1)
     assert app._exception is None
+
+
+async def test_what_the_study_states_stands_beside_each_calibration_draw(copied: Path) -> None:
+    names = {"vit-narrow W8A8": "", "vit-narrow W4A4": " #2"}
+
+    def change(event: AnyEvent) -> AnyEvent:
+        if not isinstance(event, DeltasMeasured):
+            return event
+        stated = "vit_small_patch16_224.augreg_in1k W4A4"
+        variants = (
+            msgspec.structs.replace(
+                v, variant=f"{stated}{names[v.variant]}" if v.variant in names else v.variant
+            )
+            for v in event.variants
+        )
+        return msgspec.structs.replace(event, variants=tuple(variants))
+
+    app = QoodApp(rewritten(copied, change))
+    async with app.run_test(size=(200, 60)) as pilot:
+        await at_end(pilot)
+        await pilot.press("4")
+        await pilot.pause(0.1)
+        told = [line for line in text_of(app, "study").splitlines() if "stated 9.5 %" in line]
+        assert len(told) == 2
+        assert "#" not in told[0] and " #2, AUPR-out" in told[1]
