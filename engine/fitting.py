@@ -22,7 +22,7 @@ from engine.models.features import head_of
 from engine.outputs import OutputWriter
 from engine.patience import Patience
 from engine.plan import Plan
-from engine.protocol import Logged, PhaseChanged
+from engine.protocol import FitSeen, Logged, PhaseChanged
 from engine.scores import scorers
 from engine.scores.outputs import FitSet, Outputs, Scorer
 from engine.text import in_bytes
@@ -85,6 +85,7 @@ class Fitting:
         self._labels = np.concatenate(labels)
         if len(self._labels) < 2:
             raise EngineError(f"{images.name}: fewer than two images of the fit set can be read")
+        self.emit(FitSeen(len(self._labels), len(chosen) - len(self._labels)))
 
     def _look(
         self,

@@ -192,6 +192,13 @@ class ImageUnreadable(Event, frozen=True, tag="image.unreadable"):
     reason: str
 
 
+class FitSeen(Event, frozen=True, tag="fit.seen"):
+    """Every variant was shown so many `images` of the fit set; `unreadable` ones could not be decoded."""
+
+    images: int
+    unreadable: int = 0
+
+
 class OutputsKept(Event, frozen=True, tag="outputs.kept"):
     """Logits and features of every image are kept, in so many `bytes` when all are there.
 
@@ -406,6 +413,7 @@ AnyEvent = (
     | BitsTabled
     | VariantFailed
     | ImageUnreadable
+    | FitSeen
     | OutputsKept
     | ChunkFinished
     | Measured

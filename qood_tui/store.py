@@ -19,6 +19,7 @@ from engine.protocol import (
     CurvesDrawn,
     DeltasMeasured,
     Entry,
+    FitSeen,
     Header,
     ImageUnreadable,
     Logged,
@@ -244,6 +245,9 @@ def describe(event: AnyEvent) -> tuple[str, str] | None:
             return "error", f"{variant} left out: {reason}"
         case ImageUnreadable(of_set, name, reason):
             return "warning", f"{of_set}: {name} left out: {reason}"
+        case FitSeen(images, unreadable):
+            lost = f", {unreadable:,} could not be read" if unreadable else ""
+            return "info", f"{images:,} images of the fit set were seen{lost}"
         case OutputsKept(size):
             return "info", f"keeps logits and features: {in_bytes(size)}"
         case ScoresAdded(scores, _, headline):

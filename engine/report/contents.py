@@ -14,6 +14,7 @@ from engine.protocol import (
     CalibrationDraw,
     Curve,
     Delta,
+    FitSeen,
     ModelLoaded,
     SetReady,
     VariantDelta,
@@ -134,7 +135,8 @@ class Document(msgspec.Struct, frozen=True):
     images: tuple[SetReady, ...]
     unreadable: dict[str, int]  # images that count nowhere, by set
     calibrations: tuple[CalibrationDraw, ...]
-    fit: SetReady | None
+    fit: SetReady | None  # as it was drawn
+    fit_seen: FitSeen | None  # how much of it could be read; None where the journal does not say
     models: tuple[ModelLoaded, ...]
     attention: tuple[AttentionCompared, ...]  # what of every delta is no quantization
     workers: tuple[WorkerStarted, ...]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from engine import catalog
 from engine.catalog.models import UNKNOWN
 from engine.report.contents import Document
+from engine.report.provenance import fit_images
 
 FEW_IMAGES = 1000  # in a set, below which FPR95 and AUPR move in visible steps
 WIDE = 0.02  # of a mean's interval: two points
@@ -158,8 +159,8 @@ def _of_scores(found: Document) -> Iterator[str]:
     noted = [text for text in noted if not text.endswith(": ")]
     if noted:
         yield f"What scores assume need not hold here ({'; '.join(noted)})."
-    if found.fit is not None:
-        yield f"Scores that learn were fitted once, on {found.fit.count:,} images of {found.fit.name}."
+    if images := fit_images(found):
+        yield f"Scores that learn were fitted once, on {images}."
 
 
 def _of_run(found: Document) -> Iterator[str]:

@@ -20,7 +20,8 @@ def images(found: Document) -> Section:
         counts = (f"{len(draw.images):,}", f"{draw.available:,}", "-", str(draw.unreadable), str(draw.copies))
         rows.append((draw.set, role, *counts))
     if found.fit is not None:
-        rows.append(_image_row(found.fit, "fit", "-", str(found.fit.copies)))
+        unreadable = "-" if found.fit_seen is None else str(found.fit_seen.unreadable)
+        rows.append(_image_row(found.fit, "fit", unreadable, str(found.fit.copies)))
     of_sets = (*found.images, *([found.fit] if found.fit is not None else []))
     notes = [f"{one.name}: {note}" for one in of_sets for note in one.notes]
     notes += [f"{one.name}: {one.label}" for one in of_sets if one.label]
@@ -131,13 +132,26 @@ def choices(found: Document) -> str:
         f"seed {plan.seed}",
         f"{'TF32' if plan.tf32 else 'float32'} arithmetic",
     ]
-    if found.fit is not None:
-        parts.append(f"scores fitted on {found.fit.count} images of {plan.fit_set}")
+    if images := fit_images(found):
+        parts.append(f"scores fitted on {images}")
     if plan.overrides:
         parts.append(f"bits of their own: {', '.join(f'{k} {v}' for k, v in plan.overrides.items())}")
     if plan.score_parameters:
         parts.append(f"parameters: {msgspec.json.encode(plan.score_parameters).decode()}")
     return "; ".join(parts)
+
+
+def fit_images(found: Document) -> str:
+    """Say how many images scores were fitted on; nothing where none was.
+
+    An older journal does not say how many of those that were drawn could be read.
+    """
+    learns = any(name in catalog.SCORES and catalog.SCORES[name].fitted for name in found.plan.scores)
+    if found.fit is None or not learns:
+        return ""
+    if found.fit_seen is None:
+        return f"at most {found.fit.count:,} images of {found.fit.name}"
+    return f"{found.fit_seen.images:,} images of {found.fit.name}"
 
 
 def _worker(worker: WorkerStarted) -> str:

@@ -9,19 +9,24 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from engine import catalog, journal, report, sessions
 from engine.arrays import Arrays
 from engine.batches import Batches
 from engine.calibration import Ready
+from engine.datasets.discover import ood_folder
 from engine.errors import InputError
 from engine.fitting import Fitting
 from engine.images import demo
+from engine.images.decoders import Decoders
+from engine.images.files import FileImages
 from engine.images.sets import Learnt
 from engine.models.loaded import load
 from engine.patience import Patience
 from engine.plan import Bits, Plan, Variant, validated
-from engine.protocol import AnyEvent, DeltasMeasured, Logged, SessionClosed, SetsPrepared
+from engine.protocol import AnyEvent, DeltasMeasured, FitSeen, Logged, SessionClosed, SetsPrepared
+from engine.report import limits
 from engine.scores.outputs import Outputs
 from tests.running import CPU, small_plan, sweep
 
@@ -78,6 +83,45 @@ def test_a_score_that_cannot_be_fitted_is_said_and_has_no_value() -> None:
     assert any("knn: k = 50 neighbours" in e.text for e in said if isinstance(e, Logged))
     logits = torch.zeros(3, 50)
     assert torch.isnan(scorers["knn"](Outputs(logits, torch.zeros(3, 64)))).all()
+
+
+def test_fit_images_that_cannot_be_read_are_not_counted_as_fitted(tmp_path: Path) -> None:
+    for number, image in enumerate(demo.load_set(catalog.DEMO_FIT).images[:12]):
+        Image.fromarray(image).save(tmp_path / f"{number:02d}.png")
+    for torn in ("03.png", "07.png"):
+        whole = (tmp_path / torn).read_bytes()
+        (tmp_path / torn).write_bytes(whole[: len(whole) // 2])
+    decoders = Decoders(1)
+    try:
+        images = FileImages(ood_folder("mine", str(tmp_path)), decoders)
+        said: list[AnyEvent] = []
+        source = load("vit-narrow", torch.device("cpu"), CPU, print)
+        ready = Ready(Variant("vit-narrow", Bits(), "none"), source.model, source, "")
+        plan = small_plan(scores=("msp", "vim"), fit_images=12)
+        fitting = Fitting(plan, Learnt(images, np.arange(12), 12, 12), torch.device("cpu"), said.append)
+        patience = Patience(said.append, lambda: False)
+        with ThreadPoolExecutor(1) as pool:
+            fitting.learn([ready], [source.geometry], Batches(7, said.append), patience, pool)
+    finally:
+        decoders.close()
+    assert [event for event in said if isinstance(event, FitSeen)] == [FitSeen(10, 2)]
+
+
+def test_a_report_says_on_how_many_images_scores_were_fitted(session: Path) -> None:
+    found = report.document(session)
+    assert found.fit_seen == FitSeen(200)
+    assert "scores fitted on 200 images of fractals-fit" in report.render(found, "md")
+    torn = msgspec.structs.replace(found, fit_seen=FitSeen(198, 2))
+    assert torn.fit is not None and torn.fit.count == 200
+    told = report.render(torn, "md")
+    assert "scores fitted on 198 images of fractals-fit" in told
+    assert "fitted once, on 198 images" in told and "| fractals-fit | fit | 200 | 1,500 | - | 2 |" in told
+    old = report.render(msgspec.structs.replace(found, fit_seen=None), "md")
+    assert "scores fitted on at most 200 images of fractals-fit" in old
+    # A fit set that is looked at only to be kept fits nothing.
+    kept = msgspec.structs.replace(found.plan, scores=("msp",), headline="msp", keep_outputs=True)
+    assert any("fitted once" in line for line in limits.limits(found))
+    assert not any("fitted once" in line for line in limits.limits(msgspec.structs.replace(found, plan=kept)))
 
 
 def test_a_sweep_stops_when_the_interval_of_the_mean_is_narrow_enough() -> None:
