@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,6 +27,7 @@ from engine.protocol import (
     Entry,
     Header,
     ScoresAdded,
+    SessionResumed,
     SetsPrepared,
 )
 from engine.seal import is_whole
@@ -223,11 +225,19 @@ def finished_rows(entries: list[Entry]) -> int:
     return rows
 
 
-def seconds_of(entries: Sequence[Entry]) -> float:
-    """Return how long a session took until its sweep ended; scores may have been added much later."""
+def swept(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return the entries until a sweep ended; scores may have been added much later."""
     added = next((at for at, entry in enumerate(entries) if isinstance(entry.event, ScoresAdded)), None)
-    swept = entries[:added]
-    return swept[-1].t if swept else 0.0
+    return entries[:added]
+
+
+def seconds_of(entries: Sequence[Entry]) -> float:
+    """Return for how many seconds a session was swept; while it lay interrupted it was not."""
+    of_sweep = swept(entries)
+    lay = sum(
+        entry.t - before.t for before, entry in pairwise(of_sweep) if isinstance(entry.event, SessionResumed)
+    )
+    return round(of_sweep[-1].t - lay, 3) if of_sweep else 0.0
 
 
 def prepared_of(events: Sequence[AnyEvent]) -> SetsPrepared | None:

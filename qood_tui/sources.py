@@ -164,7 +164,8 @@ class ReplaySource:
     @property
     def ends(self) -> float:
         """Return when the session ended, in seconds since it began."""
-        return journal.seconds_of(self.entries)
+        swept = journal.swept(self.entries)
+        return swept[-1].t if swept else 0.0
 
     @property
     def missing(self) -> list[str]:

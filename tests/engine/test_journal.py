@@ -18,7 +18,16 @@ from engine.errors import JournalError
 from engine.journal import Reader, parse_header
 from engine.migrations import HEADERS
 from engine.plan import preset
-from engine.protocol import VERSION, ChunkFinished, Logged, SessionClosed
+from engine.protocol import (
+    VERSION,
+    ChunkFinished,
+    Entry,
+    Logged,
+    PhaseChanged,
+    ScoresAdded,
+    SessionClosed,
+    SessionResumed,
+)
 from engine.seal import sealed
 from engine.writer import Writer
 from tests.journals import RECORDED, reseal
@@ -279,3 +288,28 @@ def test_nesting_without_end_is_damage(session: Path, opening: bytes, kind: byte
         file.write(sealed(line))
     _, entries, reader = journal.read(session)
     assert not entries and reader.damage == ["line 2: it is no event"]
+
+
+def test_the_time_that_a_session_lay_interrupted_is_not_counted() -> None:
+    times = (
+        (0.5, PhaseChanged("images")),
+        (4.0, PhaseChanged("sweeping")),
+        (7204.0, SessionResumed(100)),  # killed after 4 seconds, resumed two hours later
+        (7210.5, SessionClosed("cancelled", "", 3, "")),
+        (90_000.25, SessionResumed(200)),
+        (90_001.5, SessionClosed("finished", "", 5, "")),
+        (95_000.0, ScoresAdded((), {}, "msp", {}, {})),
+        (95_001.0, SessionClosed("finished", "", 7, "")),
+    )
+    entries = [Entry(seq, t, event) for seq, (t, event) in enumerate(times, 1)]
+    assert journal.seconds_of(entries) == 4.0 + 6.5 + 1.25
+    assert journal.seconds_of(entries[:2]) == 4.0 and journal.seconds_of([]) == 0.0
+    assert journal.swept(entries)[-1].t == 90_001.5
+
+
+def test_a_recorded_interruption_took_as_long_as_its_two_parts() -> None:
+    entries = journal.read(sessions.find("interrupted"))[1]
+    (at,) = [at for at, entry in enumerate(entries) if isinstance(entry.event, SessionResumed)]
+    first, second = entries[at - 1].t, entries[-1].t - entries[at].t
+    assert journal.seconds_of(entries) == pytest.approx(first + second, abs=1e-6)
+    assert journal.seconds_of(entries) < entries[-1].t
