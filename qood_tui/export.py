@@ -13,13 +13,13 @@ from rich.terminal_theme import DEFAULT_TERMINAL_THEME, SVG_EXPORT_THEME
 from rich.text import Text
 
 from engine import catalog
+from engine.report import latex, markdown
 from qood_tui.look import Unit
 from qood_tui.table import Number, Row, Table
 from qood_tui.words import clean
 
 _WEB = re.compile(r"@font-face\s*\{.*?\}|<!--.*?-->", re.DOTALL)
 MARKS = "▼ ▲"
-_SPECIAL = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\^{}"})
 
 
 def as_text(lines: Sequence[Text]) -> str:
@@ -79,24 +79,27 @@ def as_csv(found: Table) -> str:
 def as_markdown(found: Table) -> str:
     """Return the table for a text, with what its numbers are below."""
     names = [*found.sets, "mean", "95 % interval", "top-1"]
-    lines = [f"| variant | {' | '.join(names)} |", f"|:---|{'---:|' * len(names)}"]
-    lines += [f"| {row.label} | {' | '.join(_cells(row, found, _marked))} |" for row in _variants(found)]
-    return "\n".join([*lines, "", _note(found), ""])
+    lines = [f"| variant | {' | '.join(map(markdown.escaped, names))} |", f"|:---|{'---:|' * len(names)}"]
+    lines += [
+        f"| {markdown.escaped(row.label)} | {' | '.join(_cells(row, found, _marked))} |"
+        for row in _variants(found)
+    ]
+    return "\n".join([*lines, "", markdown.escaped(_note(found)), ""])
 
 
 def as_latex(found: Table) -> str:
     """Return a tabular for booktabs; changes are bold."""
-    names = [*found.sets, "mean", r"95\,\% interval", "top-1"]
-    head = " & ".join(["variant", *[n if n.startswith("95") else n.translate(_SPECIAL) for n in names]])
+    names = ["variant", *found.sets, "mean", "95 % interval", "top-1"]
+    head = " & ".join(map(latex.escaped, names))
     lines = [
-        f"% {_note(found).replace(MARKS, 'bold')}",
-        rf"\begin{{tabular}}{{l{'r' * len(names)}}}",
+        f"% {clean(_note(found)).replace(MARKS, 'bold')}",
+        rf"\begin{{tabular}}{{l{'r' * (len(names) - 1)}}}",
         r"\toprule",
         rf"{head} \\",
         r"\midrule",
     ]
     lines += [
-        rf"{' & '.join([row.label.translate(_SPECIAL), *map(_minus, _cells(row, found, _bold))])} \\"
+        rf"{' & '.join([latex.escaped(row.label), *map(_minus, _cells(row, found, _bold))])} \\"
         for row in _variants(found)
     ]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])

@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from engine import catalog, client, journal, report, sessions, study
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, QoodError
@@ -83,14 +84,15 @@ def _table(found: Document) -> Table:
     names = [s.name for s in found.images if s.role == "ood"]
     label = catalog.label_of(found.headline)
     title = f"AUPR-out lost against FP32, in percentage points ({label})"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
     table.add_column("variant", no_wrap=True)
     for name in [*names, "mean", "95 % interval", "top-1 lost"]:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(Text(name), justify="right", no_wrap=True)
     for row in found.deltas:
         mean = row.ap_out_mean
         cells = [words.points(row.ap_out.get(name)) for name in names]
-        table.add_row(row.variant, *cells, words.points(mean), words.interval(mean), words.points(row.top1))
+        of_mean = (words.points(mean), words.interval(mean))
+        table.add_row(Text(row.variant), *cells, *of_mean, words.points(row.top1))
     for bits, mean in found.by_bits.items():
         table.add_row(
             words.mean_of(found.deltas, bits),

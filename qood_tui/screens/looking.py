@@ -101,7 +101,8 @@ class Looking(Room[None]):
         self.turn(score=turned(self.look.score, plan.scores))
         if self.source.state.rows and self.source.rows() is None and self.look.score != plan.headline:
             label = catalog.label_of(self.look.score)
-            self.notify(f"The score arrays are not there, so {label} has no curves.", severity="warning")
+            words = f"The score arrays are not there, so {label} has no curves."
+            self.notify(words, severity="warning", markup=False)
 
     def action_next_view(self) -> None:
         """Draw ROC curves, ROC curves over a logarithmic axis, or precision over recall."""

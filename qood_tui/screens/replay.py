@@ -80,7 +80,7 @@ class ReplayScreen(SessionScreen):
 
     def action_go_to_time(self) -> None:
         """Ask for a time and go there."""
-        words = f"The session took {duration(self.player.ends)}: give seconds, 1:23, 50% or end."
+        words = f"It ends at {duration(self.player.ends)}: give seconds, 1:23, 50% or end."
         self.app.push_screen(Prompt("Go to a time", words, placeholder="1:23"), self._go_to)
 
     def _go_to(self, given: str | None) -> None:
@@ -89,7 +89,7 @@ class ReplayScreen(SessionScreen):
         try:
             self.player.seek_time(seconds_of(given, self.player.ends))
         except InputError as error:
-            self.notify(clean(str(error)), severity="warning")
+            self.notify(clean(str(error)), severity="warning", markup=False)
         self.draw()
 
     def action_no_cancel(self) -> None:

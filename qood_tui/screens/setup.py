@@ -162,7 +162,8 @@ class SetupScreen(Planning):
                 found = self.offer.found
                 plan, resources, missing = request.settle(plan, resources, may_miss=True, found=found)
                 if missing:
-                    self.notify(f"not below {resources.data}: {', '.join(missing)}", severity="warning")
+                    words = f"not below {clean(resources.data)}: {', '.join(missing)}"
+                    self.notify(words, severity="warning", markup=False)
         except QoodError as error:
             self.refuse(error)
             return

@@ -230,6 +230,15 @@ def test_markdown_and_latex_are_whole_tables(demo: State) -> None:
     assert "3,500 images" in latex.splitlines()[0]
 
 
+def test_names_of_sets_are_text_in_every_export(demo: State) -> None:
+    names = ("95_a", "under_score", "a--b", "end_")
+    found = msgspec.structs.replace(table(demo, look(demo)), sets=names, left_out=("vit_x W4A4",))
+    head = next(line for line in export.as_latex(found).splitlines() if line.startswith("variant"))
+    assert head == (r"variant & 95\_a & under\_score & a{-}{-}b & end\_ & mean & 95 \% interval & top{-}1 \\")
+    titles = export.as_markdown(found).splitlines()[0]
+    assert titles == r"| variant | 95_a | under_score | a--b | end\_ | mean | 95 % interval | top-1 |"
+
+
 def test_a_picture_asks_nothing_of_the_network() -> None:
     picture = export.as_svg([Text("a <b> & c", style="red")], 20, "title")
     assert picture.startswith("<svg") and "&lt;b&gt;" in picture

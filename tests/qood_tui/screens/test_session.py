@@ -238,6 +238,18 @@ async def test_names_with_markup_are_shown_as_text(copied: Path) -> None:
         assert "x[bold red]y" in text_of(app, "status")
 
 
+async def test_what_was_typed_is_shown_as_text_where_it_is_refused(recorded: Path) -> None:
+    app = QoodApp(recorded, at=1e9)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await pilot.pause(0.2)
+        await pilot.press("G")
+        await pilot.pause(0.1)
+        await pilot.press("left_square_bracket", "slash", "b", "right_square_bracket", "enter")
+        await pilot.pause(0.3)
+        assert any("[/b]" in str(toast.render()) for toast in app.screen.query("Toast"))
+    assert app._exception is None
+
+
 async def test_a_defect_in_the_terminal_goes_to_a_log(recorded: Path, home: Path) -> None:
     class Broken(QoodApp):
         def action_help(self) -> None:
