@@ -334,7 +334,7 @@ def _peer_user(sender: asyncio.StreamWriter) -> int:
 
 
 def _log(text: str) -> None:
-    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')} {text}\n")
     sys.stderr.flush()
 
 

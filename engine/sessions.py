@@ -19,6 +19,7 @@ from engine.files import open_plain
 from engine.places import sessions_folder
 from engine.plan import Plan
 from engine.protocol import FORMAT, LARGEST_LINE, VERSION, Entry, Header, SessionClosed, SessionResumed
+from engine.text import in_utc
 from engine.writer import create as create_journal
 
 
@@ -26,7 +27,7 @@ class Summary(msgspec.Struct, frozen=True):
     """A session in a list: `state` is finished, failed, cancelled, running, interrupted or damaged."""
 
     path: Path
-    created: str
+    created: str  # in UTC, as it is shown
     title: str
     state: str
     rows: int
@@ -112,7 +113,7 @@ def summary(session: Path) -> Summary:
     title = f"{len(plan.models)} models, {len(plan.bits)} bit settings, {plan.quantizer}"
     return Summary(
         session,
-        header.created[:16].replace("T", " "),
+        in_utc(header.created),
         title,
         state_of(session, entries),
         journal.finished_rows(entries),

@@ -10,7 +10,7 @@ import msgspec
 from engine import journal, notes, sessions
 from engine.parts import parts
 from engine.protocol import SessionClosed, SessionResumed
-from engine.text import clean, in_bytes
+from engine.text import clean, in_bytes, in_utc
 from qood_tui.findings import headline, most_lost
 from qood_tui.store import State, fold
 from qood_tui.words import duration
@@ -113,7 +113,7 @@ def lines(found: About) -> list[str]:
         "session": found.name,
         "lies in": str(Path(found.path).parent),
         "id": found.id,
-        "recorded": f"{found.created[:19].replace('T', ' ')} UTC by {found.app}, format {found.format}",
+        "recorded": f"{in_utc(found.created, seconds=True)} by {found.app}, format {found.format}",
         "state": f"{found.state}{reason}{resumed}",
         "models": ", ".join(found.models),
         "bits": f"{', '.join(found.bits)} by {found.quantizer}",

@@ -15,7 +15,7 @@ def keep_traceback() -> str:
     try:
         path = log_file("terminal")
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {command}\n{traceback.format_exc()}\n")
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')} {command}\n{traceback.format_exc()}\n")
     except OSError as error:
         return (
             f"this is a defect, and its log cannot be written ({error.strerror}); set QOOD_LOGS to a folder"

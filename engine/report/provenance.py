@@ -9,6 +9,7 @@ from engine.protocol import AttentionCompared, SetReady, WorkerStarted
 from engine.report.blocks import Items, Row, Section, Table
 from engine.report.contents import Document
 from engine.report.words import listed
+from engine.text import in_utc
 
 
 def images(found: Document) -> Section:
@@ -90,7 +91,7 @@ def machine(found: Document) -> Section:
         choices(found),
         *dict.fromkeys(map(_worker, found.workers)),
         *([f"images at once: {'; '.join(dict.fromkeys(sizes))}"] if sizes else []),
-        f"session {found.id}, begun {found.created} by {found.app}",
+        f"session {found.id}, begun {in_utc(found.created, seconds=True)} by {found.app}",
         f"plan {found.identity}",
         f"the plan in full: {msgspec.json.encode(found.plan).decode()}",
     ]

@@ -50,7 +50,7 @@ def list_sessions(as_json: bool = False) -> None:
         ships = "  (ships with the program)" if recorded.is_shipped(one.path) else ""
         note = f"  {one.note[:80]}" if one.note else ""
         images = f"{one.rows:,}/{one.total:,} images" if one.total else ""
-        line = f"{one.created:<17} {one.state:<12} {images:<21} {one.title:<42} {one.path.name}{ships}{note}"
+        line = f"{one.created:<21} {one.state:<12} {images:<21} {one.title:<42} {one.path.name}{ships}{note}"
         _print(line)
 
 

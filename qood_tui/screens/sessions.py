@@ -143,7 +143,7 @@ class SessionsScreen(Keeping):
         """Return a line: what tells sessions apart first, then what there is room for."""
         images = f"{found.rows:,}/{found.total:,}" if found.total else ""
         name = clip(clean(found.path.name), NAME)
-        line = f"{name:<{NAME}} {found.state:<11} {images:>12}  {found.created:<16}"
+        line = f"{name:<{NAME}} {found.state:<11} {images:>12}  {found.created}"
         return Option(key, clean(line).rstrip(), clean(found.title))
 
     @on(Input.Changed, "#words")
