@@ -17,6 +17,7 @@ from engine.protocol import (
     ChunkFinished,
     CurvesDrawn,
     DeltasMeasured,
+    FitSeen,
     ImageUnreadable,
     Logged,
     Measured,
@@ -38,6 +39,7 @@ PREPARATION = (  # what an attempt says before its first chunk
     VariantReady,
     VariantFailed,
     BitsTabled,
+    FitSeen,
     OutputsKept,
     Logged,
 )
