@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from engine.plan import FLOAT, Bits
+from engine.plan import FLOAT
 from engine.quantize import repq
 from engine.quantize.layers import QuantizedLayer, freeze, quantized_layers
 from engine.quantize.search import best_percentile
@@ -24,15 +24,18 @@ MOST_FLIPS = 64  # roundings changed per output channel and half
 
 @torch.inference_mode()
 def quantize(model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
-    """Return `model` quantized, calibrated on `images` (n, 3, height, width), normalised."""
-    activations = Widths(Bits(FLOAT, widths.bits.activation), _only_activations(widths))
-    quantized = repq.first_pass(model, activations, images)
+    """Return `model` quantized, calibrated on `images` (n, 3, height, width), normalised.
+
+    A weight that stays in floating point behind a quantized input is corrected all the same.
+    """
+    quantized = repq.first_pass(model, widths, images, only_activations=True)
     repq.reparameterize(quantized)
     for name, layer in quantized_layers(quantized):
         bits = widths.site(f"{name}.weight", Role.WEIGHT).bits
+        if bits == FLOAT and isinstance(layer.input_quantizer, nn.Identity):
+            continue  # its correction would be rounding noise
         exact = _input_of(quantized, layer, images)
         reduce_error(layer, exact, bits)
-    widths.check_used([name for name, _ in quantized_layers(quantized)])
     return freeze(quantized)
 
 
@@ -127,8 +130,3 @@ def _input_of(model: VisionTransformer, layer: QuantizedLayer, images: Tensor) -
     model(images)
     hook.remove()
     return caught[0]
-
-
-def _only_activations(widths: Widths) -> dict[str, int]:
-    """Return the overrides with every weight left in floating point."""
-    return {**{n: w for n, w in widths.overrides.items() if not n.endswith(".weight")}, "*.weight": FLOAT}

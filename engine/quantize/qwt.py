@@ -8,6 +8,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from engine.quantize import repq
+from engine.quantize.layers import quantizers
 from engine.quantize.sites import Widths
 
 
@@ -34,7 +35,8 @@ def quantize(model: VisionTransformer, widths: Widths, images: Tensor) -> Vision
         got = block(inputs)
         missing = exact(inputs) - got
         weight, bias, explained = fit(inputs.flatten(0, 1), missing.flatten(0, 1))
-        if explained > 0:
+        # Without a quantizer in the block, what is missing is rounding noise.
+        if explained > 0 and any(quantizers(block)):
             compensate(block, weight, bias)
             got = block(inputs)
         inputs = got

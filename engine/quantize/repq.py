@@ -43,11 +43,21 @@ def quantize(
 
 @torch.inference_mode()
 def first_pass(
-    model: VisionTransformer, widths: Widths, images: Tensor, *, uniform_softmax: bool = False
+    model: VisionTransformer,
+    widths: Widths,
+    images: Tensor,
+    *,
+    uniform_softmax: bool = False,
+    only_activations: bool = False,
 ) -> VisionTransformer:
-    """Return `model` with channel-wise scales behind its LayerNorms, calibrated on `images`."""
+    """Return `model` with channel-wise scales behind its LayerNorms, calibrated on `images`.
+
+    With `only_activations` every weight is left in floating point, whatever its width.
+    """
 
     def choose(site: Site) -> nn.Module:
+        if only_activations and site.role is Role.WEIGHT:
+            return nn.Identity()
         if site.role is Role.SOFTMAX and not uniform_softmax:
             return LogSqrt2(site.bits)
         axis = {Role.WEIGHT: 0, Role.LAYER_NORM: -1}.get(site.role)
