@@ -15,7 +15,7 @@ from engine import catalog
 from engine.errors import InputError
 from engine.plan import Bits
 from engine.protocol import BitsTabled
-from engine.quantize import adalog, ptq4vit, saved
+from engine.quantize import adalog, ptq4vit, qwt, saved
 from engine.quantize.bit_table import tabulate
 from engine.quantize.layers import quantizers
 from engine.quantize.logarithmic import AdaptiveLog, LogSqrt2
@@ -158,6 +158,16 @@ def test_what_stays_in_floating_point_is_untouched(
     logits = quantized(method, {"*": 32}).logits
     with torch.inference_mode():
         torch.testing.assert_close(logits, exact(IMAGES), rtol=1e-5, atol=1e-5)
+
+
+def test_qwt_corrects_no_block_that_stays_in_floating_point() -> None:
+    model = uneven_model()
+    with torch.no_grad():
+        for block in model.blocks:  # outputs so large that their rounding noise can be fitted
+            block.attn.proj.weight.mul_(1e4)
+            block.mlp.fc2.weight.mul_(1e4)
+    blocks = qwt.quantize(model, Widths(Bits(4, 4), {"blocks.1": 32}), IMAGES).blocks
+    assert [isinstance(block, qwt.CompensatedBlock) for block in blocks] == [True, False]
 
 
 @pytest.mark.parametrize("method", METHODS)
