@@ -3,9 +3,10 @@ Adaptive Logarithm Quantizer", ECCV 2024): logarithms of a searched base, and a 
 
 As the official code, every product is calibrated by the squared error of its output on floating-point
 inputs, queries, keys and values have a scale a head, and the inputs behind LayerNorms are first scaled a
-channel and folded, with a rounded zero point. Two differences: the official code folds only where weights
-and activations have the same width, here always; and the progressive search goes over both ends of the
-range, not over scale and 16 zero points around its middle, which one-sided tensors at 8 bits lie outside of.
+channel and folded, with a rounded zero point, and uniform ranges start at the least squared error of their
+own tensor. Differences: the official code folds only where weights and activations have the same width, here
+always; and the progressive search goes over both ends of the range, not over scale and 16 zero points around
+its middle, which one-sided tensors at 8 bits lie outside of. Logarithms start at a range that clips nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from engine.quantize.logarithmic import FRACTIONS, AdaptiveLog, ShiftedAdaptiveL
 from engine.quantize.products import LEFT, Parts, Product, in_turns, least, products
 from engine.quantize.quantizer import Quantizer
 from engine.quantize.repq import behind_layer_norm, fold
-from engine.quantize.search import best_percentile
+from engine.quantize.search import best_percentile, least_error
 from engine.quantize.sites import Role, Site, Widths
 from engine.quantize.uniform import Uniform, affine, channels_first, quantiles
 
@@ -58,15 +59,18 @@ def fold_layer_norms(model: VisionTransformer, images: Tensor) -> None:
 
 
 def start(product: Product, side: int) -> Parts:
-    """Return parameters that clip nothing, (groups,) each."""
+    """Return parameters to start from, (groups,) each.
+
+    The first operand that is searched is judged beside the other as it starts. A uniform range that clips
+    nothing is far too wide at low widths, and the search in turns does not always find its way from there.
+    """
     x, quantizer = product.operands[side], product.quantizers[side]
     if isinstance(quantizer, AdaptiveLog):
         one = x.new_ones(1)
         largest = one if quantizer.shift == 0 else (x.amax() + quantizer.shift).reshape(1)
         return {"scale": largest, "base": one * FRACTIONS}
     assert isinstance(quantizer, Uniform)
-    rows = channels_first(x, quantizer.axis)
-    scale, zero_point = affine(rows.amin(1), rows.amax(1), quantizer.bits)
+    scale, zero_point = least_error(x, quantizer.bits, quantizer.axis)
     return {"scale": scale, "zero_point": zero_point}
 
 
