@@ -166,7 +166,7 @@ class Calibration:
         """Calibrate a variant, save it, and tabulate its bits on the calibration images."""
         entry = catalog.QUANTIZERS[variant.quantizer]
         method = catalog.resolve(entry.target)
-        widths = Widths(variant.bits, self.plan.overrides)
+        widths = Widths(variant.bits, self.plan.overrides, first_and_last=self.plan.first_and_last or None)
         images = self._images(variant, source)
         model: VisionTransformer = method(source.model, widths, images, **entry.options)
         digest = self._save(variant, model, source, required)
@@ -176,8 +176,9 @@ class Calibration:
         return model, digest, table
 
     def _save(self, variant: Variant, model: VisionTransformer, source: Loaded, required: str | None) -> str:
-        about = {
+        about: dict[str, object] = {
             "overrides": self.plan.overrides,
+            "first_and_last": self.plan.first_and_last or None,
             "calibration": self.prepared.calibrations[variant.draw].digest,
             "calibration_images": self.plan.calibration_images,
         }

@@ -81,6 +81,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     models: tuple[str, ...]
     bits: tuple[str, ...] = catalog.BITS
     quantizer: str = "repq"
+    # Bits of patch embedding and head; where nobody says, they have those of the bit setting. Left out of
+    # the JSON then, so that a plan without it has the identity that it always had.
+    first_and_last: int | msgspec.UnsetType = msgspec.UNSET
     overrides: dict[str, int] = {}  # bits of single tensors or layers, such as {"head": 8}
     id_set: str = "fractals"
     ood_sets: tuple[str, ...] = catalog.DEMO_OOD
@@ -187,12 +190,17 @@ def validated(plan: Plan, resources: Resources | None = None) -> Plan:
     check_shape(plan)
     _check_demo(plan)
     _check_sizes(plan)
+    if plan.first_and_last is not msgspec.UNSET:
+        check_width("first_and_last", plan.first_and_last, plan.first_and_last)
     for pattern, width in plan.overrides.items():
-        if not 2 <= width <= 8 and width != FLOAT:
-            raise InputError(
-                "overrides", f"{pattern} = {width}", "give 2 to 8 bits, or 32 for floating point"
-            )
+        check_width("overrides", width, f"{pattern} = {width}")
     return plan
+
+
+def check_width(field: str, width: int, given: object) -> None:
+    """Raise InputError naming the field if a tensor cannot have `width` bits."""
+    if not 2 <= width <= 8 and width != FLOAT:
+        raise InputError(field, given, "give 2 to 8 bits, or 32 for floating point")
 
 
 def _check_sizes(plan: Plan) -> None:

@@ -78,7 +78,7 @@ def to_toml(plan: Plan, resources: Resources) -> str:
         field: value
         for field, value in msgspec.to_builtins(plan).items()
         if value is not None
-        and (field in ("models", *needed) or value != msgspec.to_builtins(default)[field])
+        and (field in ("models", *needed) or value != msgspec.to_builtins(default).get(field))
     }
     if plan.share is not None:
         data.pop("id_images", None)

@@ -20,9 +20,9 @@ def differing(states: Sequence[State]) -> dict[str, tuple[str, ...]]:
     """Return the fields of the plans that are not the same, with what each session has."""
     plans: list[dict[str, Any]] = [msgspec.to_builtins(state.header.plan) for state in states]
     return {
-        field.replace("_", " "): tuple(_said(plan[field]) for plan in plans)
-        for field in plans[0]
-        if field not in (*SHOWN, *IDLE) and any(plan[field] != plans[0][field] for plan in plans)
+        field.replace("_", " "): tuple(_said(plan.get(field)) for plan in plans)
+        for field in dict.fromkeys(field for plan in plans for field in plan)  # some are there only if given
+        if field not in (*SHOWN, *IDLE) and any(plan.get(field) != plans[0].get(field) for plan in plans)
     }
 
 
@@ -105,6 +105,8 @@ def _all(answers: Iterable[bool | None]) -> bool | None:
 
 
 def _said(value: Any) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, dict):
         return ", ".join(f"{key} {of_key}" for key, of_key in value.items()) or "none"
     if isinstance(value, list | tuple):

@@ -14,7 +14,7 @@ from engine.catalog.models import (
 )
 from engine.catalog.named import resolve
 from engine.catalog.presets import PRESETS, STATED_BY, STATED_NOT, Preset
-from engine.catalog.quantizers import BITS, QUANTIZERS, Quantizer
+from engine.catalog.quantizers import BITS, QUANTIZERS, Quantizer, described
 from engine.catalog.scores import FEATURES, SCORES, Score, label_of
 from engine.catalog.sets import (
     AUTO,
@@ -59,6 +59,7 @@ __all__ = [
     "Quantizer",
     "Score",
     "Set",
+    "described",
     "is_made",
     "is_timm_name",
     "label_of",

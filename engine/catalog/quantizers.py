@@ -15,7 +15,10 @@ BITS = ("FP32", "W8A8", "W6A6", "W4A8", "W8A4", "W4A4")
 class Quantizer(msgspec.Struct, frozen=True):
     """A post-training quantization method, with the options that its function is called with.
 
-    `seconds` is roughly what calibrating one micro model costs on one core.
+    `published` is what the method's published numbers have for the first and the last layer, `departures`
+    where it leaves its official code. In a sweep the first and the last layer have the plan's convention in
+    every method: without `first_and_last` that is the bit setting. `seconds` is roughly what calibrating one
+    micro model costs on one core.
     """
 
     name: str
@@ -23,26 +26,109 @@ class Quantizer(msgspec.Struct, frozen=True):
     target: str
     options: Mapping[str, Any] = {}
     seconds: float = 0.3
+    published: str = ""
+    departures: tuple[str, ...] = ()
 
 
+_IMAGE_AT_8 = "patch embedding and head at the bit setting, the image at 8 bits"
+_IMAGE_FLOAT = "patch embedding and head at the bit setting, the image in floating point"
 _REPQ = "engine.quantize.repq:quantize"
+_PTQ4VIT = "engine.quantize.ptq4vit:quantize"
+_OF_PTQ4VIT = (
+    "scales are judged by the Fisher information, where the code's Hessian is rounding noise",
+    "queries, keys and values have one scale per tensor, in the code one per head",
+    "the split is searched beside quantized values, in the code beside exact ones",
+)
 QUANTIZERS: Mapping[str, Quantizer] = by_name(
     Quantizer("minmax", "round to nearest between minimum and maximum", "engine.quantize.plain:minmax"),
     Quantizer("percentile", "both ends clipped at percentile 0.9999", "engine.quantize.plain:percentile"),
     Quantizer("omse", "clipped where the squared error is least", "engine.quantize.plain:omse"),
-    Quantizer("repq", "RepQ-ViT as its official code does it", _REPQ),
-    Quantizer("repq-rounded", "RepQ-ViT with rounded zero points", _REPQ, {"rounded_zero_point": True}),
-    Quantizer("repq-uniform", "RepQ-ViT with a uniform softmax", _REPQ, {"uniform_softmax": True}),
-    Quantizer("repq-again", "RepQ-ViT, all scales searched again", _REPQ, {"search_again": True}),
+    Quantizer("repq", "RepQ-ViT as its official code does it", _REPQ, published=_IMAGE_AT_8),
+    Quantizer(
+        "repq-rounded",
+        "RepQ-ViT with rounded zero points",
+        _REPQ,
+        {"rounded_zero_point": True},
+        departures=("common zero points are whole",),
+    ),
+    Quantizer(
+        "repq-uniform",
+        "RepQ-ViT with a uniform softmax",
+        _REPQ,
+        {"uniform_softmax": True},
+        departures=("softmax outputs have a uniform grid",),
+    ),
+    Quantizer(
+        "repq-again",
+        "RepQ-ViT, all scales searched again",
+        _REPQ,
+        {"search_again": True},
+        departures=("every scale is searched again in the second pass",),
+    ),
     Quantizer(
         "ptq4vit",
         "PTQ4ViT: twin uniform, scales by the Fisher information",
-        "engine.quantize.ptq4vit:quantize",
+        _PTQ4VIT,
         seconds=6,
+        published=_IMAGE_FLOAT,
+        departures=(
+            *_OF_PTQ4VIT,
+            "above the split a softmax output has one range, as in the paper; the code adds both",
+        ),
     ),
     Quantizer(
-        "adalog", "AdaLog: logarithms of a searched base", "engine.quantize.adalog:quantize", seconds=50
+        "ptq4vit-summed",
+        "PTQ4ViT with both softmax ranges added, as its code does",
+        _PTQ4VIT,
+        {"summed_softmax": True},
+        seconds=6,
+        published=_IMAGE_FLOAT,
+        departures=_OF_PTQ4VIT,
     ),
-    Quantizer("erq", "ridge-corrected weights, rounded by halves", "engine.quantize.erq:quantize"),
-    Quantizer("qwt", "RepQ-ViT with a linear correction beside each block", "engine.quantize.qwt:quantize"),
+    Quantizer(
+        "adalog",
+        "AdaLog: logarithms of a searched base",
+        "engine.quantize.adalog:quantize",
+        seconds=50,
+        published=_IMAGE_AT_8,
+        departures=(
+            "channel scales are folded at every setting, in the code only where weights and activations have "
+            "the same bits",
+            "the search goes over both ends of a range, in the code over scale and 16 zero points",
+            "GELU outputs start at a range that clips nothing",
+        ),
+    ),
+    Quantizer(
+        "erq",
+        "ridge-corrected weights, rounded by halves",
+        "engine.quantize.erq:quantize",
+        published=_IMAGE_FLOAT,
+        departures=(
+            "a weight has one scale per output channel; in the code a twentieth of the input columns of qkv "
+            "and fc1 have scales of their own",
+            "the ridge grows with the number of images",
+            "the image has 8 bits, in the code it stays in floating point",
+        ),
+    ),
+    Quantizer(
+        "qwt",
+        "RepQ-ViT with a linear correction beside each block",
+        "engine.quantize.qwt:quantize",
+        published="patch embedding and head at 8 bits (first_and_last = 8 in a plan)",
+        departures=(
+            "corrections are fitted on the calibration images, in the code on 512",
+            "patch embedding and head have the bit setting, unless the plan says otherwise",
+        ),
+    ),
 )
+
+
+def described(name: str) -> tuple[str, ...]:
+    """Return in sentences what a method is, what its published numbers have, and where it leaves its code."""
+    method = QUANTIZERS[name]
+    lines = [f"{name}: {method.label}."]
+    if method.published:
+        lines.append(f"Its published numbers have {method.published}.")
+    if method.departures:
+        lines.append(f"Unlike in its official code, {'; '.join(method.departures)}.")
+    return tuple(lines)

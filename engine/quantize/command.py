@@ -22,7 +22,7 @@ from engine import catalog
 from engine.errors import InputError, unknown_name
 from engine.models import zoo
 from engine.npy import read_array
-from engine.plan import Bits
+from engine.plan import Bits, check_width
 from engine.quantize import saved
 from engine.quantize.bit_table import tabulate
 from engine.quantize.sites import Widths
@@ -43,7 +43,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--override", action="append", default=[], metavar="TENSOR=BITS", help="such as head=8"
     )
+    parser.add_argument(
+        "--first-and-last", type=int, metavar="BITS", help="bits of patch embedding and head, such as 8"
+    )
     parser.add_argument("--method", default="repq", help=", ".join(catalog.QUANTIZERS))
+    parser.add_argument("--list", action="store_true", help="print every method and its conventions")
     parser.add_argument("--calibration", type=Path, help="normalised float32 (n, 3, height, width), .npy")
     parser.add_argument("--quantized", type=Path, help="use this saved model instead of quantizing one")
     parser.add_argument("--inputs", type=Path, help="normalised float32 (n, 3, height, width), .npy")
@@ -54,6 +58,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Carry the command out; raise InputError or QuantizeError in words."""
+    if given.list:
+        sys.stdout.write("".join("\n  ".join(catalog.described(name)) + "\n" for name in catalog.QUANTIZERS))
+        return 0
     if (given.inputs is None) != (given.logits is None):
         raise InputError("inputs", str(given.inputs or given.logits), "give --inputs and --logits together")
     if given.quantized is not None:
@@ -90,6 +97,8 @@ def quantize(given: argparse.Namespace) -> tuple[VisionTransformer, Tensor, dict
         raise unknown_name("method", given.method, catalog.QUANTIZERS)
     bits = Bits.parse(given.bits)
     overrides = dict(map(_override, given.override))
+    if given.first_and_last is not None:
+        check_width("first-and-last", given.first_and_last, given.first_and_last)
     kwargs = _kwargs(given.model_kwargs)
     model = build(given.model, kwargs)
     if given.checkpoint is None and given.model not in catalog.DEMO_MODELS:
@@ -99,13 +108,15 @@ def quantize(given: argparse.Namespace) -> tuple[VisionTransformer, Tensor, dict
     sample = images(given.calibration, "calibration")
     _check_fits(model, sample, "calibration", given.calibration)
     entry = catalog.QUANTIZERS[given.method]
-    quantized = catalog.resolve(entry.target)(model, Widths(bits, overrides), sample, **entry.options)
+    widths = Widths(bits, overrides, first_and_last=given.first_and_last)
+    quantized = catalog.resolve(entry.target)(model, widths, sample, **entry.options)
     about = {
         "model": given.model,
         "model_kwargs": kwargs,
         "bits": str(bits),
         "method": given.method,
         "overrides": overrides,
+        "first_and_last": given.first_and_last,
         "calibration": hashlib.sha256(sample.numpy().tobytes()).hexdigest(),
         "calibration_images": len(sample),
     }

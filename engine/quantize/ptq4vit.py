@@ -5,6 +5,10 @@ product's output for the diagonal of the Hessian. Its official code differentiat
 floating-point model with itself, which is 0: what it squares is rounding noise. Here the diagonal is
 that of KL(p || q) in q = p, the Fisher information: sum over labels y of p(y) (d log p(y) / d output)^2,
 over the five most probable labels of each calibration image.
+
+What the official code's softmax is: above the split it adds both ranges where the paper takes one. Here one
+is taken; `summed_softmax` has the code's form. Its queries, keys and values have one scale per head, here one
+per tensor; and it searches the split beside exact values, here beside quantized ones.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from engine.quantize.layers import (
 from engine.quantize.products import RIGHT, Parts, Product, in_turns, least, products
 from engine.quantize.quantizer import Quantizer
 from engine.quantize.sites import Role, Site, Widths
-from engine.quantize.twin import TwinGelu, TwinSoftmax
+from engine.quantize.twin import SummedTwinSoftmax, TwinGelu, TwinSoftmax
 from engine.quantize.uniform import symmetric
 
 ROUNDS = 3  # each searches one operand, then the other
@@ -36,15 +40,25 @@ IMAGES_AT_ONCE = 8  # in the backward pass
 
 
 @torch.inference_mode(False)  # gradients are needed, wherever this is called
-def quantize(model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
+def quantize(
+    model: VisionTransformer, widths: Widths, images: Tensor, *, summed_softmax: bool = False
+) -> VisionTransformer:
     """Return `model` quantized, calibrated on `images` (n, 3, height, width), normalised.
 
     Symmetric uniform quantizers with one scale per tensor, three in qkv weights (queries, keys, values)
     and one per output channel in the patch convolution, whose input stays in floating point. Softmax and
     GELU outputs have twin ranges. Every product sees floating-point inputs.
+
+    Ablation, on in the official code: `summed_softmax` adds both softmax ranges.
     """
-    widths = Widths(widths.bits, widths.overrides, patch_input=FLOAT)
-    quantized = quantized_copy(model, widths, _choose).to(images.device)
+
+    def choose(site: Site) -> Quantizer:
+        if site.role is Role.SOFTMAX and summed_softmax:
+            return SummedTwinSoftmax(site.bits)
+        return _choose(site)
+
+    widths = Widths(widths.bits, widths.overrides, FLOAT, widths.first_and_last)
+    quantized = quantized_copy(model, widths, choose).to(images.device)
     importance = fisher(without_quantizers(quantized), images)
     with torch.inference_mode():
         for product in products(quantized, images):

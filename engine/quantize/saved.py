@@ -50,6 +50,7 @@ class Saved(msgspec.Struct, frozen=True):
     shapes: dict[str, tuple[int, ...]]  # of the packed weights
     sha256: str
     key: str = ""  # of what it was made from, where a sweep made it
+    first_and_last: int | None = None
 
 
 def save(path: Path, model: VisionTransformer, about: dict[str, Any]) -> str:

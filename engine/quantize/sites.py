@@ -9,7 +9,8 @@ from typing import NamedTuple
 from engine.errors import InputError
 from engine.plan import FLOAT, Bits
 
-PATCH_INPUT_BITS = 8  # the image itself is never cut to fewer bits
+PATCH_INPUT_BITS = 8  # the image itself is not cut to fewer bits, unless an override says so
+FIRST_AND_LAST = ("patch_embed.proj", "head", "head_dist")
 
 
 class Role(Enum):
@@ -38,19 +39,27 @@ class Widths:
     """The width of every tensor: a bit setting with overrides by name.
 
     A pattern names a tensor, a layer (`head` stands for its input and weight) or several (`blocks.*.mlp`).
+    `first_and_last` is the width of the patch embedding and the heads, input and weight, where the setting
+    quantizes these at all; without it they have the setting's, and the image has `patch_input`.
     """
 
     def __init__(
-        self, bits: Bits, overrides: dict[str, int] | None = None, patch_input: int = PATCH_INPUT_BITS
+        self,
+        bits: Bits,
+        overrides: dict[str, int] | None = None,
+        patch_input: int = PATCH_INPUT_BITS,
+        first_and_last: int | None = None,
     ) -> None:
-        self.bits, self.patch_input = bits, patch_input
+        self.bits, self.patch_input, self.first_and_last = bits, patch_input, first_and_last
         self.overrides = dict(sorted((overrides or {}).items(), key=lambda item: (len(item[0]), item[0])))
         self._unused = set(self.overrides)
 
     def site(self, name: str, role: Role) -> Site:
         """Return the tensor `name` with its width; of several patterns that fit the longest wins."""
         bits = self.bits.weight if role is Role.WEIGHT else self.bits.activation
-        if role is Role.PATCH_INPUT and bits != FLOAT:
+        if bits != FLOAT and self.first_and_last is not None and name.rpartition(".")[0] in FIRST_AND_LAST:
+            bits = self.first_and_last
+        elif bits != FLOAT and role is Role.PATCH_INPUT:
             bits = self.patch_input
         for pattern, width in self.overrides.items():
             if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*"):

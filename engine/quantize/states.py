@@ -103,6 +103,7 @@ def key_of(variant: Variant, source: Loaded, weights: str, calibration: str, pla
         variant.quantizer,
         options,
         plan.overrides,
+        plan.first_and_last or None,
         plan.tf32,
         tuple(source.geometry),
         source.mean,

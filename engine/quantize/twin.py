@@ -20,6 +20,8 @@ class TwinSoftmax(Quantizer):
     `scale` is s, a power of 1/2. Quantizing twice is quantizing once: a value that the coarse step takes
     below s is a multiple of the fine one. Not monotone: where s is no multiple of the coarse step, values
     just above s may be rounded below it, down to 0 for s < step / 2.
+
+    This is the paper's quantizer (equation 8), not that of the official code: see SummedTwinSoftmax.
     """
 
     label = "twin uniform softmax"
@@ -39,6 +41,30 @@ class TwinSoftmax(Quantizer):
     def range(self) -> tuple[float, float]:
         """Return 0 and 1."""
         return 0.0, 1.0
+
+
+class SummedTwinSoftmax(TwinSoftmax):
+    """Quantize softmax outputs as the official code of PTQ4ViT does: to the sum of both ranges.
+
+    Each range sees the value clamped to it: above the split s the fine one adds s, and up to s the coarse one
+    adds what s itself is rounded to, which is 0 only for s below half a coarse step.
+    """
+
+    label = "twin uniform softmax, summed"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` quantized and dequantized."""
+        assert self.scale is not None
+        top = 2 ** (self.bits - 1) - 1
+        fine = x.clamp(min=0).minimum(self.scale).div_(self.scale).mul_(top).round_().div_(top)
+        coarse = x.clamp(max=1).maximum(self.scale).mul_(top).round_().div_(top)
+        return fine.mul_(self.scale).add_(coarse)
+
+    def range(self) -> tuple[float, float]:
+        """Return the smallest and the largest value that can be represented."""
+        assert self.scale is not None
+        top, split = 2 ** (self.bits - 1) - 1, float(self.scale)
+        return round(split * top) / top, 1.0 + split
 
 
 class TwinGelu(Quantizer):

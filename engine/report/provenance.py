@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from engine import catalog
@@ -89,6 +91,7 @@ def machine(found: Document) -> Section:
     ]
     lines = [
         choices(found),
+        *_method(found.plan.quantizer),
         *dict.fromkeys(map(_worker, found.workers)),
         *([f"images at once: {'; '.join(dict.fromkeys(sizes))}"] if sizes else []),
         f"session {found.id}, begun {in_utc(found.created, seconds=True)} by {found.app}",
@@ -98,6 +101,12 @@ def machine(found: Document) -> Section:
     if found.added:
         lines.append(f"scores added after the sweep: {', '.join(dict.fromkeys(found.added))}")
     return Section("Choices and machine", (Items(tuple(lines)),))
+
+
+def _method(name: str) -> Iterator[str]:
+    """Yield what is to be said of a method; of one from elsewhere nothing is known."""
+    if name in catalog.QUANTIZERS:
+        yield " ".join(catalog.described(name))
 
 
 def hashes(found: Document) -> Section:
@@ -135,6 +144,8 @@ def choices(found: Document) -> str:
     ]
     if images := fit_images(found):
         parts.append(f"scores fitted on {images}")
+    if plan.first_and_last is not msgspec.UNSET:
+        parts.append(f"patch embedding and head at {plan.first_and_last} bits")
     if plan.overrides:
         parts.append(f"bits of their own: {', '.join(f'{k} {v}' for k, v in plan.overrides.items())}")
     if plan.score_parameters:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ from PIL import Image
 
 from engine.errors import InputError
 from engine.plan import Bits, Plan, from_mapping, preset, validated
-from engine.plan_file import read_toml
+from engine.plan_file import read_toml, to_toml
 from engine.request import settle
 from engine.resources import Resources
 
@@ -26,6 +27,30 @@ def test_demo_preset_is_the_whole_grid() -> None:
 def test_fp32_comes_first_whatever_the_order_given() -> None:
     variants = Plan(models=("vit-wide",), bits=("W4A4", "FP32", "W4A4")).variants()
     assert [str(v.bits) for v in variants] == ["FP32", "W4A4"]
+
+
+def test_a_convention_that_nobody_gave_leaves_plans_and_their_identities_as_they_were() -> None:
+    given_none = preset("demo")
+    assert b"first_and_last" not in msgspec.json.encode(given_none)
+    for shipped in (Path(__file__).parents[2] / "sessions").glob("*/journal.jsonl"):
+        header = json.loads(shipped.read_text("utf-8").split("\n", 1)[0])
+        assert from_mapping(header["plan"]).identity() == header["identity"]
+
+
+def test_the_first_and_last_layer_may_have_bits_of_their_own(tmp_path: Path) -> None:
+    plan = validated(from_mapping({"models": ["vit-wide"], "first_and_last": 8}))
+    assert plan.first_and_last == 8
+    assert json.loads(msgspec.json.encode(plan))["first_and_last"] == 8
+    assert plan.identity() != from_mapping({"models": ["vit-wide"]}).identity()
+    file = tmp_path / "plan.toml"
+    file.write_text(to_toml(plan, Resources()), "utf-8")
+    assert "first_and_last = 8" in file.read_text("utf-8")
+    assert read_toml(file)[0].first_and_last == 8
+    for wrong in (0, 1, 9, 16):
+        with pytest.raises(InputError, match=r"first_and_last.*2 to 8"):
+            validated(from_mapping({"models": ["vit-wide"], "first_and_last": wrong}))
+    with pytest.raises(InputError, match="first_and_last"):
+        from_mapping({"models": ["vit-wide"], "first_and_last": "eight"})
 
 
 @given(st.integers(2, 8), st.integers(2, 8))

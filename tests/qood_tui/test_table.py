@@ -264,6 +264,10 @@ def test_sessions_are_compared_cell_by_cell(demo: State, recorded: Path) -> None
     assert all(one.value == 0 and not one.is_clear for one in differences)
     assert not alike.differing([demo, demo]) and not alike.other_images([demo, demo])
     assert alike.differing([demo, other])["id images"] == ("1500", "150")
+    plan = msgspec.structs.replace(demo.header.plan, first_and_last=8)
+    ends = msgspec.structs.replace(demo, header=msgspec.structs.replace(demo.header, plan=plan))
+    assert alike.differing([demo, ends]) == {"first and last": ("none", "8")}
+    assert alike.differing([ends, demo]) == {"first and last": ("8", "none")}
     assert "fractals" in alike.other_images([demo, other])
     assert "not the same images" in alike.images_told([demo, other])
     assert alike.images_told([demo, demo]) == "on the same images"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -194,3 +195,39 @@ def test_one_calibration_image_is_enough() -> None:
     for name in ("minmax", "percentile", "omse", "repq"):
         model = catalog.resolve(catalog.QUANTIZERS[name].target)(tiny_model(), Widths(Bits(4, 4)), x)
         assert torch.isfinite(model(x)).all()
+
+
+def test_every_method_is_listed_with_what_its_published_numbers_have(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command.run(parsed("--list")) == 0
+    listed = capsys.readouterr().out
+    for name, method in catalog.QUANTIZERS.items():
+        assert f"{name}: {method.label}." in listed
+        assert method.published in listed and all(one in listed for one in method.departures)
+    # What official code has for the image: RepQ-ViT and AdaLog 8 bits, PTQ4ViT and ERQ floating point.
+    published = {name: method.published for name, method in catalog.QUANTIZERS.items()}
+    assert all("the image at 8 bits" in published[name] for name in ("repq", "adalog"))
+    assert all("the image in floating point" in published[name] for name in ("ptq4vit", "erq"))
+    assert "first_and_last = 8" in published["qwt"]
+
+
+def test_bits_of_the_first_and_last_layer_are_given_by_one_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / "images.npy"
+    np.save(images, np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype(np.float32))
+    asked = ("--model", "vit-narrow", "--calibration", str(images), "--table", "--first-and-last")
+    assert command.run(parsed(*asked, "8")) == 0
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    bits = {row[1].strip(): row[3].strip() for row in rows}
+    ends = ("patch_embed.proj.input", "patch_embed.proj.weight", "head.input", "head.weight")
+    assert {bits[name] for name in ends} == {"8"} and bits["blocks.0.attn.qkv.weight"] == "4"
+    with pytest.raises(InputError, match="first-and-last"):
+        command.run(parsed(*asked, "9"))
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.arguments(parser)
+    return parser.parse_args(words)

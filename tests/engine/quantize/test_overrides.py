@@ -104,9 +104,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def quantized(tmp_path: Path) -> Callable[[str, dict[str, int]], Result]:
     @torch.inference_mode()
-    def run(method: str, overrides: dict[str, int]) -> Result:
+    def run(method: str, overrides: dict[str, int], first_and_last: int | None = None) -> Result:
         entry = catalog.QUANTIZERS[method]
-        widths = Widths(Bits(4, 4), overrides)
+        widths = Widths(Bits(4, 4), overrides, first_and_last=first_and_last)
         model = catalog.resolve(entry.target)(uneven_model(), widths, IMAGES, **entry.options)
         about = {"model": "", "model_kwargs": {}, "bits": "W4A4", "method": method, "overrides": {}}
         about |= {"calibration": "", "calibration_images": len(IMAGES)}
@@ -168,6 +168,31 @@ def test_qwt_corrects_no_block_that_stays_in_floating_point() -> None:
             block.mlp.fc2.weight.mul_(1e4)
     blocks = qwt.quantize(model, Widths(Bits(4, 4), {"blocks.1": 32}), IMAGES).blocks
     assert [isinstance(block, qwt.CompensatedBlock) for block in blocks] == [True, False]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_first_and_last_layer_have_the_same_bits_in_every_method(
+    method: str, quantized: Callable[..., Result]
+) -> None:
+    by_name = quantized(method, {"patch_embed.proj": 8, "head": 8})
+    by_convention = quantized(method, {}, first_and_last=8)
+    assert by_convention.table == by_name.table and by_convention.digest == by_name.digest
+    assert torch.equal(by_convention.logits, by_name.logits)
+    rows = {row.tensor: row.bits for row in by_convention.table.rows}
+    assert rows == {name: 8 if name in (*PATCH, *HEAD) else 4 for name in NAMES}
+    overridden = quantized(method, {"head.input": 6}, first_and_last=8).table.rows
+    assert {row.tensor: row.bits for row in overridden} == {**rows, "head.input": 6}
+
+
+@pytest.mark.parametrize(("bits", "floating"), [(Bits(4, 32), ".input"), (Bits(32, 4), ".weight")])
+def test_a_convention_for_the_first_and_last_layer_quantizes_nothing_that_the_setting_does_not(
+    bits: Bits, floating: str
+) -> None:
+    model = catalog.resolve(catalog.QUANTIZERS["repq"].target)(
+        uneven_model(), Widths(bits, first_and_last=8), IMAGES
+    )
+    ends = {row.tensor: row.bits for row in tabulate("", model, IMAGES).rows if row.tensor in PATCH + HEAD}
+    assert ends == {name: 8 for name in PATCH + HEAD if not name.endswith(floating)}
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -54,6 +54,7 @@ def test_every_part_of_the_key_of_a_quantized_variant_counts(monkeypatch: pytest
         "bits": key(msgspec.structs.replace(VARIANT, bits=Bits(8, 4))),
         "method": key(msgspec.structs.replace(VARIANT, quantizer="repq")),
         "overrides": key(plan=msgspec.structs.replace(PLAN, overrides={"head": 8})),
+        "first and last layer": key(plan=msgspec.structs.replace(PLAN, first_and_last=8)),
         "tf32": key(plan=msgspec.structs.replace(PLAN, tf32=True)),
         "architecture": key(build="another"),
         "its arguments": key(arguments={"depth": 3}),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.quantize.logarithmic import FRACTIONS, AdaptiveLog, ShiftedAdaptiveLog
-from engine.quantize.twin import LEAST_GELU, TwinGelu, TwinSoftmax
+from engine.quantize.twin import LEAST_GELU, SummedTwinSoftmax, TwinGelu, TwinSoftmax
 
 widths = st.integers(2, 8)
 shares = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=80)
@@ -49,6 +49,33 @@ def test_twin_softmax_is_monotone_but_for_the_values_just_above_the_split(
     fallen = above & (once < split * (1 - 1e-6))
     expected = above & ((x / coarse).round() * coarse < split * (1 - 1e-6))
     assert torch.equal(fallen, expected)
+
+
+@settings(deadline=None, max_examples=150)
+@given(widths, st.integers(0, 19), shares)
+def test_the_summed_twin_softmax_is_the_sum_of_both_clamped_ranges(
+    bits: int, power: int, given_values: list[float]
+) -> None:
+    quantizer = SummedTwinSoftmax(bits)
+    quantizer.use({"scale": torch.tensor([2.0**-power])})
+    top, split = 2 ** (bits - 1) - 1, 2.0**-power
+    once = quantizer(torch.tensor(given_values)).tolist()
+    expected = [
+        round(max(value, split) * top) / top + round(min(value, split) / split * top) * split / top
+        for value in torch.tensor(given_values).tolist()
+    ]
+    assert sum(abs(one - other) < 1e-6 for one, other in zip(once, expected, strict=True)) >= len(once) - 1
+    low, high = quantizer.range()
+    assert all(low - 1e-6 <= value <= high + 1e-6 for value in once)
+    assert len(set(once)) <= 2**bits
+
+
+def test_the_summed_twin_softmax_is_too_large_above_the_split() -> None:
+    paper, code = twin_softmax(4, 1), SummedTwinSoftmax(4)
+    code.use({"scale": torch.tensor([0.5])})
+    x = torch.tensor([6 / 7])
+    assert paper(x).tolist() == pytest.approx([6 / 7])
+    assert code(x).tolist() == pytest.approx([6 / 7 + 0.5])
 
 
 def test_the_exception_of_twin_softmax_reaches_down_to_zero() -> None:
