@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine import client, journal, places, report, request, sessions
+from engine import client, environment, journal, places, report, request, sessions
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError
 from engine.protocol import SessionClosed
 from engine.resources import gathered
@@ -23,6 +23,7 @@ COMMANDS = {
     "rescore": ("engine.rescore", "add scores to a finished session that kept its outputs"),
     "doctor": ("engine.doctor.command", "whether everything is ready here"),
 }
+COMPUTING = ("quantize", "scores", "metrics", "rescore")
 
 
 def main() -> int:
@@ -53,22 +54,38 @@ def main() -> int:
             import_module(module).arguments(own)
     given = parser.parse_args()
     try:
+        if given.command in COMPUTING:
+            environment.check_exact()
         if given.command in COMMANDS:
             status: int = given.run(given)
             return status
         return _run(given) if given.command == "run" else _report(given)
     except InputError as error:
-        sys.stderr.write(f"{_program(given.command)}: {error}\n")
+        _say(given.command, str(error))
         return BAD_INPUT
     except QoodError as error:
-        sys.stderr.write(f"{_program(given.command)}: {error}\n")
+        _say(given.command, str(error))
         return WITH_FAILURES
     except Exception:
+        _say(given.command, _kept(environment.without_secrets(traceback.format_exc())))
+        return 1
+
+
+def _say(command: str, text: str) -> None:
+    sys.stderr.write(f"{_program(command)}: {environment.without_secrets(text)}\n")
+
+
+def _kept(trace: str) -> str:
+    """Append the traceback of a defect to the log; return what to tell the user."""
+    try:
         path = places.log_file("engine")
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(traceback.format_exc())
-        sys.stderr.write(f"{_program(given.command)}: this is a defect; what happened is in {path}\n")
-        return 1
+            file.write(trace)
+    except OSError as error:
+        return (
+            f"this is a defect, and its log cannot be written ({error.strerror}); set QOOD_LOGS to a folder"
+        )
+    return f"this is a defect; what happened is in {path}"
 
 
 def _program(command: str) -> str:

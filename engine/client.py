@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine import journal, places
+from engine import environment, journal, places
 from engine.errors import EngineError
 from engine.protocol import Cancel, Command, Entry, Reply, SessionClosed, Start, Status, Stop, Warm
 from engine.resources import Resources, own_environment, remember
@@ -66,8 +66,8 @@ def start(session: Path, resources: Resources, *, take_over: bool = False) -> No
 
     `take_over` says that another machine that was writing it has stopped.
     """
-    ensure()
     resources = msgspec.structs.replace(resources, environment=own_environment())
+    ensure()
     reply = call(Start(str(session.resolve()), resources, take_over))
     if reply is None or not reply.ok:
         raise EngineError(reply.reason if reply else "the engine does not answer")
@@ -129,4 +129,5 @@ def _launch(log: Path) -> None:
             stderr=file,
             start_new_session=True,
             cwd="/",
+            env=environment.without_secret_variables(),
         )

@@ -18,8 +18,8 @@ from typing import IO
 
 import msgspec
 
-from engine import lease, places
-from engine.errors import JournalError
+from engine import environment, journal, lease, places
+from engine.errors import InputError, JournalError
 from engine.protocol import (
     LARGEST_LINE,
     Cancel,
@@ -55,10 +55,14 @@ class Run:
 
     def __init__(self, start: Start) -> None:
         self.start = start
-        self.writer = Writer(Path(start.session), take_over=start.take_over)
+        session, variables = Path(start.session), start.resources.environment
+        environment.check_exact(variables, tf32=journal.Reader(session).header.plan.tf32)
+        self.writer = Writer(session, take_over=start.take_over)
         self._cancelled = asyncio.Event()
         if self.writer.has_events:
             try:
+                before = environment.before([entry.event for entry in journal.read(session)[1]])
+                environment.check_same(before, variables)
                 self.writer.append(SessionResumed(self.writer.finished_rows))
             except BaseException:
                 self.writer.abandon()
@@ -153,7 +157,7 @@ class Daemon:
             return self._status("this session is being written already")
         except OSError as error:
             return self._status(f"{start.session}: {_words(error)}")
-        except JournalError as error:
+        except (InputError, JournalError) as error:
             return self._status(str(error))
         self.wake.set()
         return self._status()

@@ -50,7 +50,8 @@ class PhaseChanged(Event, frozen=True, tag="phase.changed"):
 class WorkerStarted(Event, frozen=True, tag="worker.started"):
     """A worker runs; everything about it that may move a number.
 
-    `device` names all devices, `accelerators` the UUID and name of each that is a GPU.
+    `device` names all devices, `accelerators` the UUID and name of each that is a GPU, `arithmetic` the
+    environment variables that may move a number, None where older programs did not say.
     """
 
     device: str
@@ -58,6 +59,7 @@ class WorkerStarted(Event, frozen=True, tag="worker.started"):
     versions: dict[str, str]
     resumed_at: int = 0
     accelerators: dict[str, str] = {}
+    arithmetic: dict[str, str] | None = None
 
 
 class SetReady(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from engine import catalog, journal, lease, sessions
+from engine import catalog, environment, journal, lease, sessions
 from engine.datasets.discover import discover, id_set, ood_folder, read_classes
 from engine.datasets.found import Found
 from engine.errors import InputError
@@ -65,6 +65,7 @@ def prepare(
     if preset_name is not None:
         plan = with_checkpoints(plan, resources)
     settled, resources, missing = settle(plan, resources, may_miss=preset_name is not None)
+    environment.check_exact(tf32=settled.tf32)
     title = re.sub(r"[^a-z0-9]+", "-", (preset_name or Path(plan_file or "").stem).lower()).strip("-")
     session = sessions.create(settled, resources.names(), root, title or "sweep").resolve()
     return Request(session, resources, missing=missing)
@@ -150,10 +151,12 @@ def resumable(session: Path, given: Resources, *, take_over: bool = False) -> tu
     """Return with what a session goes on, and its last entry's number.
 
     Raises InputError if it is done, at work, if another machine was writing it and `take_over` is not given,
-    or if it is not known where its sets lie.
+    if environment variables would move its numbers, or if it is not known where its sets lie.
     """
     header, entries, _ = journal.read(session)
     _check_free(session, entries, take_over)
+    environment.check_exact(tf32=header.plan.tf32)
+    environment.check_same(environment.before([entry.event for entry in entries]))
     resources = joined(recall(header.id), given)
     if missing := [name for name in header.folders if name not in resources.names()]:
         raise InputError("session", str(session), f"say again where its sets lie: --ood {missing[0]}=FOLDER")

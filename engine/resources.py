@@ -12,18 +12,9 @@ from typing import Any
 
 import msgspec
 
-from engine import catalog, places
+from engine import catalog, environment, places
 from engine.errors import InputError
 
-# What a worker needs of the environment of the one who asks, and not of the one who started the engine.
-ENVIRONMENT = (
-    "CUDA_VISIBLE_DEVICES",
-    "HF_HOME",
-    "HF_HUB_CACHE",
-    "HF_HUB_OFFLINE",
-    "TORCH_HOME",
-    "XDG_CACHE_HOME",
-)
 _DEVICES = re.compile(r"auto|cuda|(cpu|cuda:\d+)(,(cpu|cuda:\d+))*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -51,12 +42,14 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
 
     def without_paths(self, text: str) -> str:
-        """Return a text with the last part of every path alone: a session may be handed to others."""
+        """Return a text with only the last part of every path, and no secret: others may read it."""
+        text = environment.without_secrets(text, self.environment)
         checkpoints = (one.file for one in self.checkpoints.values())
         paths = {self.data, *self.ood.values(), *self.id.values(), *self.train.values(), *checkpoints}
-        paths |= {self.classes, self.crops, *self.environment.values()}
+        paths |= {self.classes, self.crops}
         for path in sorted(paths, key=len, reverse=True):
             text = text.replace(path, Path(path).name) if "/" in path else text
+        text = environment.without_places(text, self.environment)
         home = os.path.expanduser("~")  # noqa: PTH111
         return text.replace(home, "~") if len(home) > 1 else text
 
@@ -66,8 +59,8 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def own_environment() -> dict[str, str]:
-    """Return what of this process's environment a worker is to have."""
-    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    """Return what of this process's environment a worker is to have; raise InputError for what is no text."""
+    return environment.carried(os.environ)
 
 
 def check_devices(given: str) -> None:
@@ -122,11 +115,14 @@ def check_checkpoint(name: str, given: Checkpoint) -> Checkpoint:
 
 
 def remember(session: str, resources: Resources) -> None:
-    """Keep on this machine, outside the session, what it was run with; not being able to is no failure."""
+    """Keep on this machine, outside the session, what it was run with; not being able to is no failure.
+
+    The environment is not kept: a session resumes with that of who resumes it, and there are secrets in it.
+    """
     path = places.resources_file(session)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.write_bytes(msgspec.json.encode(resources))
+        path.write_bytes(msgspec.json.encode(msgspec.structs.replace(resources, environment={})))
     except OSError:
         return
 

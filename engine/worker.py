@@ -15,9 +15,11 @@ from typing import IO
 
 import msgspec
 
+from engine.environment import arithmetic, without_secrets
 from engine.protocol import Cancel, Ended, Idle, Job, Message, WorkerStarted
 
 NICENESS = 10  # the terminal goes first
+WORDS = ("text", "note", "reason", "origin")  # fields of events that libraries may have a say in
 
 
 class Channel:
@@ -28,7 +30,10 @@ class Channel:
         self._lock = threading.Lock()
 
     def send(self, message: Message) -> None:
-        """Write one message."""
+        """Write one message; no secret of the environment is in its words."""
+        said = {name: getattr(message, name) for name in WORDS if hasattr(message, name)}
+        told = {name: without_secrets(text) for name, text in said.items()}
+        message = msgspec.structs.replace(message, **told) if told != said else message
         line = msgspec.json.encode(message) + b"\n"
         with self._lock:
             self._file.write(line)
@@ -159,7 +164,7 @@ def _sweep(job: Job, channel: Channel, orders: Orders) -> None:
 
 def started(job: Job, device: str, threads: int, accelerators: dict[str, str]) -> WorkerStarted:
     """Describe this process as far as it may move a number."""
-    return WorkerStarted(device, threads, versions(), job.first_row, accelerators)
+    return WorkerStarted(device, threads, versions(), job.first_row, accelerators, arithmetic())
 
 
 def versions() -> dict[str, str]:

@@ -10,12 +10,13 @@ import sys
 
 import msgspec
 
-from engine import places
+from engine import environment, places
 from engine.machine import Machine
 from engine.protocol import LARGEST_LINE, Cancel, Job, Message
-from engine.resources import ENVIRONMENT
 
 GRACE_SECONDS = 5  # between asking a worker to stop, SIGTERM and SIGKILL
+
+LONGEST_LOGGED = 1 << 16  # bytes of a line of the log
 
 _message = msgspec.json.Decoder(Message)
 
@@ -23,33 +24,58 @@ _message = msgspec.json.Decoder(Message)
 class WorkerProcess:
     """One worker; a new one takes its place when it has died."""
 
-    def __init__(self, process: asyncio.subprocess.Process, environment: dict[str, str]) -> None:
-        self.process, self.environment = process, environment
+    def __init__(self, process: asyncio.subprocess.Process, variables: dict[str, str], said: int) -> None:
+        self.process, self.environment = process, variables
         self.machine = Machine(process.pid)
+        self._logging = asyncio.create_task(self._keep_log(said))
 
     @classmethod
-    async def start(cls, environment: dict[str, str]) -> WorkerProcess:
-        """Start a fresh interpreter; its standard error goes to the log.
-
-        `environment` replaces what the daemon's own says of devices and caches.
-        """
-        own = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
-        with places.log_file("worker").open("ab") as log:
+    async def start(cls, variables: dict[str, str]) -> WorkerProcess:
+        """Start a fresh interpreter with the variables of one request; its standard error goes to the log."""
+        # Not asyncio's own pipe: a process is waited for until that is closed, by its children too.
+        said, saying = os.pipe()
+        try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "engine.worker",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=log,
+                stderr=saying,
                 limit=LARGEST_LINE,
-                env={**own, **environment},
+                env=environment.for_worker(variables),
             )
-        return cls(process, environment)
+        except BaseException:
+            os.close(said)
+            raise
+        finally:
+            os.close(saying)
+        return cls(process, variables, said)
+
+    async def _keep_log(self, said: int) -> None:
+        """Copy what the worker and its processes say to the log, without secrets; a full disk loses it."""
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(said, "rb", 0))
+        rest = b""
+        while piece := await reader.read(LONGEST_LOGGED):
+            rest += piece
+            ends = (b"\n", b"\r") if len(rest) < LONGEST_LOGGED else (b"\n", b"\r", b" ")
+            end = max(map(rest.rfind, ends)) + 1  # a secret is in one piece
+            self._log(rest[:end])
+            rest = rest[end:]
+        self._log(rest)
+
+    def _log(self, said: bytes) -> None:
+        if not said:
+            return
+        text = environment.without_secrets(said.decode(errors="backslashreplace"), self.environment)
+        with contextlib.suppress(OSError), places.log_file("worker").open("ab") as log:
+            log.write(text.encode())
 
     @property
     def alive(self) -> bool:
-        """Tell whether the process has not ended."""
+        """Return whether the process has not ended."""
         return self.process.returncode is None
 
     def send(self, order: Job | Cancel) -> None:
@@ -84,5 +110,5 @@ class WorkerProcess:
             return "the worker was killed (SIGKILL): by hand, or by the system for want of memory"
         if code < 0:
             return f"the worker was ended by {signal.Signals(-code).name}"
-        log = places.log_file("worker").name  # the folder may tell who the user is
+        log = "worker.log"  # its folder may tell who the user is
         return f"the worker ended unexpectedly with status {code}; its log is {log}"

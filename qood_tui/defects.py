@@ -6,16 +6,17 @@ import sys
 import time
 import traceback
 
+from engine.environment import without_secrets
 from engine.places import log_file
 
 
 def keep_traceback() -> str:
     """Append the exception being handled to the terminal's log and return what to tell the user."""
-    command = " ".join(sys.argv)
+    told = without_secrets(f"{' '.join(sys.argv)}\n{traceback.format_exc()}\n")
     try:
         path = log_file("terminal")
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')} {command}\n{traceback.format_exc()}\n")
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')} {told}")
     except OSError as error:
         return (
             f"this is a defect, and its log cannot be written ({error.strerror}); set QOOD_LOGS to a folder"

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import timm
 import torch
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from timm.data import resolve_model_data_config
 from timm.models import load_state_dict
 from timm.models.vision_transformer import VisionTransformer
@@ -153,7 +153,7 @@ def _weights(tag: str, tell: Tell) -> tuple[Path, str]:
         path = hf_hub_download(repository, about.hf_hub_filename or CACHED[0], tqdm_class=told)
     except Exception as error:
         reason = str(error).split("\n")[0][:200]
-        cache = os.environ.get("HF_HOME", "~/.cache/huggingface")
+        cache = constants.HF_HUB_CACHE
         right = (
             f"its weights are neither in the cache ({cache}) nor can they be downloaded ({reason}); "
             f"copy the cache of a machine that has them, or give --checkpoint {tag}=FILE"

@@ -8,7 +8,7 @@ import msgspec
 from textual import work
 from textual.message import Message
 
-from engine import catalog, client, request, sessions
+from engine import catalog, client, environment, request, sessions
 from engine.datasets.discover import discover, ood_folder
 from engine.datasets.found import Found
 from engine.errors import InputError, QoodError, unknown_name
@@ -117,6 +117,7 @@ class Planning(Room[None]):
             return
         try:
             plan = self.chosen_plan()
+            environment.check_exact(tf32=plan.tf32)
             used = self.used(plan)
             ood = {name: path for name, path in used.ood.items() if name in plan.ood_sets}
             resources = msgspec.structs.replace(used, ood=ood)
