@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import socket
+import contextlib
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
-from engine import environment, journal, places
+from engine import environment, journal, places, runtime
 from engine.errors import EngineError
 from engine.protocol import Cancel, Command, Entry, Reply, SessionClosed, Start, Status, Stop, Warm
 from engine.resources import Resources, own_environment, remember
 
 START_SECONDS = 20.0
-ANSWER_SECONDS = 15.0
+LISTENS_AGAIN_SECONDS = 4 * runtime.WATCH_SECONDS
+ELSEWHERE = "set QOOD_RUNTIME to a folder on a local disk"
 LOST_SECONDS = 3.0
 
 _reply = msgspec.json.Decoder(Reply)
@@ -26,16 +28,16 @@ _reply = msgspec.json.Decoder(Reply)
 
 def call(command: Command) -> Reply | None:
     """Send one command; return the answer, or None where no daemon listens."""
-    try:
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(ANSWER_SECONDS)
-            line.connect(str(places.socket_path()))
-            line.sendall(msgspec.json.encode(command) + b"\n")
-            with line.makefile("rb") as answers:
-                answer = answers.readline()
-        return _reply.decode(answer) if answer else None
-    except (OSError, msgspec.DecodeError):
-        return None
+    return next(_answers(command), None)
+
+
+def _answers(command: Command) -> Iterator[Reply]:
+    """Yield the answer from every folder that an engine can be reached in: one engine may give several."""
+    line = msgspec.json.encode(command)
+    for folder in runtime.folders():
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            if answer := runtime.ask(folder, line):
+                yield _reply.decode(answer)
 
 
 def ensure() -> Reply:
@@ -51,13 +53,15 @@ def ensure() -> Reply:
         reply = None
     if reply is not None:
         return reply
-    log = places.log_file("engine")
-    _launch(log)
+    log = _launch()
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if (reply := call(Status())) is not None and _is_own(reply):
             return reply
         time.sleep(0.05)
+    working, wrong = runtime.faults()
+    if not working:
+        raise EngineError(f"the engine has no folder to be reached in ({'; '.join(wrong)}); {ELSEWHERE}")
     raise EngineError(f"the engine did not start within {START_SECONDS:.0f} s; its log is {log}")
 
 
@@ -67,8 +71,11 @@ def start(session: Path, resources: Resources, *, take_over: bool = False) -> No
     `take_over` says that another machine that was writing it has stopped.
     """
     resources = msgspec.structs.replace(resources, environment=own_environment())
+    begin = Start(str(session.resolve()), resources, take_over)
     ensure()
-    reply = call(Start(str(session.resolve()), resources, take_over))
+    if (reply := call(begin)) is None:  # it was just ending
+        ensure()
+        reply = call(begin)
     if reply is None or not reply.ok:
         raise EngineError(reply.reason if reply else "the engine does not answer")
     remember(journal.Reader(session).header.id, resources)
@@ -82,12 +89,15 @@ def warm() -> None:
 
 def cancel(session: Path) -> None:
     """Ask for a session to stop; what is finished is kept."""
-    call(Cancel(str(session.resolve())))
+    list(_answers(Cancel(str(session.resolve()))))
 
 
 def stop() -> bool:
-    """End the daemon and whatever it runs; tell whether there was one."""
-    return call(Stop()) is not None
+    """End the daemon and whatever it runs; return whether there was one."""
+    if stopped := list(_answers(Stop())):
+        return bool(stopped)
+    time.sleep(LISTENS_AGAIN_SECONDS)  # one whose folder was just removed
+    return bool(list(_answers(Stop())))
 
 
 def watch(session: Path, beyond: int = 0, every: float = 0.1) -> Iterator[list[Entry]]:
@@ -119,9 +129,22 @@ def _is_own(reply: Reply) -> bool:
     return (reply.version, reply.place) == (version("qood-tui"), places.program())
 
 
-def _launch(log: Path) -> None:
-    """Start the daemon in a session of its own, so that a closing terminal does not take it along."""
-    with log.open("ab") as file:
+def _launch() -> str:
+    """Start the daemon in a session of its own, so that a closing terminal does not take it along.
+
+    Returns where its log is.
+    """
+    variables = environment.without_secret_variables()
+    if "QOOD_RUNTIME" in variables:  # the daemon does not stay in the folder that this is seen from
+        variables["QOOD_RUNTIME"] = str(runtime.wanted()[0])
+    with contextlib.ExitStack() as opened:
+        try:
+            log = places.log_file("engine").absolute()
+            file: int | IO[bytes] = opened.enter_context(log.open("ab"))
+            variables["QOOD_LOGS"], told = str(log.parent), str(log)
+        except OSError as error:
+            file = subprocess.DEVNULL
+            told = f"nowhere, since it cannot be written ({error.strerror}; QOOD_LOGS moves it)"
         subprocess.Popen(
             [sys.executable, "-m", "engine.daemon"],
             stdin=subprocess.DEVNULL,
@@ -129,5 +152,6 @@ def _launch(log: Path) -> None:
             stderr=file,
             start_new_session=True,
             cwd="/",
-            env=environment.without_secret_variables(),
+            env=variables,
         )
+    return told

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import struct
@@ -14,11 +13,10 @@ import time
 from collections import deque
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
-from engine import environment, journal, lease, places
+from engine import environment, journal, lease, places, runtime
 from engine.errors import InputError, JournalError
 from engine.protocol import (
     LARGEST_LINE,
@@ -98,25 +96,60 @@ class Daemon:
         self.contact = time.monotonic()
         self.wake = asyncio.Event()
         self.ended = asyncio.Event()
+        self._servers: dict[runtime.Door, asyncio.Server] = {}
         self._starting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(self) -> None:
+    async def serve(self, doors: runtime.Doors) -> None:
         """Answer commands until stopped or idle for long."""
-        path = places.socket_path()
-        path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._answer, path, limit=LARGEST_LINE)
-        path.chmod(0o600)
-        tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._keep_leases())]
-        async with server:
-            await self.ended.wait()
+        for door in doors.all():
+            await self._listen(door)
+        tasks = [
+            asyncio.create_task(work) for work in (self._work(), self._keep_leases(), self._keep_doors(doors))
+        ]
+        await self.ended.wait()
         for task in tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        for server in self._servers.values():
+            server.close()
         if self.worker is not None:
             await self.worker.end()
-        path.unlink(missing_ok=True)
+        doors.close()
+
+    async def _listen(self, door: runtime.Door) -> None:
+        server = await asyncio.start_unix_server(self._answer, sock=door.socket, limit=LARGEST_LINE)
+        self._servers[door] = server
+
+    async def _keep_doors(self, doors: runtime.Doors) -> None:
+        """See all the time that this engine can be reached, whoever removes its folders."""
+        while True:
+            await asyncio.sleep(runtime.WATCH_SECONDS)
+            opened, left, taken = await asyncio.to_thread(doors.keep)
+            for door in left:
+                self._servers.pop(door).close()
+            for door in opened:
+                await self._listen(door)
+                _log(f"listens in {door.folder} again")
+            if opened:
+                await self._renew_leases()  # their marks may be gone with the folder
+            for folder in taken:
+                await self._settle(folder)
+
+    async def _settle(self, folder: Path) -> None:
+        """Let one of two engines end: the other was started while this one's folder was gone."""
+        if self._held():
+            # An engine without work makes room; at one with work commands find both, as this one opens
+            # another door.
+            with contextlib.suppress(OSError, msgspec.DecodeError):
+                answer = await asyncio.to_thread(runtime.ask, folder, msgspec.json.encode(Status()))
+                other = msgspec.json.decode(answer, type=Reply)
+                if other.process != os.getpid() and not other.running and not other.queued:
+                    await asyncio.to_thread(runtime.ask, folder, msgspec.json.encode(Stop()))
+        else:
+            _log(f"another engine has taken {folder}; this one has no work and ends")
+            self.ended.set()
 
     async def _answer(self, reader: asyncio.StreamReader, sender: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError):
@@ -207,14 +240,17 @@ class Daemon:
         """Renew the leases of all sessions that are held, and let go of those that were taken over."""
         while True:
             await asyncio.sleep(lease.RENEW_SECONDS)
-            for run in self._held():
-                try:
-                    await asyncio.to_thread(run.writer.renew)  # a disk on the network may take its time
-                except lease.LeaseLost as error:
-                    if run in self._held():
-                        await self._let_go(run, str(error))
-                except OSError as error:
-                    _log(f"{run.start.session}: its lease is renewed later: {error}")
+            await self._renew_leases()
+
+    async def _renew_leases(self) -> None:
+        for run in self._held():
+            try:
+                await asyncio.to_thread(run.writer.renew)  # a disk on the network may take its time
+            except lease.LeaseLost as error:
+                if run in self._held():
+                    await self._let_go(run, str(error))
+            except OSError as error:
+                _log(f"{run.start.session}: its lease is renewed later: {error}")
 
     async def _let_go(self, run: Run, why: str) -> None:
         _log(why)
@@ -305,23 +341,27 @@ class Daemon:
 
 def main() -> None:
     """Run the daemon of this user; a second one ends at once."""
-    lock = (places.runtime_folder() / "engine.lock").open("w")
-    if not _locked(lock):
+    try:
+        doors = _opened()
+    except OSError as error:
+        _log(f"nowhere can this engine be reached: {error}")
         return
-    _log(f"engine {version('qood-tui')} started, process {os.getpid()}")
-    asyncio.run(Daemon().serve())
+    if doors is None:
+        return
+    folders = ", ".join(str(door.folder) for door in doors.all())
+    _log(f"engine {version('qood-tui')} started, process {os.getpid()}, listens in {folders}")
+    asyncio.run(Daemon().serve(doors))
 
 
-def _locked(lock: IO[str]) -> bool:
-    """Take the lock; wait a while for an engine that is just ending."""
+def _opened() -> runtime.Doors | None:
+    """Open the doors; wait a while for an engine that is just ending, and return None if it does not."""
     deadline = time.monotonic() + LOCK_SECONDS
     while time.monotonic() < deadline:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
+            return runtime.Doors()
         except BlockingIOError:
             time.sleep(0.1)
-    return False
+    return None
 
 
 def _words(error: OSError) -> str:
@@ -338,8 +378,9 @@ def _peer_user(sender: asyncio.StreamWriter) -> int:
 
 
 def _log(text: str) -> None:
-    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')} {text}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # the disk of the log is full
+        sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')} {text}\n")
+        sys.stderr.flush()
 
 
 if __name__ == "__main__":

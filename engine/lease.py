@@ -152,6 +152,8 @@ class Lease:
             else:
                 os.pwrite(file.fileno(), self._bytes, 0)
                 os.fsync(file.fileno())
+        with contextlib.suppress(OSError):  # the lease holds without; it is tried again with the next renewal
+            self._mark = marks.kept(self.owner, self._mark)
 
     def release(self) -> None:
         """Remove the lease, unless it is somebody else's."""

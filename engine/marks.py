@@ -8,43 +8,59 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 from pathlib import Path
 from typing import IO
 
-from engine import places
-
-FOLDER = "leases"
+from engine import runtime
 
 
 def make(owner: str) -> IO[bytes]:
     """Make the mark of a lease; it is locked until it is closed, or this process ends."""
-    path = _path(owner)
-    path.parent.mkdir(exist_ok=True, mode=0o700)
-    mark = path.open("xb")
+    folder = runtime.usable_folder() / runtime.MARKS
+    folder.mkdir(exist_ok=True, mode=0o700)
+    mark = (folder / owner).open("xb")
     fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return mark
 
 
+def kept(owner: str, mark: IO[bytes]) -> IO[bytes]:
+    """Return the mark of a lease, made again where its folder was removed."""
+    if any(_is_same(path, mark) for path in _paths(owner)):
+        return mark
+    new = make(owner)
+    mark.close()
+    return new
+
+
 def is_held(owner: str) -> bool | None:
-    """Tell whether a process of this machine that lives has a lease; None if it is not of this machine."""
-    if not owner:
-        return None
-    try:
-        with _path(owner).open("rb") as mark:
-            fcntl.flock(mark, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    return False
+    """Return whether a process of this machine that lives has a lease; None if it is not of this machine."""
+    held = None
+    for path in _paths(owner):
+        try:
+            with path.open("rb") as mark:
+                fcntl.flock(mark, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            held = False
+        except BlockingIOError:
+            return True
+        except OSError:
+            continue
+    return held
 
 
 def remove(owner: str) -> None:
     """Remove a mark, if there is one."""
-    with contextlib.suppress(OSError):
-        if owner:
-            _path(owner).unlink(missing_ok=True)
+    for path in _paths(owner):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
-def _path(owner: str) -> Path:
-    return places.runtime_folder() / FOLDER / owner
+def _paths(owner: str) -> list[Path]:
+    return [folder / runtime.MARKS / owner for folder in runtime.folders()] if owner else []
+
+
+def _is_same(path: Path, mark: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(mark.fileno()))
+    except OSError:
+        return False

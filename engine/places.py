@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from platformdirs import user_data_path, user_log_path, user_state_path
 
+from engine import runtime
 from engine.errors import InputError
-
-LONGEST_SOCKET_PATH = 100  # the system's limit is 108 bytes
 
 
 class Place(NamedTuple):
@@ -84,25 +82,5 @@ def log_file(name: str) -> Path:
 
 
 def runtime_folder() -> Path:
-    """Return the private folder of the daemon's socket and lock (`QOOD_RUNTIME`)."""
-    own = Path(tempfile.gettempdir()) / f"qood-tui-{os.getuid()}"
-    system = os.environ.get("XDG_RUNTIME_DIR")
-    given = os.environ.get("QOOD_RUNTIME")
-    folder = Path(given) if given else Path(system) / "qood-tui" if system else own
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        usable = os.access(folder, os.W_OK)
-    except OSError:
-        usable = False
-    if not usable or len(str(folder / "engine.sock")) > LONGEST_SOCKET_PATH:
-        folder = own
-        folder.mkdir(exist_ok=True, mode=0o700)
-    if folder.stat().st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to somebody else")
-    folder.chmod(0o700)
-    return folder
-
-
-def socket_path() -> Path:
-    """Return where the daemon listens."""
-    return runtime_folder() / "engine.sock"
+    """Return the private folder of this machine's marks, and of the engine's lock and socket."""
+    return runtime.usable_folder()

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.doctor.accelerators import cuda
 from engine.doctor.findings import Finding, document, first_line, lines, status
 from engine.doctor.logout import logout
-from engine.doctor.machine import memory, processors
+from engine.doctor.machine import memory, processors, variables
 from engine.doctor.places import data_root, folders, weights
 from engine.doctor.software import packages, python, torch_computes
 from engine.text import clean
@@ -27,6 +27,7 @@ CHECKS: Checks = (
     ("CUDA", cuda),
     ("processors", processors),
     ("memory", memory),
+    ("variables", variables),
     ("folders", folders),
     ("weights", weights),
     ("logout", logout),

@@ -1,4 +1,4 @@
-"""The processors and the memory that are left to this process."""
+"""The processors, the memory and the variables that this process has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import psutil
 
+from engine import environment
 from engine.doctor.findings import Finding, content, gigabytes
+from engine.errors import InputError
 
 LITTLE_MEMORY, NO_MEMORY = 4e9, 1e9
 OWN_GROUP = Path("/proc/self/cgroup")
@@ -45,6 +47,19 @@ def memory(groups: Path = GROUPS, own: Path = OWN_GROUP) -> list[Finding]:
         do = f"end other programs, or ask for more: {gigabytes(LITTLE_MEMORY)} is a good start"
         return [Finding("bad" if free < NO_MEMORY else "warning", "memory", found, do)]
     return [Finding("good", "memory", found)]
+
+
+def variables() -> list[Finding]:
+    """Judge the environment variables that may move a number."""
+    names = ", ".join(environment.arithmetic())
+    try:
+        environment.check_exact()
+    except InputError as error:
+        return [Finding("bad", "variables", str(error), f"unset {error.field}")]
+    found = (
+        f"{names}: they may move numbers and are journaled" if names else "none that moves a number is set"
+    )
+    return [Finding("good", "variables", found)]
 
 
 def _own_groups(groups: Path, own: Path) -> list[Path]:

@@ -13,9 +13,14 @@ from pathlib import Path
 import psutil
 from platformdirs import user_cache_path
 
-from engine import catalog
+from engine import catalog, client, runtime, sessions
 from engine.doctor.findings import Finding, counted, first_line, gigabytes, short
+from engine.errors import QoodError
+from engine.journal import NO_LOCKS
 from engine.places import sessions_folder
+from engine.plan import preset
+from engine.protocol import Status
+from engine.writer import Writer
 
 NETWORK_FILE_SYSTEMS = ("nfs", "lustre", "fuse.sshfs", "cifs", "smb", "beegfs")
 LITTLE_DISK, NO_DISK = 2e9, 1e8
@@ -27,7 +32,23 @@ def folders() -> list[Finding]:
     return [
         judge_folder("sessions", sessions, "set QOOD_SESSIONS to a folder on a local disk", locks=True),
         judge_folder("cache", cache, "set XDG_CACHE_HOME to a folder elsewhere"),
+        engine(),
     ]
+
+
+def engine() -> Finding:
+    """Judge whether an engine in the background can be reached, by trying what it does."""
+    working, wrong = runtime.faults()
+    if not working:
+        found = f"it has no folder to be reached in: {'; '.join(wrong)}"
+        return Finding("bad", "engine", found, client.ELSEWHERE)
+    reply = client.call(Status())
+    runs = f"runs as process {reply.process}, version {reply.version}" if reply else "does not run"
+    found = f"{runs}; it is reached in {short(working[0])}"
+    if working[0] not in runtime.wanted():
+        found += f", since another folder cannot be used ({wrong[0]})"
+        return Finding("warning", "engine", found, client.ELSEWHERE)
+    return Finding("good", "engine", found)
 
 
 def judge_folder(name: str, place: Path, elsewhere: str, locks: bool = False) -> Finding:
@@ -37,10 +58,19 @@ def judge_folder(name: str, place: Path, elsewhere: str, locks: bool = False) ->
     kind = file_system(there.resolve(), [(d.mountpoint, d.fstype) for d in psutil.disk_partitions(all=True)])
     found = f"{gigabytes(free)} free in {short(place)}"
     try:
+        if locks:
+            _try_session(there)
         with tempfile.TemporaryFile(dir=there) as file:
             if locks:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except QoodError as error:
+        return Finding(
+            "bad", name, f"{short(place)} cannot be used: {error}", f"make it writable, or {elsewhere}"
+        )
     except OSError as error:
+        if locks and error.errno in NO_LOCKS:
+            found += ", which has no locks: two engines are kept apart by leases only"
+            return Finding("warning", name, found, elsewhere)
         found = f"{short(place)} cannot be used: {error.strerror}"
         return Finding("bad", name, found, f"make it writable, or {elsewhere}")
     if free < LITTLE_DISK:
@@ -49,6 +79,12 @@ def judge_folder(name: str, place: Path, elsewhere: str, locks: bool = False) ->
         found += f", a network file system ({kind}), where locks may not keep two engines apart"
         return Finding("warning", name, found, elsewhere)
     return Finding("good", name, found)
+
+
+def _try_session(folder: Path) -> None:
+    """Make a session and write to it, as an engine would."""
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        Writer(sessions.create(preset("demo"), (), Path(made))).abandon()
 
 
 def file_system(place: Path, mounts: Iterable[tuple[str, str]]) -> str:
