@@ -23,6 +23,7 @@ class Loaded(NamedTuple):
     """A float32 model in evaluation mode with its own preprocessing.
 
     `build` and `arguments` make the same architecture again; `origin` says where the weights are from.
+    `class_names` are the names of the outputs in their order, where the weights' file or folder says them.
     """
 
     model: VisionTransformer  # of timm
@@ -33,6 +34,7 @@ class Loaded(NamedTuple):
     origin: str
     build: str
     arguments: Mapping[str, Any] = MappingProxyType({})
+    class_names: tuple[str, ...] = ()
 
 
 def load(name: str, device: torch.device, resources: Resources, tell: Tell) -> Loaded:
