@@ -40,6 +40,7 @@ def main() -> int:
         run.add_argument(name, type=Path)
     run.add_argument("--devices", default="auto")
     run.add_argument("--any-accuracy", action="store_true")
+    run.add_argument("--ema", action="store_true")
     run.add_argument("--share", type=float)
     run.add_argument("--session-dir", type=Path)
     run.add_argument("--seed", type=int)
@@ -101,6 +102,7 @@ def _run(given: argparse.Namespace) -> int:
         own_id=tuple(given.id),
         train=tuple(given.train),
         checkpoint=tuple(given.checkpoint),
+        ema=given.ema,
         classes=given.classes,
         devices=given.devices,
         any_accuracy=given.any_accuracy,

@@ -83,6 +83,7 @@ class Models:
                 *loaded.geometry,
                 loaded.mean,
                 loaded.std,
+                loaded.weights,
             )
             for name, loaded in self.by_name.items()
         ]

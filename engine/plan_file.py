@@ -11,7 +11,7 @@ import msgspec
 from engine import catalog
 from engine.errors import InputError
 from engine.plan import Plan, from_mapping
-from engine.resources import Checkpoint, Resources, check_checkpoint, parse_named
+from engine.resources import HUB, Checkpoint, Resources, check_checkpoint, parse_named
 
 
 def read_toml(path: Path) -> tuple[Plan, Resources]:
@@ -51,7 +51,9 @@ def read_toml(path: Path) -> tuple[Plan, Resources]:
 
 
 def _beside(plan: Path, given: str) -> str:
-    """Return a path of a plan as seen from the plan's own folder."""
+    """Return a path of a plan as seen from the plan's own folder; the name of a repository as it is."""
+    if given.startswith(HUB):
+        return given
     try:
         return str((plan.parent / Path(given).expanduser()).resolve())
     except (OSError, RuntimeError, ValueError):
@@ -89,7 +91,11 @@ def to_toml(plan: Plan, resources: Resources) -> str:
         if kept := {key: path for key, path in table.items() if key in used}:
             data[name] = kept
     checkpoints = {
-        name: {"file": one.file, **({"model": one.model} if one.model else {})}
+        name: {
+            "file": one.file,
+            **({"model": one.model} if one.model else {}),
+            **({"ema": True} if one.ema or resources.ema else {}),
+        }
         for name, one in resources.checkpoints.items()
         if name in plan.models
     }

@@ -49,7 +49,7 @@ def check(
         if classes and len(classes) != loaded.classes:
             right = f"{name} has {loaded.classes} classes; a name for each is needed"
             raise InputError("classes", f"{len(classes)} names", right)
-        warnings += _labels(plan, sets, name, loaded)
+        warnings += [*loaded.warnings, *_labels(plan, sets, name, loaded)]
     _disk(plan, session, sets, models)
     return [*dict.fromkeys(warnings), *_memory(plan, models, device)]
 

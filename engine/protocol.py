@@ -105,8 +105,33 @@ class SetsPrepared(Event, frozen=True, tag="sets.prepared"):
     fit: SetReady | None = None
 
 
+class WeightsTaken(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was taken of a file of weights, what else it holds, and what was done to the names of its tensors.
+
+    `entry` is empty where the file is nothing but the weights; `mapped` says whose names were translated.
+    """
+
+    entry: str = ""
+    is_ema: bool = False  # an average over training, which was asked for
+    beside: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    mapped: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        kind = "EMA weights" if self.is_ema else "plain weights"
+        parts = [f"{kind} from {self.entry}" if self.entry else kind]
+        parts += [f"not used: {', '.join(self.beside)}"] if self.beside else []
+        parts += [f"prefixes stripped: {', '.join(self.prefixes)}"] if self.prefixes else []
+        parts += [f"names mapped: {self.mapped}"] if self.mapped else []
+        return "; ".join((*parts, *self.notes))
+
+
 class ModelLoaded(Event, frozen=True, tag="model.loaded"):
-    """A model and its preprocessing; `digest` is the SHA-256 of its weights, `origin` where they are from."""
+    """A model and its preprocessing; `digest` is the SHA-256 of its weights, `origin` where they are from.
+
+    `weights` says what was taken of a file; models of the demo have none.
+    """
 
     model: str
     origin: str
@@ -119,6 +144,7 @@ class ModelLoaded(Event, frozen=True, tag="model.loaded"):
     crop_mode: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    weights: WeightsTaken | None = None
 
 
 class BatchSized(Event, frozen=True, tag="batch.sized"):

@@ -155,6 +155,7 @@ def _redacted(event: Any, names: Names) -> Any:
                 model=names.models.get(model, model),
                 origin=event.origin if known else GONE,
                 digest=event.digest if known else GONE,
+                weights=event.weights if known else None,
             )
         case AttentionCompared(model=model):
             return msgspec.structs.replace(event, model=names.models.get(model, model))

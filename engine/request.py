@@ -64,6 +64,7 @@ def prepare(
     plan = msgspec.structs.replace(plan, **(changes or {}))
     if preset_name is not None:
         plan = with_checkpoints(plan, resources)
+    _check_checkpoints(plan, resources)
     settled, resources, missing = settle(plan, resources, may_miss=preset_name is not None)
     environment.check_exact(tf32=settled.tf32)
     title = re.sub(r"[^a-z0-9]+", "-", (preset_name or Path(plan_file or "").stem).lower()).strip("-")
@@ -75,6 +76,15 @@ def with_checkpoints(plan: Plan, resources: Resources) -> Plan:
     """Return a preset's plan with the user's own models in place of its models, where there are some."""
     own = tuple(name for name in resources.checkpoints if name not in plan.models)
     return msgspec.structs.replace(plan, models=own) if own else plan
+
+
+def _check_checkpoints(plan: Plan, resources: Resources) -> None:
+    """Raise InputError for a checkpoint that no model of a plan takes, and EMA weights of none."""
+    if unused := [name for name in resources.checkpoints if name not in plan.models]:
+        right = f"the plan has no model of this name, only {', '.join(plan.models)}; name it in models"
+        raise InputError("checkpoint", unused[0], right)
+    if resources.ema and not resources.checkpoints:
+        raise InputError("ema", "--ema", "it is for checkpoints, and none is given")
 
 
 def settle(

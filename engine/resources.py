@@ -15,6 +15,7 @@ import msgspec
 from engine import catalog, environment, places
 from engine.errors import InputError
 
+HUB = ("hf-hub:", "hf_hub:")  # how the name of a repository begins
 _DEVICES = re.compile(r"auto|cuda|(cpu|cuda:\d+)(,(cpu|cuda:\d+))*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -22,8 +23,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Weights in a file or a folder of the user's: `model` is what timm builds for them."""
 
-    file: str
+    file: str  # or hf-hub:OWNER/NAME
     model: str = ""  # the checkpoint's own name where that is a name of timm's
+    ema: bool = False  # its EMA weights are meant, not its plain ones
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +36,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     id: dict[str, str] = {}  # folders of classes, or lists of images with labels
     train: dict[str, str] = {}  # folders of classes that are learnt from
     checkpoints: dict[str, Checkpoint] = {}
+    ema: bool = False  # of all checkpoints
     classes: str = ""  # a file with the class names of the models, one a line
     devices: str = "auto"
     any_accuracy: bool = False  # go on where accuracy is what guessing gives
@@ -44,7 +47,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     def without_paths(self, text: str) -> str:
         """Return a text with only the last part of every path, and no secret: others may read it."""
         text = environment.without_secrets(text, self.environment)
-        checkpoints = (one.file for one in self.checkpoints.values())
+        checkpoints = (one.file for one in self.checkpoints.values() if not one.file.startswith(HUB))
         paths = {self.data, *self.ood.values(), *self.id.values(), *self.train.values(), *checkpoints}
         paths |= {self.classes, self.crops}
         for path in sorted(paths, key=len, reverse=True):
@@ -78,8 +81,8 @@ def parse_named(field: str, given: tuple[str, ...]) -> dict[str, str]:
         if not sign or not path or not _NAME.fullmatch(name):
             right = "give NAME=PATH, the name in letters, digits, '.', '_' and '-'"
             raise InputError(field, text, right)
-        taken = catalog.MODELS if field == "checkpoint" else catalog.SETS
-        if (name in taken and field != "checkpoint") or name in named or name == catalog.HELD_OUT:
+        taken = () if field == "checkpoint" else catalog.SETS
+        if name in taken or name in named or name == catalog.HELD_OUT:
             raise InputError(field, name, "this name is taken already, choose another")
         try:
             path.encode()
@@ -90,22 +93,37 @@ def parse_named(field: str, given: tuple[str, ...]) -> dict[str, str]:
 
 
 def parse_checkpoints(given: tuple[str, ...]) -> dict[str, Checkpoint]:
-    """Read `NAME=FILE` or `NAME=MODEL:FILE` arguments; raise InputError where there is no such file."""
+    """Read `NAME=FILE` or `NAME=MODEL:FILE` arguments; raise InputError where there is no such file.
+
+    A file may also be a folder, or a repository of the Hugging Face hub (`hf-hub:OWNER/NAME`).
+    """
     found = {}
     for text in given:
         name, sign, rest = text.partition("=")
         model, colon, file = rest.partition(":")
-        if not colon or Path(rest).exists():
+        if not colon or rest.startswith(HUB) or Path(rest).exists():
             model, file = "", rest
         if name in found:
             raise InputError("checkpoint", name, "give it only once")
         path = parse_named("checkpoint", (f"{name}{sign}{file}",))[name]
+        path = file if file.startswith(HUB) else path
         found[name] = check_checkpoint(name, Checkpoint(path, model))
     return found
 
 
 def check_checkpoint(name: str, given: Checkpoint) -> Checkpoint:
-    """Return a checkpoint with its model; raise InputError if the file is not there."""
+    """Return a checkpoint; raise InputError if its file is not there, or its name is a demo model's.
+
+    A name of timm's is that of the model that the weights are of: they take the place of timm's.
+    """
+    if name in catalog.DEMO_MODELS:
+        right = "this is a model of the demo, whose own weights are used; choose another name"
+        raise InputError("checkpoint", name, right)
+    if given.model and name in catalog.MODELS and given.model.partition(".")[0] != name.partition(".")[0]:
+        right = f"this is timm's name for another model than {given.model}; choose another name"
+        raise InputError("checkpoint", name, right)
+    if given.file.startswith(HUB):
+        return given
     if not Path(given.file).expanduser().exists():
         raise InputError(f"checkpoint {name}", given.file, "there is no such file")
     if not given.model and not catalog.is_timm_name(name) and not Path(given.file).is_dir():
@@ -152,6 +170,7 @@ def gathered(
     own_id: tuple[str, ...] = (),
     train: tuple[str, ...] = (),
     checkpoint: tuple[str, ...] = (),
+    ema: bool = False,
     classes: Path | None = None,
     devices: str = "auto",
     any_accuracy: bool = False,
@@ -173,6 +192,7 @@ def gathered(
         id=named["id"],
         train=named["train"],
         checkpoints=parse_checkpoints(checkpoint),
+        ema=ema,
         classes=str(classes.expanduser().resolve()) if classes else "",
         devices=devices,
         any_accuracy=any_accuracy,

@@ -231,7 +231,11 @@ def describe(event: AnyEvent) -> tuple[str, str] | None:
         case SetsPrepared(sets, rows):
             return "info", f"{rows:,} images in {len(sets)} sets"
         case ModelLoaded(model, origin, _, parameters, classes):
-            return "info", f"{model}: {parameters / 1e6:.1f} M parameters, {classes:,} classes, {origin}"
+            taken = f"; {event.weights}" if event.weights is not None else ""
+            return (
+                "info",
+                f"{model}: {parameters / 1e6:.1f} M parameters, {classes:,} classes, {origin}{taken}",
+            )
         case BatchSized(first, images, reason):
             return (
                 ("warning", f"{images} images at once from image {first:,} on: {reason}") if reason else None

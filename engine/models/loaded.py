@@ -11,7 +11,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from engine import catalog
+from engine.errors import InputError
 from engine.images.source import Geometry
+from engine.protocol import WeightsTaken
 from engine.resources import Resources
 
 Tell = Callable[[str], None]  # what takes long is told in words
@@ -23,7 +25,8 @@ class Loaded(NamedTuple):
     """A float32 model in evaluation mode with its own preprocessing.
 
     `build` and `arguments` make the same architecture again; `origin` says where the weights are from.
-    `class_names` are the names of the outputs in their order, where the weights' file or folder says them.
+    `class_names` are the names of the outputs in their order, where the weights' file or folder says them;
+    `weights` says what was taken of it, `warnings` what of that the user should look at.
     """
 
     model: VisionTransformer  # of timm
@@ -35,10 +38,14 @@ class Loaded(NamedTuple):
     build: str
     arguments: Mapping[str, Any] = MappingProxyType({})
     class_names: tuple[str, ...] = ()
+    weights: WeightsTaken | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def load(name: str, device: torch.device, resources: Resources, tell: Tell) -> Loaded:
     """Return the model `name` on `device`; raise InputError if its weights are not to be had."""
+    if name in catalog.DEMO_MODELS and name in resources.checkpoints:
+        raise InputError("checkpoint", name, "this is a model of the demo; choose another name")
     target = catalog.MODELS[name].target if name in catalog.MODELS else _PRETRAINED
     loaded: Loaded = catalog.resolve(target)(name, resources, tell)
     return loaded._replace(model=loaded.model.to(device))

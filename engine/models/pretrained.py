@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import numpy as np
 import timm
 import torch
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-from timm.data import resolve_model_data_config
-from timm.models import load_state_dict
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
 from tqdm import tqdm
 
-from engine.errors import InputError, unknown_name
-from engine.images.decode import INTERPOLATIONS
-from engine.images.source import Geometry
+from engine.errors import InputError
+from engine.models import contents
+from engine.models.build import loaded_of, overlay_of
+from engine.models.checkpoints import check_known, load_checkpoint, of_google, reason_of
 from engine.models.loaded import Loaded, Tell
-from engine.resources import Checkpoint, Resources
+from engine.protocol import WeightsTaken
+from engine.resources import Resources
 
 CACHED = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
-MODES = ("center", "squash")
 
 
 def load_model(name: str, resources: Resources, tell: Tell) -> Loaded:
@@ -35,102 +29,34 @@ def load_model(name: str, resources: Resources, tell: Tell) -> Loaded:
     if `name` is no plain vision transformer of timm, or if its weights are not to be had.
     """
     given = resources.checkpoints.get(name)
-    if given is not None and Path(given.file).is_dir():
-        return _of_folder(name, given)
-    architecture = (given.model if given else "") or name
-    if not timm.is_model(architecture.split(".")[0]):
-        near = [*timm.list_models("vit_*"), *timm.list_models("deit*"), *timm.list_pretrained("*vit*")]
-        raise unknown_name("models", architecture, near)
     if given is not None:
-        return _of_file(name, architecture, Path(given.file), f"file {Path(given.file).name}")
+        ema = given.ema or resources.ema
+        return load_checkpoint(name, given.file, tell, model=given.model, ema=ema)
+    check_known(name)
     try:
-        timm.get_pretrained_cfg(architecture, allow_unregistered=False)
+        timm.get_pretrained_cfg(name, allow_unregistered=False)
     except RuntimeError:
-        raise _no_tag(architecture) from None
-    file, origin = _weights(architecture, tell)
-    return _of_file(name, architecture, file, origin)
+        raise _no_tag(name) from None
+    file, origin = _weights(name, tell)
+    return _of_tag(name, file, origin)
 
 
-def _of_file(name: str, architecture: str, file: Path, origin: str) -> Loaded:
-    """Build a model for the weights in a file: as many classes and pixels as they are for."""
-    field = f"checkpoint {name}"
+def _of_tag(name: str, file: Path, origin: str) -> Loaded:
+    """Return a model of timm's by tag; timm translates what the authors of the weights named otherwise."""
     try:
         if file.suffix == ".npz":
-            with np.load(file, allow_pickle=False) as arrays:
-                arguments = {"num_classes": int(arrays["head/kernel"].shape[1])}
-            overlay: dict[str, Any] = {"file": str(file), "custom_load": True}
-        else:
-            state = load_state_dict(str(file))
-            overlay = {"state_dict": state}
-            arguments = _arguments(architecture, state)
-        size = arguments.get("img_size")
-        overlay |= {"num_classes": arguments["num_classes"]} | (
-            {"input_size": (3, size, size)} if size else {}
-        )
-        model = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
-    except FileNotFoundError:
-        raise InputError(field, str(file), "there is no such file") from None
+            return of_google(name, name, file, origin, None)
+        held = contents.read(file)
+        entry = next((key for key in ("state_dict", "model") if isinstance(held.get(key), dict)), "")
+        state = held[entry] if entry else held
+        beside = tuple(str(key) for key in held if key != entry) if entry else ()
+        arguments = {"num_classes": len(state["head.weight"])}
+        overlay = {"state_dict": state, **overlay_of(arguments)}
+        model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
     except Exception as error:
-        # Whatever is in the file, timm and torch raise anything; weights_only keeps it from being run.
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(field, str(file), f"weights of {architecture} are needed ({reason})") from None
-    return _loaded(name, model, origin, architecture, arguments)
-
-
-def _of_folder(name: str, given: Checkpoint) -> Loaded:
-    """Return a model from a folder of config.json and weights, as timm and the Hugging Face hub save it."""
-    folder = Path(given.file)
-    try:
-        about = msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
-        architecture = str(about["architecture"])
-        arguments = {"num_classes": int(about.get("num_classes", 1000)), **about.get("model_args", {})}
-        model = timm.create_model(f"local-dir:{folder}", pretrained=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        right = f"a folder with config.json and model.safetensors, as timm saves it, is needed ({reason})"
-        raise InputError(f"checkpoint {name}", given.file, right) from None
-    return _loaded(name, model, f"folder {folder.name}", architecture, arguments)
-
-
-def _loaded(name: str, model: Any, origin: str, architecture: str, arguments: dict[str, Any]) -> Loaded:
-    if not isinstance(model, VisionTransformer):
-        kind = type(model).__name__
-        raise InputError("models", name, f"it is a {kind}; a plain vision transformer of timm is needed")
-    config = resolve_model_data_config(model)
-    channels, height, width = config["input_size"]
-    mode, interpolation = config["crop_mode"] or "center", config["interpolation"]
-    if channels != 3 or height != width or mode not in MODES or interpolation not in INTERPOLATIONS:
-        shape = f"{config['input_size']}, {mode}, {interpolation}"
-        right = f"square RGB images, cut by {' or '.join(MODES)}, are needed"
-        raise InputError("models", name, f"its images are {shape}; {right}")
-    return Loaded(
-        model.float().eval().requires_grad_(False),
-        Geometry(height, float(config["crop_pct"]), interpolation, mode),
-        tuple(config["mean"]),
-        tuple(config["std"]),
-        model.num_classes,
-        origin,
-        architecture,
-        arguments,
-    )
-
-
-def _arguments(architecture: str, state: dict[str, Tensor]) -> dict[str, Any]:
-    """Return with how many classes, and for how many pixels, a model must be built to take a state."""
-    state = state.get("model", state) if isinstance(state.get("model"), dict) else state  # type: ignore[assignment]
-    head = state.get("head.weight")
-    if head is None:
-        raise ValueError("they have no classification head, 'head.weight'")
-    arguments: dict[str, Any] = {"num_classes": len(head)}
-    blank = timm.create_model(architecture, pretrained=False, num_classes=2)
-    position = state.get("pos_embed")
-    if isinstance(blank, VisionTransformer) and position is not None and blank.pos_embed is not None:
-        own = blank.pos_embed.shape[1]
-        if position.shape[1] != own:
-            prefix = own - math.prod(blank.patch_embed.grid_size)
-            side = math.isqrt(position.shape[1] - prefix)
-            arguments["img_size"] = side * blank.patch_embed.patch_size[0]
-    return arguments
+        raise InputError("models", name, f"{origin}: {reason_of(error)}") from None
+    about = WeightsTaken(entry=f"entry {entry!r}" if entry else "", beside=beside)
+    return loaded_of(name, model, origin, name, arguments)._replace(weights=about)
 
 
 def _weights(tag: str, tell: Tell) -> tuple[Path, str]:

@@ -13,18 +13,21 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from engine import catalog
 from engine.errors import InputError, unknown_name
+from engine.models import build as models
 from engine.models import zoo
+from engine.models.build import CLASS, split
+from engine.models.checkpoints import load_checkpoint
+from engine.models.hub import is_hub
 from engine.npy import read_array
 from engine.plan import Bits, check_width
 from engine.quantize import saved
 from engine.quantize.bit_table import tabulate
+from engine.quantize.layers import check_architecture
 from engine.quantize.sites import Widths
 from engine.report.bits import bit_table, floats
 from engine.report.markdown import table_lines
@@ -38,7 +41,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model-kwargs", default="{}", metavar="JSON", help="arguments of the model's constructor"
     )
-    parser.add_argument("--checkpoint", type=Path, help="weights: safetensors or .pth")
+    words = "weights: a file, a folder of timm or transformers, or hf-hub:OWNER/NAME"
+    parser.add_argument("--checkpoint", help=words)
+    parser.add_argument("--ema", action="store_true", help="take the checkpoint's EMA weights")
     parser.add_argument("--bits", default="W4A4", help="W4A4 and the like; 32 is floating point")
     parser.add_argument(
         "--override", action="append", default=[], metavar="TENSOR=BITS", help="such as head=8"
@@ -90,29 +95,24 @@ def run(given: argparse.Namespace) -> int:
 
 def quantize(given: argparse.Namespace) -> tuple[VisionTransformer, Tensor, dict[str, Any]]:
     """Build, load, calibrate; return the model, the calibration images and what to save about it."""
-    for field in ("model", "calibration"):
-        if getattr(given, field) is None:
-            raise InputError(field, None, f"give --{field}, or --quantized FILE")
+    if given.calibration is None:
+        raise InputError("calibration", None, "give --calibration, or --quantized FILE")
     if given.method not in catalog.QUANTIZERS:
         raise unknown_name("method", given.method, catalog.QUANTIZERS)
     bits = Bits.parse(given.bits)
     overrides = dict(map(_override, given.override))
     if given.first_and_last is not None:
         check_width("first-and-last", given.first_and_last, given.first_and_last)
-    kwargs = _kwargs(given.model_kwargs)
-    model = build(given.model, kwargs)
-    if given.checkpoint is None and given.model not in catalog.DEMO_MODELS:
-        sys.stderr.write("no --checkpoint is given: the weights are random\n")
-    if given.checkpoint is not None:
-        load_checkpoint(model, given.checkpoint)
+    model, name, arguments = loaded(given)
+    check_architecture(model)
     sample = images(given.calibration, "calibration")
     _check_fits(model, sample, "calibration", given.calibration)
     entry = catalog.QUANTIZERS[given.method]
     widths = Widths(bits, overrides, first_and_last=given.first_and_last)
     quantized = catalog.resolve(entry.target)(model, widths, sample, **entry.options)
     about = {
-        "model": given.model,
-        "model_kwargs": kwargs,
+        "model": name,
+        "model_kwargs": arguments,
         "bits": str(bits),
         "method": given.method,
         "overrides": overrides,
@@ -123,41 +123,53 @@ def quantize(given: argparse.Namespace) -> tuple[VisionTransformer, Tensor, dict
     return quantized, sample, about
 
 
+def loaded(given: argparse.Namespace) -> tuple[VisionTransformer, str, dict[str, Any]]:
+    """Return the model that is asked for, what builds it, and with which arguments; raise InputError.
+
+    Weights are read as `run` reads them; what was taken goes to standard error.
+    """
+    kwargs = _kwargs(given.model_kwargs)
+    checkpoint, name = given.checkpoint, given.model
+    if name is not None and is_hub(name):
+        if checkpoint is not None:
+            raise InputError("model", name, "it brings its own weights; leave out --checkpoint")
+        checkpoint, name = name, None
+    if checkpoint is None:
+        if name is None:
+            raise InputError("model", None, "give --model, or --quantized FILE")
+        if given.ema:
+            raise InputError("ema", "--ema", "it is for a checkpoint; give --checkpoint")
+        model = build(name, kwargs)
+        if name not in catalog.DEMO_MODELS:
+            sys.stderr.write("no --checkpoint is given: the weights are random\n")
+        return model, name, kwargs
+    if name in catalog.DEMO_MODELS:
+        right = "it brings its own weights; leave out --checkpoint, or give --model vision_transformer"
+        raise InputError("model", name, right)
+    if name is not None and name != CLASS:
+        build(name, kwargs)  # names arguments that do not fit for what they are
+    found = load_checkpoint("", checkpoint, _tell, model=name or "", ema=given.ema, arguments=kwargs)
+    sys.stderr.write(f"weights: {found.origin}, {found.weights}\n")
+    for text in found.warnings:
+        sys.stderr.write(f"warning: {text}\n")
+    return found.model, found.build, dict(found.arguments)
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
 def build(name: str, kwargs: dict[str, Any]) -> VisionTransformer:
     """Return a model by name, untrained except for the micro models of the demo; raise InputError."""
     try:
-        if name == "vision_transformer":
-            return VisionTransformer(**kwargs).eval()
         if name in catalog.DEMO_MODELS:
             return zoo.load_model(name).model
-        if not timm.is_model(name):
-            near = unknown_name(
-                "model", name, [*catalog.DEMO_MODELS, *timm.list_models("*vit*"), "vision_transformer"]
-            )
+        if name != CLASS and not timm.is_model(split(name)[0]):
+            near = unknown_name("model", name, [*catalog.DEMO_MODELS, *timm.list_models("*vit*"), CLASS])
             raise near
-        return timm.create_model(name, **kwargs).eval()
+        return models.build(name, kwargs)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise InputError("model-kwargs", kwargs, f"{name} cannot be built with it ({error})") from None
-
-
-def load_checkpoint(model: VisionTransformer, path: Path) -> None:
-    """Load weights strictly; raise InputError naming what does not fit."""
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            state = state.get("state_dict", state.get("model", state))
-        model.load_state_dict(state)
-    except FileNotFoundError:
-        raise InputError("checkpoint", str(path), "there is no such file") from None
-    except (SafetensorError, RuntimeError, OSError, ValueError, AttributeError, KeyError, EOFError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError("checkpoint", str(path), f"weights of this model are needed ({reason})") from None
-    except Exception as error:  # torch.load raises UnpicklingError, which lives in pickle
-        raise InputError(
-            "checkpoint", str(path), f"it cannot be read safely ({type(error).__name__})"
-        ) from None
 
 
 def images(path: Path, field: str) -> Tensor:

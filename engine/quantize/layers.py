@@ -190,8 +190,11 @@ def check_architecture(model: nn.Module) -> None:
     if model.attn_pool is not None:
         raise QuantizeError("attention pooling cannot be quantized faithfully")
     for i, block in enumerate(model.blocks):
-        if type(block) is not Block or type(block.attn) is not Attention:
-            raise QuantizeError(f"block {i} is a {type(block).__name__} with {type(block.attn).__name__}")
+        if type(block) is not Block:
+            kind = type(block).__name__
+            raise QuantizeError(f"block {i} is a {kind}, and only attention followed by an MLP is covered")
+        if type(block.attn) is not Attention:
+            raise QuantizeError(f"block {i} has {type(block.attn).__name__}, which no method here covers")
         extra = [name for name in ("q_norm", "k_norm", "norm") if not _is_identity(block.attn, name)]
         if extra or getattr(block.attn, "gate", None) is not None or not _is_identity(block.mlp, "norm"):
             raise QuantizeError(f"block {i} has normalised or gated attention, which no method here covers")

@@ -70,7 +70,8 @@ def models(found: Document) -> Section:
         for one in found.models
     )
     table = Table("Models", columns, (rows,), texts=3)
-    notes = tuple(map(_attention, found.attention))
+    taken = tuple(f"{one.model}: {one.weights}" for one in found.models if one.weights is not None)
+    notes = (*taken, *map(_attention, found.attention))
     return Section("Models", (table, *([Items(notes)] if notes else [])))
 
 

@@ -78,7 +78,11 @@ def machine_options(command: Command) -> Command:
                 "--checkpoint",
                 multiple=True,
                 metavar="NAME=[MODEL:]FILE",
-                help="Weights of your own: .safetensors, .pth, .npz, or a folder as timm saves it.",
+                help="Weights of your own: .safetensors, .pth, .npz, a folder of timm or transformers, or "
+                "hf-hub:OWNER/NAME.",
+            ),
+            click.option(
+                "--ema", is_flag=True, help="Take the EMA weights of checkpoints, not their plain ones."
             ),
             click.option(
                 "--classes",

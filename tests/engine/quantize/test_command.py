@@ -153,8 +153,6 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_named(arrays: Path, arguments: list[str], names: list[str]) -> None:
-    import argparse
-
     from engine.errors import QoodError
 
     parser = argparse.ArgumentParser()
@@ -176,18 +174,38 @@ def test_arrays_of_another_kind_are_refused(tmp_path: Path, array: np.ndarray) -
 
 
 def test_a_checkpoint_is_read_without_running_its_code(arrays: Path) -> None:
-    model = tiny_model()
-    command.load_checkpoint(model, arrays / "w.pth")
     import pickle
 
     class Hostile:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return (Path.touch, (arrays / "owned",))  # type: ignore[return-value]
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return (Path.touch, (arrays / "owned",))
 
     (arrays / "evil.pth").write_bytes(pickle.dumps(Hostile()))
+    torch.save({"state_dict": tiny_model().state_dict(), "args": Hostile()}, arrays / "beside.pth")
     with pytest.raises(InputError, match="checkpoint"):
-        command.load_checkpoint(model, arrays / "evil.pth")
+        quantized_with(arrays, "evil.pth")
+    torch.testing.assert_close(quantized_with(arrays, "beside.pth"), tiny_model()(torch.from_numpy(IMAGES)))
     assert not (arrays / "owned").exists()
+
+
+def quantized_with(arrays: Path, checkpoint: str, *more: str) -> torch.Tensor:
+    """Return the logits of a checkpoint of `tiny_model` in floating point, through the command."""
+    parser = argparse.ArgumentParser()
+    command.arguments(parser)
+    x, out = str(arrays / "x.npy"), arrays / "out.npy"
+    own = ["--model", "vision_transformer", "--model-kwargs", json.dumps(KWARGS)]
+    paths = [
+        "--checkpoint",
+        str(arrays / checkpoint),
+        "--calibration",
+        x,
+        "--inputs",
+        x,
+        "--logits",
+        str(out),
+    ]
+    command.run(parser.parse_args([*own, *paths, "--bits", "W32A32", "--method", "minmax", *more]))
+    return torch.from_numpy(np.load(out))
 
 
 def test_one_calibration_image_is_enough() -> None:

@@ -1,0 +1,182 @@
+"""Checkpoints of the user's own: weights in files, in folders that say how to build the model, on the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import timm
+from timm.data import IMAGENET_DEFAULT_MEAN, resolve_model_data_config
+
+from engine import catalog
+from engine.errors import InputError, unknown_name
+from engine.models.build import (
+    CLASS,
+    NORM_EPS,
+    arguments_for,
+    build,
+    fill,
+    loaded_of,
+    overlay_of,
+    said_of,
+    split,
+)
+from engine.models.contents import FormError
+from engine.models.folders import Folder, beside, file_in, is_google, read_folder
+from engine.models.hub import fetch, is_hub
+from engine.models.loaded import Loaded, Tell
+from engine.models.weights import Taken, take
+from engine.protocol import WeightsTaken
+
+
+def load_checkpoint(
+    name: str,
+    file: str,
+    tell: Tell,
+    *,
+    model: str = "",
+    ema: bool = False,
+    arguments: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """Return the model for weights in a file, a folder or a repository of the Hugging Face hub.
+
+    The file's plain weights are taken, its EMA weights where `ema` is given. `model` is what timm builds for
+    them, the checkpoint's own name if it is not given, with `arguments` of its constructor. Raises InputError
+    naming what cannot be read.
+    """
+    field = f"checkpoint {name}" if name else "checkpoint"
+    if is_hub(file):
+        folder, origin = fetch(file, tell)
+    else:
+        folder, origin = Path(file).expanduser(), f"file {Path(file).name}"
+    if folder.is_dir():
+        origin = origin if is_hub(file) else f"folder {folder.name}"
+        try:
+            described = read_folder(folder)
+        except FormError as error:
+            raise InputError(field, file, str(error)) from None
+        if described is not None:
+            if model and split(model)[0] != split(described.architecture)[0] and not described.is_translated:
+                right = f"its config.json says that it is a {described.architecture}, not a {model}"
+                raise InputError(field, file, right)
+            return _of_described(field, file, described, origin, ema, arguments)
+        try:
+            folder = file_in(folder)
+        except FormError as error:
+            raise InputError(field, file, str(error)) from None
+    architecture = model or name
+    if not architecture:
+        raise InputError(field, file, "say which model of timm it is of")
+    if architecture != CLASS:
+        check_known(architecture)
+    if model and timm.is_model(split(name)[0]) and name and split(name)[0] != split(model)[0]:
+        right = f"this is timm's name for another model than {model}; choose another name"
+        raise InputError("checkpoint", name, right)
+    return _of_file(name or architecture, field, architecture, folder, origin, ema, arguments)
+
+
+def _of_file(
+    name: str,
+    field: str,
+    architecture: str,
+    file: Path,
+    origin: str,
+    ema: bool,
+    given: Mapping[str, Any] | None,
+) -> Loaded:
+    """Build a model for the weights in a file: as many classes and pixels as they are for."""
+    try:
+        if is_google(file):
+            return of_google(name, architecture, file, origin, given)
+        taken = take(file, ema=ema)
+        hints = {**taken.hints, **beside(file)} if NORM_EPS in taken.hints else taken.hints
+        asked = {**hints, **(given or {})}
+        arguments = arguments_for(architecture, taken.state, asked)
+        model = build(architecture, arguments, overlay_of(arguments))
+        fill(model, taken.state)
+    except FileNotFoundError:
+        raise InputError(field, str(file), "there is no such file") from None
+    except InputError:
+        raise
+    except Exception as error:
+        # Whatever is in the file, timm and torch raise anything; nothing of it is ever run.
+        raise InputError(
+            field, str(file), f"weights of {architecture} are needed; {reason_of(error)}"
+        ) from None
+    inferred = {key: value for key, value in arguments.items() if key not in asked}
+    about = msgspec.structs.replace(taken.about, notes=(*taken.about.notes, *said_of(inferred)))
+    warnings = [f"{name}: {text}" for text in _doubts(architecture, taken, model)]
+    if origin.startswith("file") and name in catalog.MODELS:
+        warnings.append(f"{name}: its weights are those of {origin}, not the published ones")
+    return loaded_of(name, model, origin, architecture, arguments)._replace(
+        class_names=taken.class_names, weights=about, warnings=tuple(warnings)
+    )
+
+
+def _doubts(architecture: str, taken: Taken, model: Any) -> Iterator[str]:
+    """Say what of a file speaks against what it is taken for."""
+    says = split(taken.architecture)[0]
+    if timm.is_model(says) and says != split(architecture)[0]:
+        yield f"the file says that it is of {taken.architecture}, and it is taken for {architecture}"
+    mean = resolve_model_data_config(model)["mean"] if hasattr(model, "pretrained_cfg") else ()
+    if "torchvision" in taken.about.mapped and tuple(mean) != IMAGENET_DEFAULT_MEAN:
+        yield (
+            f"its names are torchvision's, whose images have the mean {IMAGENET_DEFAULT_MEAN}; those of "
+            f"{architecture} have {tuple(mean)} (a DeiT of the same size has torchvision's)"
+        )
+
+
+def of_google(
+    name: str, architecture: str, file: Path, origin: str, given: Mapping[str, Any] | None
+) -> Loaded:
+    """Return a model from Google's own arrays, which timm reads and resamples."""
+    with np.load(file, allow_pickle=False) as arrays:
+        heads = [key for key in arrays.files if key.endswith("head/kernel")]
+        if not heads:
+            raise FormError(
+                "it holds arrays, but not those of Google's vision transformers with a head (head/kernel)"
+            )
+        arguments = {"num_classes": int(arrays[heads[0]].shape[-1]), **(given or {})}
+        beside = tuple({key.split("/")[0] for key in arrays.files if "pre_logits" in key})
+    overlay = {"file": str(file), "custom_load": True, **overlay_of(arguments)}
+    model = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
+    about = WeightsTaken(beside=beside, mapped="from Google's arrays, by timm")
+    return loaded_of(name, model, origin, architecture, arguments)._replace(weights=about)
+
+
+def _of_described(
+    field: str, file: str, described: Folder, origin: str, ema: bool, given: Mapping[str, Any] | None
+) -> Loaded:
+    """Return the model of a folder that says itself how it is built."""
+    try:
+        taken = take(described.weights, ema=ema)
+        asked = {**taken.hints, **described.arguments, **(given or {})}
+        arguments = {"num_classes": len(taken.state["head.weight"]), **asked}
+        model = build(described.architecture, arguments, described.overlay or overlay_of(arguments))
+        fill(model, taken.state)
+    except InputError:
+        raise
+    except Exception as error:
+        right = f"weights of the {described.architecture} in its config.json are needed; {reason_of(error)}"
+        raise InputError(field, file, right) from None
+    about = msgspec.structs.replace(taken.about, notes=(*taken.about.notes, *described.notes))
+    found = loaded_of(field, model, origin, described.architecture, arguments)
+    if described.geometry is not None:
+        found = found._replace(geometry=described.geometry, mean=described.mean, std=described.std)
+    names = described.class_names if len(described.class_names) == found.classes else taken.class_names
+    return found._replace(class_names=names, weights=about)
+
+
+def check_known(architecture: str) -> None:
+    """Raise InputError for a name that timm does not know."""
+    if not timm.is_model(split(architecture)[0]):
+        near = [*timm.list_models("vit_*"), *timm.list_models("deit*"), *timm.list_pretrained("*vit*")]
+        raise unknown_name("models", architecture, near)
+
+
+def reason_of(error: Exception) -> str:
+    """Return what went wrong in words of a bounded length."""
+    return " ".join(str(error).split())[:400] or type(error).__name__

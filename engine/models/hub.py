@@ -1,0 +1,70 @@
+"""Repositories of the Hugging Face hub by name: from the cache, else downloaded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+
+from engine.errors import InputError
+from engine.models.loaded import Tell
+from engine.resources import HUB
+
+_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+DESCRIBED = ("config.json", "preprocessor_config.json")
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+def is_hub(name: str) -> bool:
+    """Return whether a name is that of a repository: `hf-hub:OWNER/NAME` or with a revision, `@REVISION`."""
+    return name.startswith(HUB)
+
+
+def fetch(name: str, tell: Tell) -> tuple[Path, str]:
+    """Return the folder of a repository's description and weights, and where they are from.
+
+    Raises InputError if they are neither in the cache nor can be downloaded.
+    """
+    found = _NAME.fullmatch(name.partition(":")[2])
+    if not found:
+        raise InputError("checkpoint", name, "give hf-hub:OWNER/NAME, or hf-hub:OWNER/NAME@REVISION")
+    repository, revision = found.groups()
+    reasons: list[str] = []
+
+    def file(wanted: str) -> Path | None:
+        path = try_to_load_from_cache(repository, wanted, revision=revision)
+        if isinstance(path, str):
+            return Path(path)
+        try:
+            return Path(hf_hub_download(repository, wanted, revision=revision))
+        except Exception as error:
+            reasons.append(" ".join(str(error).split())[:200])
+            return None
+
+    tell(f"{repository}: looking for its weights")
+    described = [path for path in map(file, DESCRIBED) if path is not None]
+    if not described or described[0].name != DESCRIBED[0]:
+        raise _unavailable(name, DESCRIBED[0], reasons)
+    weights = next((path for path in map(file, WEIGHTS) if path is not None), None)
+    if weights is None:
+        raise _unavailable(name, " or ".join(WEIGHTS[::2]), reasons)
+    if weights.name.endswith(".index.json"):
+        for part in sorted(set(re.findall(r'"([\w.-]+\.(?:safetensors|bin))"', weights.read_text("utf-8")))):
+            if file(part) is None:
+                raise _unavailable(name, part, reasons)
+    return weights.parent, f"hub repository {repository}, revision {weights.parent.name[:12]}"
+
+
+def _unavailable(name: str, wanted: str, reasons: list[str]) -> InputError:
+    right = (
+        f"its {wanted} is neither in the cache ({constants.HF_HUB_CACHE}) nor can it be downloaded "
+        f"({reasons[-1] if reasons else 'no reason is known'}); download the repository elsewhere and give "
+        "its folder"
+    )
+    return InputError("checkpoint", name, right)
