@@ -258,9 +258,12 @@ def _stand_in(name: str) -> type[Any]:
 
 def _why_not(path: Path, error: Exception) -> str:
     said = " ".join(str(error).split())
+    said = said.partition("WeightsUnpickler error: ")[2] or said
     foreign = said.partition("GLOBAL ")[2].partition(" ")[0]
     if foreign:
         return f"it needs code to be read ({foreign}), which is never run; where it was made, {SAVE}"
+    if "call reduce" in said or "create new object" in said:
+        return f"it needs code to be read, which is never run; where it was made, {SAVE}"
     if "PytorchStreamReader" in said or "central directory" in said:
         return "the archive is cut off or damaged; copy or download it again"
     with path.open("rb") as file:
