@@ -25,7 +25,7 @@ from engine.protocol import (
 )
 
 NEW = "start a new session instead"
-ORIGIN = "origin"  # where weights are from moves no number
+DESCRIBING = ("origin", "weights")  # where weights are from; their digest says which they are
 
 
 class Before(NamedTuple):
@@ -113,7 +113,7 @@ def _differences(old: ModelLoaded, now: ModelLoaded) -> Iterator[str]:
         was, is_now = getattr(old, name), getattr(now, name)
         if was != is_now and name == "digest":
             yield "its weights are not those the session began with"
-        elif was != is_now and name != ORIGIN:
+        elif was != is_now and name not in DESCRIBING:
             yield f"its {name} was {was} and is {is_now}"
 
 
