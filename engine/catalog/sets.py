@@ -53,18 +53,6 @@ SETS: Mapping[str, Set] = by_name(
         50_000,
         listed=45_000,
         lists=("test_imagenet.txt",),
-        places=(
-            "imagenet_1k/val",
-            "imagenet/val",
-            "imagenet1k/val",
-            "imagenet-1k/val",
-            "ilsvrc2012/val",
-            "ilsvrc/data/cls-loc/val",
-            "ilsvrc2012_img_val",
-            "imagenet_val",
-            "imagenet-val",
-            "val",
-        ),
     ),
     Set(
         "imagenet-train",
@@ -72,16 +60,6 @@ SETS: Mapping[str, Set] = by_name(
         "ImageNet-1k training",
         1_281_167,
         listed=1_281_167,
-        places=(
-            "imagenet_1k/train",
-            "imagenet/train",
-            "imagenet1k/train",
-            "imagenet-1k/train",
-            "ilsvrc2012/train",
-            "ilsvrc/data/cls-loc/train",
-            "ilsvrc2012_img_train",
-            "train",
-        ),
     ),
     Set(
         "imagenet-held-out",
@@ -161,7 +139,8 @@ SETS: Mapping[str, Set] = by_name(
 LAYOUTS = (  # how sets lie below a root; what an earlier one finds, a later one does not look for
     "engine.datasets.layouts:openood_lists",
     "engine.datasets.layouts:known_folders",
-    "engine.datasets.layouts:other_folders",
+    "engine.datasets.imagenet_folders:imagenet_folders",
+    "engine.datasets.others:other_folders",
 )
 
 

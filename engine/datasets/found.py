@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from engine.datasets.walk import Walked, passed_over
+
 
 class Found(msgspec.Struct):
     """File names with labels below `root`; -1 is no ID class.
@@ -23,9 +25,28 @@ class Found(msgspec.Struct):
     labels: list[int]
     expected: int | None = None
     classes: tuple[str, ...] = ()  # names of the folders that the labels count
-    is_guessed: bool = False  # labels are places of the folders in alphabetical order
+    is_guessed: bool = False  # labels are places of the folders in an order
+    order: str = ""  # in which the folders were counted, where that was said: see `class_order`
     problems: dict[str, str] = {}
     notes: list[str] = []
+    parts: list[str] = []  # the folders in `root` that it is made of, where others are in there too
+    beside: list[Path] = []  # folders that came with the set, or hold it again, and are no sets of their own
+
+
+def found_in(
+    name: str,
+    role: str,
+    label: str,
+    kind: str,
+    root: Path,
+    walked: Walked,
+    labels: list[int] | None = None,
+    notes: list[str] | None = None,
+) -> Found:
+    """Return what was walked through as a set, with what was passed over among its notes."""
+    labels = [-1] * len(walked.files) if labels is None else labels
+    notes = [*(notes or []), *passed_over(walked.passed)]
+    return Found(name, role, label, kind, root, walked.files, labels, problems=walked.problems, notes=notes)
 
 
 def sized(found: Found, expected: int) -> Found:

@@ -1,73 +1,79 @@
-"""ImageNet-1k as it lies on disks: folders by WordNet identifier, or one flat folder and a list of labels."""
+"""ImageNet-1k's labels, however they come: in names of folders or files, or in a list that lies near."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import cache
-from importlib.util import find_spec
+from collections.abc import Iterator
 from pathlib import Path
 
 from engine.datasets import lists
-from engine.datasets.found import Found
-from engine.datasets.walk import images_below, is_file
+from engine.datasets.class_order import NATURAL, sorted_by
+from engine.datasets.found import Found, found_in
+from engine.datasets.walk import Walked, is_file
+from engine.datasets.wordnet import are_classes, label_of, label_of_path, synsets
+from engine.errors import InputError
 
 CLASSES = 1000
 # Labels of the first validation images by sorted WordNet identifier, as every model here has them.
 FIRST = {f"ILSVRC2012_val_{at:08d}": label for at, label in enumerate((65, 970, 230, 809, 516), start=1)}
-_FLAT = re.compile(r"ILSVRC2012_val_(\d{8})", re.IGNORECASE)
+VALIDATION = re.compile(r"ILSVRC20\d\d_val_(\d{8})", re.IGNORECASE)
 LABEL_LISTS = (
     "LOC_val_solution.csv",
     "imagenet2012_val_list.txt",
     "val_imagenet.txt",
+    "val_map.txt",
     "val.txt",
     "val_list.txt",
     "val_labels.txt",
+    "imagenet_2012_validation_synset_labels.txt",
+    "synset_labels.txt",
     "ILSVRC2012_validation_ground_truth.txt",
 )
+BESIDE = ("", "caffe_ilsvrc12", "labels", "meta", "devkit/data", "ILSVRC2012_devkit_t12/data")
 OTHER_ORDER = (
     "its labels count classes in another order, such as that of ImageNet's development kit ({} is {}); "
     "models count sorted WordNet identifiers (it is {}), so no label is used and accuracy is not measured"
 )
+NUMBERS = (
+    "its folders are numbers, and no image in them tells whether these count sorted WordNet identifiers or "
+    "the classes of ImageNet's development kit, so no label is used and accuracy is not measured; name the "
+    "folders by WordNet identifiers"
+)
 
 
-@cache
-def synsets() -> dict[str, int]:
-    """Return ImageNet-1k's labels by WordNet identifier, as timm ships them."""
-    found = find_spec("timm")
-    assert found is not None and found.submodule_search_locations
-    path = Path(found.submodule_search_locations[0], "data", "_info", "imagenet_synsets.txt")
-    return {line: label for label, line in enumerate(path.read_text("utf-8").split())}
+def key_of(name: str) -> str:
+    """Return the name under which lists and files speak of one image: without folder, suffix, extension."""
+    stem = Path(name.replace("\\", "/")).stem
+    known = VALIDATION.match(stem)
+    return f"ILSVRC2012_val_{known[1]}" if known else stem
 
 
-def in_folder(folder: Path, root: Path, name: str, as_classes: Callable[..., Found]) -> Found | None:
-    """Return ImageNet from its folder: of classes, or flat with a list found near it; else None."""
-    walked = images_below(str(folder))
-    flat = [path for path in walked.files if "/" not in path]
-    if len(flat) < len(walked.files) / 2:
-        found = as_classes(name, folder, walked=walked)
-        is_own = found.classes and set(found.classes) <= set(synsets())
-        found.role, found.label = (
-            ("id", "ImageNet-1k validation") if name == "imagenet" else ("train", "ImageNet-1k training")
-        )
-        return found if is_own else None
-    if name != "imagenet" or not any(_FLAT.match(path) for path in flat[:1]):
-        return None
-    labels, notes = _flat_labels(flat, folder, root)
-    label = "ImageNet-1k validation"
-    return Found(
-        name, "id", label, "flat with a list", folder, flat, labels, problems=walked.problems, notes=notes
-    )
-
-
-def _flat_labels(files: list[str], folder: Path, root: Path) -> tuple[list[int], list[str]]:
-    """Return labels for a flat folder, and what is to be said of them."""
-    for place in dict.fromkeys((folder, folder.parent, folder.parent.parent, root, root / "devkit" / "data")):
-        for path in (place / name for name in LABEL_LISTS):
-            if is_file(path):
-                return checked(_labels_in(path), files, path.name)
-    wanted = ", ".join(LABEL_LISTS[:3])
-    return [-1] * len(files), [f"no list of labels lies near it ({wanted}): accuracy is not measured"]
+def labelled(name: str, folder: Path, root: Path, walked: Walked) -> Found:
+    """Return images of ImageNet's classes as an ID set, labels by what its folders, files or a list say."""
+    tops = sorted({path.split("/")[0] for path in walked.files if "/" in path})
+    labels = [label_of_path(path) for path in walked.files]
+    if are_classes(tops):
+        notes: list[str] = []
+        if strange := [top for top in tops if top not in synsets()]:
+            notes.append(f"identifiers are read from names such as {strange[0]}")
+        if stray := sum(label < 0 for label in labels):
+            notes.append(f"{stray:,} images lie in no folder of a class and have no label")
+        one = found_in(name, "id", f"{len(tops)} classes", "folder of classes", folder, walked, labels, notes)
+        one.classes = tuple(tops)
+        return one
+    if tops and all(top.isdecimal() for top in tops):
+        labels, notes = _of_numbers(walked.files)
+        return found_in(name, "id", f"{len(tops)} classes", "numbered folders", folder, walked, labels, notes)
+    if sum(label >= 0 for label in labels) * 2 > len(labels):
+        is_flat = not any(label_of(part) >= 0 for path in walked.files for part in path.split("/")[:-1])
+        kind = "flat, identifiers in names" if is_flat else "folders of classes below others"
+        notes = ["labels are the WordNet identifiers in the names of its files"] if is_flat else []
+        if stray := sum(label < 0 for label in labels):
+            notes.append(f"{stray:,} images have no identifier and no label")
+        of = f"{len(set(labels) - {-1})} classes"
+        return found_in(name, "id", of, kind, folder, walked, labels, notes)
+    labels, notes = _of_lists(walked.files, folder, root)
+    return found_in(name, "id", "images of a list", "flat with a list", folder, walked, labels, notes)
 
 
 def checked(by_name: dict[str, int], files: list[str], source: str) -> tuple[list[int], list[str]]:
@@ -78,7 +84,8 @@ def checked(by_name: dict[str, int], files: list[str], source: str) -> tuple[lis
     """
     notes = [f"labels from {source}"]
     known = {name: by_name[name] for name in FIRST if by_name.get(name, -1) >= 0}
-    from_1 = min(by_name.values(), default=0) >= 1 and max(by_name.values(), default=0) == CLASSES
+    highest = max(by_name.values(), default=0)
+    from_1 = min(by_name.values(), default=0) >= 1 and highest == CLASSES
     from_1 |= bool(known) and all(label == FIRST[name] + 1 for name, label in known.items())
     if from_1:
         by_name = {name: label - 1 for name, label in by_name.items()}
@@ -86,7 +93,9 @@ def checked(by_name: dict[str, int], files: list[str], source: str) -> tuple[lis
     wrong = [name for name in known if by_name[name] != FIRST[name]]
     if wrong:
         return [-1] * len(files), [*notes, OTHER_ORDER.format(wrong[0], by_name[wrong[0]], FIRST[wrong[0]])]
-    labels = [by_name.get(Path(name).stem, -1) for name in files]
+    if highest > CLASSES:
+        return [-1] * len(files), [*notes, f"its numbers go up to {highest:,}: they are no labels"]
+    labels = [by_name.get(key_of(name), -1) for name in files]
     if missing := sum(label < 0 for label in labels):
         notes.append(f"{missing:,} images have no label there: their accuracy is not measured")
     return labels, notes
@@ -94,14 +103,77 @@ def checked(by_name: dict[str, int], files: list[str], source: str) -> tuple[lis
 
 def by_name(listed: lists.Listed) -> dict[str, int]:
     """Return the labels of a list by image name without extension."""
-    return {Path(name).stem: label for name, label in zip(listed.files, listed.labels, strict=True)}
+    return {key_of(name): label for name, label in zip(listed.files, listed.labels, strict=True)}
+
+
+def _of_lists(files: list[str], folder: Path, root: Path) -> tuple[list[int], list[str]]:
+    """Return labels of the list near the images that has most of them, and what is to be said of them.
+
+    A list that gives no label, because it is damaged or in another order, is named where none does.
+    """
+    unlabelled, refused = [-1] * len(files), []
+    for path in _near(folder, root):
+        try:
+            labels, notes = checked(_labels_in(path), files, path.name)
+        except InputError as error:
+            labels, notes = unlabelled, [f"{path.name} cannot be read: {error.right}"]
+        if any(label >= 0 for label in labels):
+            return labels, notes
+        refused += notes
+    wanted = ", ".join(LABEL_LISTS[:3])
+    why = f"no list of labels lies near it ({wanted}): accuracy is not measured"
+    return unlabelled, refused or [why]
+
+
+def _near(folder: Path, root: Path) -> Iterator[Path]:
+    """List the files near a folder, up to the root, that are named like lists of labels."""
+    parents = [place for place in folder.parents if place == root or root in place.parents]
+    for place in dict.fromkeys((folder, *parents, folder.parent, folder.parent.parent, root)):
+        for beside in BESIDE:
+            yield from filter(is_file, (place / beside / name for name in LABEL_LISTS))
 
 
 def _labels_in(path: Path) -> dict[str, int]:
     """Return the labels of a list by image name without extension; raise InputError if it is damaged."""
     if path.suffix == ".csv":
-        return lists.kaggle_labels(path, synsets())
-    text = path.read_text("utf-8-sig", "replace").split()
-    if text and all(word.isascii() and word.isdecimal() for word in text):  # a label a line, images in order
-        return {f"ILSVRC2012_val_{at:08d}": int(word[:9]) for at, word in enumerate(text, start=1)}
-    return by_name(lists.read(path))
+        return lists.kaggle_labels(path)
+    words = [line.strip() for line in lists.lines_of(path) if line.strip()]
+    if words and all(
+        word.isascii() and word.isdecimal() for word in words
+    ):  # a label a line, images in order
+        labels = [int(word[:9]) for word in words]
+    elif words and all(word.lower() in synsets() for word in words):
+        labels = [synsets()[word.lower()] for word in words]
+    else:
+        return by_name(lists.read(path))
+    return {f"ILSVRC2012_val_{at:08d}": label for at, label in enumerate(labels, start=1)}
+
+
+def _of_numbers(files: list[str]) -> tuple[list[int], list[str]]:
+    """Return labels for folders that are numbers, if the first images, whose labels are known, tell them."""
+    numbers = [int(path.split("/")[0]) if "/" in path else -1 for path in files]
+    by_key: dict[str, set[int]] = {}
+    for path, number in zip(files, numbers, strict=True):
+        if key_of(path) in FIRST:
+            by_key.setdefault(key_of(path), set()).add(number)
+    known = {key: min(found) for key, found in by_key.items() if len(found) == 1}
+    if not known:
+        return [-1] * len(files), [NUMBERS]
+    for less in (0, 1):
+        if all(number - less == FIRST[key] for key, number in known.items()):
+            labels = [number - less if number >= less else -1 for number in numbers]
+            return labels, [f"labels are the numbers of its folders, which count from {less}"]
+    key = min(known)
+    return [-1] * len(files), [OTHER_ORDER.format(key, known[key], FIRST[key])]
+
+
+def of_version_2(name: str, folder: Path, walked: Walked) -> Found | None:
+    """Return ImageNet-V2, whose folders are the labels 0 to 999 themselves; None if they are not."""
+    tops = sorted_by(NATURAL, {path.split("/")[0] for path in walked.files if "/" in path})
+    if not tops or not all(top.isdecimal() and int(top) < CLASSES for top in tops):
+        return None
+    labels = [int(path.split("/")[0]) if "/" in path else -1 for path in walked.files]
+    notes = ["labels are the numbers of its folders, as ImageNet-V2 has them"]
+    one = found_in(name, "id", f"{len(tops)} classes", "numbered folders", folder, walked, labels, notes)
+    one.classes = tops
+    return one

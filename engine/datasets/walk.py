@@ -3,60 +3,104 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-JUNK = {"__macosx"}
+from engine.datasets.formats import holds_image, is_image
+
+# What systems and programs leave beside images, with images of their own: thumbnails, waste, copies.
+JUNK = {
+    "@eadir": "thumbnails of a NAS",
+    "@recycle": "a recycle bin",
+    "#recycle": "a recycle bin",
+    "#snapshot": "snapshots of a NAS",
+    "$recycle.bin": "a recycle bin",
+    "system volume information": "of Windows",
+    "lost+found": "of the file system",
+    "__macosx": "copies of file attributes",
+    "__pycache__": "of Python",
+}
+THUMBNAILS = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
+MOST_PASSED = 10_000  # files in folders that are passed over are counted up to here
+NAMED = 6  # kinds of files that a sentence names, beside all folders
+_IN = "in "
 
 
 class Walked(NamedTuple):
-    """Image paths relative to their folder, sorted, and why something below it could not be looked at."""
+    """Image paths relative to their folder, sorted, and why something below it could not be looked at.
+
+    `passed` counts by kind the files that were passed over.
+    """
 
     files: list[str]
     problems: dict[str, str]
+    passed: dict[str, int] = {}
 
 
 def images_below(folder: str) -> Walked:
     """List the image files below `folder`; hidden files do not count, every folder is entered once.
 
     A folder that cannot be opened, a link that leads nowhere and a link to a folder that was entered
-    already (as in a loop) are problems, named by path.
+    already (as in a loop) are problems, named by path. Files that are no images, hidden files, and what is
+    in folders that systems leave are counted.
     """
     files: list[str] = []
     problems: dict[str, str] = {}
-    entered: set[tuple[int, int]] = set()
+    passed: Counter[str] = Counter()
+    entered: dict[tuple[int, int], str] = {}
     waiting = [""]
     while waiting:
         relative = waiting.pop()
+        place = os.path.join(folder, relative)  # noqa: PTH118
         try:
-            entries = _entries(os.path.join(folder, relative), entered)  # noqa: PTH118
+            first, entries = _entries(place, relative, entered)
         except OSError as error:
             problems[relative or "."] = f"the folder cannot be read ({error.strerror})"
             continue
         if entries is None:
-            problems[relative] = "the folder is reached a second time over a link and counts once"
+            of = f" (first as {first})" if first else ""
+            problems[relative] = f"the folder is reached a second time over a link{of} and counts once"
             continue
+        inside: list[str] = []
         for entry in entries:
             path = f"{relative}/{entry.name}" if relative else entry.name
-            if _holds(entry.is_dir):
-                waiting.append(path)
-            elif is_image(entry.name):
-                if _holds(entry.is_file):
+            if not _is_seen(entry.name):
+                _pass_over(entry, passed)
+            elif _holds(entry.is_dir):
+                inside.append(path)
+            elif (by_name := is_image(entry.name)) is False:
+                passed[_kind(entry.name)] += 1
+            elif _holds(entry.is_file):
+                if by_name or holds_image(entry.path):
                     files.append(path)
                 else:
-                    problems[path] = "the link leads nowhere" if entry.is_symlink() else "it is no file"
-    return Walked(sorted(files), dict(sorted(problems.items())))
+                    passed[_kind(entry.name)] += 1
+            elif by_name:
+                problems[path] = "the link leads nowhere" if entry.is_symlink() else "it is no file"
+            else:
+                passed["links that lead nowhere or no plain files"] += 1
+        waiting += sorted(inside, reverse=True)
+    return Walked(sorted(files), dict(sorted(problems.items())), dict(passed))
 
 
-def is_image(name: str) -> bool:
-    """Tell by its name whether a file is an image, in upper or lower case."""
-    return os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122
+def passed_over(passed: dict[str, int]) -> list[str]:
+    """Return in a sentence, if there is anything to say, what is not among the images of a folder."""
+    if not passed:
+        return []
+    kinds = sorted(passed, key=lambda kind: (-passed[kind], kind))
+    named = [kind for kind in kinds if kind.startswith(_IN)]
+    named += [kind for kind in kinds if kind not in named][:NAMED]
+    told = [f"{'at least ' if passed[k] >= MOST_PASSED else ''}{passed[k]:,} {k}" for k in named]
+    rest = sum(passed.values()) - sum(passed[kind] for kind in named)
+    more = f", {rest:,} of other kinds" if rest else ""
+    return [f"files passed over: {', '.join(told)}{more}"]
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether there is a file; one that may not be looked at, or cannot be, is none."""
+    """Return whether there is a file; one that may not be looked at, or cannot be, is none."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -72,15 +116,116 @@ def folders_in(folder: str) -> list[str]:
         return []
 
 
-def _entries(folder: str, entered: set[tuple[int, int]]) -> list[os.DirEntry[str]] | None:
-    """Return what is in a folder, None if it has been entered before."""
+def images_in(folder: str) -> list[str]:
+    """List the names of the image files in `folder` itself, sorted; one that cannot be read has none."""
+    try:
+        with os.scandir(folder) as entries:
+            seen = [entry for entry in entries if _is_seen(entry.name) and is_image(entry.name) is not False]
+            files = [entry for entry in seen if _holds(entry.is_file)]
+            return sorted(e.name for e in files if is_image(e.name) or holds_image(e.path))
+    except OSError:
+        return []
+
+
+def some_files(folder: str, count: int) -> list[str]:
+    """List the names of some files in `folder` itself, no more than `count`, in no order."""
+    names: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if len(names) == count:
+                    break
+                if _is_seen(entry.name) and is_image(entry.name) and _holds(entry.is_file):
+                    names.append(entry.name)
+    except OSError:
+        pass
+    return names
+
+
+def normal(name: str) -> str:
+    """Return a name in the form in which names are compared: systems write the same letters differently."""
+    return unicodedata.normalize("NFC", name)
+
+
+def on_disk(path: Path) -> Path:
+    """Return a path as the disk has it, where that differs only in how its letters are composed.
+
+    macOS and some archives write an accent as a letter of its own; what is typed or listed rarely does.
+    """
+    if str(path).isascii() or os.path.lexists(path):
+        return path
+    real = Path(path.anchor) if path.anchor else Path()
+    for part in path.parts[1:] if path.anchor else path.parts:
+        real /= part if os.path.lexists(real / part) else _same(real, part)
+    return real
+
+
+def same_names(folder: Path, files: Iterable[str]) -> list[str]:
+    """Return relative paths as the disk has them below `folder`: see `on_disk`; each folder is read once."""
+    known: dict[str, dict[str, str]] = {}
+
+    def found(parent: str, part: str) -> str:
+        if part.isascii():
+            return part
+        if parent not in known:
+            try:
+                names = os.listdir(folder / parent)  # noqa: PTH208
+            except (OSError, ValueError):
+                names = []
+            known[parent] = {normal(name): name for name in names} | {name: name for name in names}
+        return known[parent].get(part) or known[parent].get(normal(part), part)
+
+    real = []
+    for file in files:
+        path = ""
+        for part in () if file.isascii() else file.split("/"):
+            name = found(path, part)
+            path = f"{path}/{name}" if path else name
+        real.append(path or file)
+    return real
+
+
+def _same(folder: Path, name: str) -> str:
+    try:
+        return next((n for n in os.listdir(folder) if normal(n) == normal(name)), name)  # noqa: PTH208
+    except OSError:
+        return name
+
+
+def _entries(
+    folder: str, relative: str, entered: dict[tuple[int, int], str]
+) -> tuple[str, list[os.DirEntry[str]] | None]:
+    """Return what is in a folder; None, and as what it has been entered, if it was before."""
     about = os.stat(folder)  # noqa: PTH116
     identity = (about.st_dev, about.st_ino)
     if identity in entered:
-        return None
-    entered.add(identity)
+        return entered[identity], None
+    entered[identity] = relative
     with os.scandir(folder) as entries:
-        return [entry for entry in entries if _is_seen(entry.name)]
+        return "", list(entries)
+
+
+def _pass_over(entry: os.DirEntry[str], passed: Counter[str]) -> None:
+    """Count what is hidden, or in a folder that systems leave."""
+    if not (_holds(entry.is_dir) and not entry.is_symlink()):
+        passed["hidden" if entry.name.startswith(".") else entry.name] += 1
+        return
+    about = JUNK.get(entry.name.lower(), "a hidden folder")
+    kind = f"{_IN}{entry.name} ({about})"
+    for _, _, names in os.walk(entry.path):
+        if passed[kind] >= MOST_PASSED:
+            return
+        passed[kind] += len(names)
+
+
+def _kind(name: str) -> str:
+    """Return how a file that is no image is counted: by its extension, well-known ones by their name."""
+    extension = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    if name.lower() in THUMBNAILS:
+        return name
+    if not extension or len(extension) > 12:
+        return "without a known extension that hold no image"
+    return f"{extension} that Pillow does not open" if is_image(name) is None else extension
 
 
 def _is_seen(name: str) -> bool:

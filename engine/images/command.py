@@ -13,6 +13,7 @@ from typing import Any
 from engine import catalog
 from engine.datasets.discover import discover
 from engine.datasets.found import Found
+from engine.datasets.walk import images_below, passed_over
 from engine.devices import usable_cores
 from engine.errors import FINISHED, WITH_FAILURES, InputError
 from engine.images.decoders import Decoders
@@ -87,7 +88,9 @@ def _lines(
     root: Path, found: dict[str, Found], unreadable: dict[str, dict[str, str]], quick: bool
 ) -> list[str]:
     if not found:
-        return [f"{clean(str(root))} holds no image set: no known layout, and no folder of images."]
+        empty = f"{clean(str(root))} holds no image set: no known layout, and no folder of images."
+        walked = images_below(str(root.expanduser()))
+        return [empty, *(clean(text) for text in passed_over(walked.passed))]
     lines = []
     for name, one in found.items():
         count = f"{len(one.files):,}" + (f" of {one.expected:,}" if one.expected else "")

@@ -1,0 +1,48 @@
+"""WordNet identifiers of ImageNet-1k's classes in the names of folders and files."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+_IDENTIFIER = re.compile(r"(?<![a-z0-9])n\d{8}(?!\d)", re.IGNORECASE)
+
+
+@cache
+def synsets() -> dict[str, int]:
+    """Return ImageNet-1k's labels by WordNet identifier, as timm ships them."""
+    found = find_spec("timm")
+    assert found is not None and found.submodule_search_locations
+    path = Path(found.submodule_search_locations[0], "data", "_info", "imagenet_synsets.txt")
+    return {line: label for label, line in enumerate(path.read_text("utf-8").split())}
+
+
+def label_of(name: str) -> int:
+    """Return the label that a name's WordNet identifier stands for, the last if there are several.
+
+    The identifier may be in upper case and have words beside it: `n01440764_tench`,
+    `ILSVRC2012_val_00000293_n01440764.JPEG`. -1 where there is none of ImageNet-1k's.
+    """
+    found = _IDENTIFIER.findall(name)
+    return synsets().get(found[-1].lower(), -1) if found else -1
+
+
+def label_of_path(path: str) -> int:
+    """Return the label by the nearest folder with an identifier, else by the file's own name; else -1."""
+    *folders, file = path.split("/")
+    for name in reversed(folders):
+        if (label := _of_folder(name)) >= 0:
+            return label
+    return label_of(file)
+
+
+def are_classes(names: list[str]) -> bool:
+    """Return whether most of these folders are named by identifiers of ImageNet-1k's classes."""
+    return bool(names) and sum(_of_folder(name) >= 0 for name in names) > len(names) / 2
+
+
+@cache
+def _of_folder(name: str) -> int:
+    return label_of(name)
