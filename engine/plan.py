@@ -19,6 +19,7 @@ FLOAT = 32
 _BITS = re.compile(r"W(\d{1,2})A(\d{1,2})", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 MOST_NAMES = 200
+LEAST_PIXELS = 1024
 MOST_DRAWS = 100
 MOST_VARIANTS = 2000
 
@@ -101,6 +102,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     stop_width: float | None = None  # points of AUPR-out: stop once every mean's interval is narrower
     chunk_images: int = 125
     keep_outputs: bool = False  # logits and features of every image, from which scores can be added later
+    class_order: str = ""  # in which folders of classes are counted, where nothing else tells their labels
+    largest_image: int = catalog.LARGEST_IMAGE  # pixels; a larger one is unreadable
     tf32: bool = False  # matrix products of floats rounded to 10 bits, on GPUs that can
     seed: int = 0
 
@@ -221,6 +224,11 @@ def _check_sizes(plan: Plan) -> None:
     for field, least in limits.items():
         if getattr(plan, field) < least:
             raise InputError(field, getattr(plan, field), f"give {least} or more")
+    if plan.largest_image < LEAST_PIXELS:
+        right = f"give {LEAST_PIXELS:,} pixels or more"
+        raise InputError("largest_image", plan.largest_image, right)
+    if plan.class_order and plan.class_order not in catalog.CLASS_ORDERS:
+        raise unknown_name("class_order", plan.class_order, catalog.CLASS_ORDERS)
     if not 0 <= plan.seed < 2**32:
         raise InputError("seed", plan.seed, "give a whole number from 0 to 4294967295")
 

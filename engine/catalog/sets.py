@@ -14,6 +14,10 @@ FIT_IMAGES = 1500
 MINIATURE = "a miniature of the study on fractals, not ImageNet"
 AUTO = "auto"  # a set that is chosen by what there is, before the plan is one
 DEMO_CALIBRATION, DEMO_FIT = "fractals-calibration", "fractals-fit"
+CLASS_ORDERS = {"natural": "as timm counts folders", "codepoint": "as torchvision counts folders"}
+# Pixels of an image, where nothing else is asked for; a file that claims more is a bomb. Pillow refuses more,
+# and so do timm and torchvision, which leave it at that: a photograph of 108 megapixels is read.
+LARGEST_IMAGE = 178_956_970
 HELD_OUT = "held-out"  # a tenth of the ID set, where there are no training images
 _SHOWN = "annotators of NINCO found an ImageNet-1k class in {} of {} images (Bitterwolf et al. 2023)"
 

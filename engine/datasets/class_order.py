@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
+from engine import catalog
 from engine.datasets.walk import normal
 
-NATURAL, CODEPOINT = "natural", "codepoint"
-ORDERS = {NATURAL: "as timm counts", CODEPOINT: "as torchvision counts"}
+NATURAL, CODEPOINT = catalog.CLASS_ORDERS
 SHOWN = 4  # differing places
 
 

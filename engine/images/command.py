@@ -30,13 +30,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     check = commands.add_parser("check", help="list every image set below a folder, and read all its images")
     check.add_argument("root", type=Path)
     check.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    check.add_argument(
+        "--largest-image",
+        type=int,
+        default=catalog.LARGEST_IMAGE,
+        metavar="PIXELS",
+        help="a larger image is unreadable (else %(default)s, as Pillow and timm have it)",
+    )
     check.add_argument("--quick", action="store_true", help="count and compare, open no image")
 
 
 def run(given: argparse.Namespace) -> int:
     """Carry the command out; the status says whether everything that was looked at can be read."""
     found = discover(given.root)
-    decoders = Decoders(usable_cores())
+    decoders = Decoders(usable_cores(), given.largest_image)
     try:
         unreadable = {name: _unreadable(one, decoders, given.quick) for name, one in found.items()}
     except PassingError as error:

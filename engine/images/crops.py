@@ -72,8 +72,9 @@ class _Store:
     """The two arrays of a set and geometry; their files have holes where nothing is kept."""
 
     def __init__(self, folder: Path, images: KeptImages, geometry: Geometry) -> None:
-        # Another decoder makes other pixels of the same file.
-        key = hashlib.sha256(f"{images.name} {geometry} {made_by()}".encode()).hexdigest()[:16]
+        # Another decoder makes other pixels of the same file, and another limit none of some.
+        limit = getattr(images.images, "largest", None)
+        key = hashlib.sha256(f"{images.name} {geometry} {made_by()} {limit}".encode()).hexdigest()[:16]
         count = len(images.labels)
         self._paths = [folder / f"{images.name}-{key}{part}.npy" for part in ("", "-contents")]
         shapes = ((count, 3, geometry.size, geometry.size), (count, DIGEST + 4))

@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 from PIL import __version__ as pillow_version
 
+from engine.catalog import LARGEST_IMAGE
+from engine.datasets.formats import FORMATS
 from engine.images.source import Geometry, PassingError, Pixels
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-LARGEST = 100_000_000  # pixels; a file that claims more is a bomb
 LONGEST_SHAPE = 40  # an image longer than this many times its width is cut before it is resized
 WAITS = (0.1, 0.3, 1, 2)  # seconds before a file is tried again
 # What is wrong with a file itself; anything else may pass.
@@ -31,6 +31,8 @@ OF_THE_FILE = {
     errno.ENAMETOOLONG: "its name is too long",
     errno.ENOTDIR: "there is no such file",
 }
+DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits that cameras and scanners give
+MAX_SAMPLE, BITS_PER_SAMPLE = 281, 258  # tags of TIFF
 INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
@@ -40,7 +42,6 @@ INTERPOLATIONS = {
     "hamming": Image.Resampling.HAMMING,
 }
 
-Image.MAX_IMAGE_PIXELS = LARGEST // 2  # Pillow refuses twice as many, and warns from here on
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
@@ -81,18 +82,22 @@ def read_bytes(path: Path, root: Path, waits: tuple[float, ...] = WAITS, *, was_
     raise AssertionError("the last turn returns or raises")
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, largest: int = LARGEST_IMAGE) -> Image.Image:
     """Return the image in a file's content in RGB, of an animation its first frame.
 
-    Raises UnreadableError, or MemoryError where the machine, not the image, is at fault.
+    Raises UnreadableError, also for one of more than `largest` pixels, or MemoryError where the machine, not
+    the image, is at fault.
     """
+    Image.MAX_IMAGE_PIXELS = largest  # Pillow warns from here on, and refuses twice as many
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as file:
-            return central(to_rgb(file))
+            if file.width * file.height > largest:
+                raise Image.DecompressionBombError
+            return central(to_rgb(file, stated_depth(file, data)))
     except UnidentifiedImageError:
-        raise UnreadableError(f"it is not an image in a known format ({', '.join(FORMATS)})") from None
+        raise UnreadableError("it is not an image in a format that Pillow decodes") from None
     except Image.DecompressionBombError:
-        raise UnreadableError(f"it claims more than {LARGEST:,} pixels") from None
+        raise UnreadableError(f"it has more than {largest:,} pixels (--largest-image)") from None
     except MemoryError:
         raise  # of the machine, not of the image
     except Exception as error:
@@ -120,13 +125,50 @@ def prepare(image: Image.Image, geometry: Geometry) -> Pixels:
     return np.asarray(cut, np.uint8).transpose(2, 0, 1)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return an image in RGB; 16-bit grey is scaled down, where a plain conversion would saturate."""
+def to_rgb(image: Image.Image, depth: int | None = None) -> Image.Image:
+    """Return an image in RGB, deep grey scaled to 8 bits, where a plain conversion would saturate.
+
+    The greatest value that it can have is that of `depth` bits, or where none is stated of the smallest of
+    `DEPTHS` that holds its greatest value; floating point up to 1 has 1 for white.
+    """
     if image.mode.startswith("I") or image.mode == "F":
-        grey = np.asarray(image, np.float64)
-        scaled = grey / 257 if grey.max(initial=0) > 255 else grey
-        image = Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8))
+        grey = np.nan_to_num(np.asarray(image, np.float64))
+        highest = float(grey.max(initial=0))
+        if image.mode == "F" and highest <= 1:
+            scale = 1 / 255
+        else:
+            scale = (2 ** (depth or depth_of(highest)) - 1) / 255
+        image = Image.fromarray(np.clip(grey / scale, 0, 255).astype(np.uint8))
     return image.convert("RGB")
+
+
+def depth_of(highest: float) -> int:
+    """Return the smallest of the usual depths, in bits, whose values go up to `highest`."""
+    return next((bits for bits in DEPTHS if highest < 2**bits), DEPTHS[-1])
+
+
+def stated_depth(image: Image.Image, data: bytes) -> int | None:
+    """Return the bits of deep grey that a file states: PNG's sBIT, TIFF's largest or packed values.
+
+    None where it states none, or where it states fewer than it has: PNG asks programs to spread fewer bits
+    over all of the sample, and not all do.
+    """
+    if not (image.mode.startswith("I") and image.format in ("PNG", "TIFF")):
+        return None
+    if image.format == "PNG":
+        at = data.find(b"sBIT", 0, max(data.find(b"IDAT"), 0))
+        bits = data[at + 4] if at > 0 else 0
+        return (bits if _highest(image) < 2**bits else 16) if 8 <= bits <= 16 else None
+    tags = getattr(image, "tag_v2", {})
+    most, packed = tags.get(MAX_SAMPLE), tags.get(BITS_PER_SAMPLE, (16,))
+    most = most[0] if isinstance(most, tuple) else most
+    if isinstance(most, int) and most > 255 and _highest(image) <= most:
+        return most.bit_length()
+    return int(packed[0]) if 8 < packed[0] < 16 else None
+
+
+def _highest(image: Image.Image) -> float:
+    return float(np.asarray(image).max(initial=0))
 
 
 def central(image: Image.Image) -> Image.Image:

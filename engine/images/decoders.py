@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from engine import child
+from engine.catalog import LARGEST_IMAGE
 from engine.images.decode import UnreadableError, decode, prepare, read_bytes
 from engine.images.source import NO_FILE, Geometry, Images, PassingError, Pixels
 
@@ -32,10 +33,14 @@ Decoded = list[tuple[list[Pixels], str]]  # for every image its pixels by geomet
 
 
 class Decoders:
-    """A pool of processes, started when first needed; one that dies on an image is replaced."""
+    """A pool of processes, started when first needed; one that dies on an image is replaced.
 
-    def __init__(self, processes: int) -> None:
+    An image of more than `largest` pixels is unreadable.
+    """
+
+    def __init__(self, processes: int, largest: int = LARGEST_IMAGE) -> None:
         self.processes = max(1, min(processes, MOST))
+        self.largest = largest
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
         atexit.register(self.close)
@@ -76,22 +81,24 @@ class Decoders:
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(self.processes, mp_context=_FRESH, initializer=_begin)
             try:
-                return self._pool.submit(decode_files, root, files, geometries)
+                return self._pool.submit(decode_files, root, files, geometries, self.largest)
             except OSError as error:  # a process could not be started
                 raise PassingError(error.errno, f"no process can decode images ({error.strerror})") from None
 
     def _one_by_one(self, root: Path, files: list[Given], geometries: list[Geometry]) -> Decoded:
         """Read what a dead process had at hand, each file in a process that has nothing else to do."""
         self.close()
-        return [_in_own_process(root, file, geometries) for file in files]
+        return [_in_own_process(root, file, geometries, self.largest) for file in files]
 
 
-def decode_files(root: Path, files: list[Given], geometries: list[Geometry]) -> Decoded:
+def decode_files(
+    root: Path, files: list[Given], geometries: list[Geometry], largest: int = LARGEST_IMAGE
+) -> Decoded:
     """Decode each file once and prepare it for every geometry; raise PassingError where memory runs out."""
     found: Decoded = []
     for file, content in files:
         try:
-            image = decode(_read(root, file, content))
+            image = decode(_read(root, file, content), largest)
             found.append(([prepare(image, geometry) for geometry in geometries], ""))
         except UnreadableError as error:
             found.append(([], str(error)))
@@ -110,14 +117,16 @@ def _read(root: Path, file: str, content: str) -> bytes:
     return data
 
 
-def _in_own_process(root: Path, file: Given, geometries: list[Geometry]) -> tuple[list[Pixels], str]:
+def _in_own_process(
+    root: Path, file: Given, geometries: list[Geometry], largest: int
+) -> tuple[list[Pixels], str]:
     """Decode one file in a fresh process; a file on which that crashes is unreadable.
 
     A process that cannot start, or that the system kills, says nothing of the file: raises PassingError.
     """
     for _ in range(KILLS):
         receiving, sending = _FRESH.Pipe(duplex=False)
-        process = _FRESH.Process(target=_answer, args=(sending, root, file, geometries))
+        process = _FRESH.Process(target=_answer, args=(sending, root, file, geometries, largest))
         try:
             process.start()
             sending.close()
@@ -142,12 +151,12 @@ def _in_own_process(root: Path, file: Given, geometries: list[Geometry]) -> tupl
     )
 
 
-def _answer(line: Connection, root: Path, file: Given, geometries: list[Geometry]) -> None:
+def _answer(line: Connection, root: Path, file: Given, geometries: list[Geometry], largest: int) -> None:
     """Decode one file in a process of its own, and send the result or why there is none."""
     _begin()
     line.send("begun")
     try:
-        line.send(decode_files(root, [file], geometries)[0])
+        line.send(decode_files(root, [file], geometries, largest)[0])
     except PassingError as error:
         line.send(error)
 

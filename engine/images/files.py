@@ -25,6 +25,11 @@ class FileImages:
         self.contents: dict[int, str] = {}  # SHA-256 by index, of the files that were asked for
         self._decoders = decoders
 
+    @property
+    def largest(self) -> int:
+        """Return how many pixels an image may have."""
+        return self._decoders.largest
+
     def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
         """Return the images; an unreadable one is grey and named with its reason.
 

@@ -29,6 +29,17 @@ from qood_tui.commands.options import machine_options, resources, session_dir_op
 )
 @machine_options
 @click.option("--share", type=float, metavar="X", help="Take this share of every set, such as 0.1.")
+@click.option(
+    "--class-order",
+    type=click.Choice(("natural", "codepoint")),
+    help="Count folders of classes as timm (natural) or as torchvision (codepoint) does.",
+)
+@click.option(
+    "--largest-image",
+    type=int,
+    metavar="PIXELS",
+    help="Leave larger images out (else 178,956,970, as Pillow).",
+)
 @session_dir_option
 @click.option("--seed", type=int, help="Another seed than the plan's.")
 @click.option(
@@ -45,6 +56,8 @@ def run(
     resume: str | None,
     take_over: bool,
     share: float | None,
+    class_order: str | None,
+    largest_image: int | None,
     seed: int | None,
     keep_outputs: bool,
     plain: bool,
@@ -61,8 +74,14 @@ def run(
 
     if demo and preset_name:
         raise InputError("preset", preset_name, "give --demo or --preset, not both")
-    given = (("share", share), ("seed", seed), ("keep_outputs", keep_outputs or None))
-    changes = {name: value for name, value in given if value is not None}
+    given = {
+        "share": share,
+        "class_order": class_order,
+        "largest_image": largest_image,
+        "seed": seed,
+        "keep_outputs": keep_outputs or None,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
     asked = request.prepare(
         plan_file,
         "demo" if demo else preset_name,

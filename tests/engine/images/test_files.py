@@ -189,6 +189,68 @@ def test_sixteen_bit_grey_keeps_its_shades(tmp_path: Path) -> None:
     assert len(np.unique(prepare(decode(data), Geometry(64)))) > 40
 
 
+def deep(bits: int, shape: tuple[int, int] = (64, 64)) -> np.ndarray:
+    """Return a ramp of grey over all that so many bits hold."""
+    return np.tile(np.linspace(0, 2**bits - 1, shape[1]).round().astype(np.uint16), (shape[0], 1))
+
+
+def png_stating(image: np.ndarray, bits: int) -> bytes:
+    """Return a PNG of 16-bit grey whose sBIT states fewer bits."""
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "PNG")
+    whole, chunk = data.getvalue(), b"sBIT" + bytes([bits])
+    stated = struct.pack(">I", 1) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    at = whole.index(b"IDAT") - 4
+    return whole[:at] + stated + whole[at:]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_deep_grey_is_scaled_by_the_depth_that_it_has(tmp_path: Path, bits: int, kind: str) -> None:
+    shades = deep(bits)
+    data = save(tmp_path / "grey", Image.fromarray(shades), format=kind)
+    expected = np.floor(shades.astype(np.float64) * 255 / (2**bits - 1))
+    assert np.abs(np.asarray(decode(data), np.float64)[..., 0] - expected).max() <= 1
+    assert decode(data).getextrema()[0] == (0, 255)
+
+
+def test_a_depth_that_a_file_states_is_taken(tmp_path: Path) -> None:
+    dark = deep(12) // 20  # its greatest value, 204, would be that of 8 bits
+    assert decode(png_stating(dark, 12)).getextrema()[0] == (0, 12)
+    spread = deep(12) * 16  # as PNG asks for: twelve bits at the upper end
+    assert decode(png_stating(spread, 12)).getextrema()[0][1] == 254
+    data = save(tmp_path / "max.tif", Image.fromarray(dark), tiffinfo={281: 4095})
+    assert decode(data).getextrema()[0] == (0, 12)
+
+
+def test_grey_in_floating_point_up_to_one_is_not_black(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
+    data = save(tmp_path / "float.tif", Image.fromarray(ramp))
+    assert np.abs(np.asarray(decode(data), float)[..., 0] - ramp * 255).max() <= 1
+    data = save(tmp_path / "float255.tif", Image.fromarray(ramp * 255))
+    assert np.abs(np.asarray(decode(data), float)[..., 0] - ramp * 255).max() <= 1
+
+
+def test_a_photograph_of_108_megapixels_is_read_and_the_limit_can_be_moved(tmp_path: Path) -> None:
+    data = save(tmp_path / "large.png", Image.new("1", (12_000, 9_000)))
+    assert decode(data).size == (12_000, 9_000)
+    with pytest.raises(UnreadableError, match=r"more than 1,000,000 pixels.*--largest-image"):
+        decode(data, 1_000_000)
+    with pytest.raises(UnreadableError, match="178,956,970 pixels"):
+        decode(png_that_claims(16_000, 12_000))
+    save(tmp_path / "small.png")
+    for largest, lost in (
+        (108_000_000, []),
+        (107_999_999, ["large.png"]),
+        (6_299, ["large.png", "small.png"]),
+    ):
+        pool = Decoders(1, largest)
+        images = opened(tmp_path, pool)
+        read = images.read(np.arange(2), [])
+        pool.close()
+        assert [images.files[at] for at in read.unreadable] == lost
+
+
 def test_an_error_that_passes_is_tried_again_and_is_never_the_images_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
