@@ -30,7 +30,7 @@ class DecodersHere(Decoders):
     def _submit(self, root: Path, files: list[Given], geometries: list[Geometry]) -> Future[Decoded]:
         future: Future[Decoded] = Future()
         try:
-            future.set_result(decode_files(root, files, geometries))
+            future.set_result(decode_files(root, files, geometries, self.largest))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -89,6 +89,6 @@ def _team(job: Job) -> Iterator[Team]:
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield Team(["cpu"], 2, pool, DecodersHere(1), started(job, "cpu", 2, {}))
+            yield Team(["cpu"], 2, pool, DecodersHere(1, job.plan.largest_image), started(job, "cpu", 2, {}))
     finally:
         torch.set_num_threads(threads)

@@ -16,7 +16,8 @@ import numpy as np
 
 from engine.errors import InputError
 from engine.images.decode import made_by
-from engine.images.source import Geometry, Images, ImageSet, Indices, Pixels
+from engine.images.files import FileImages
+from engine.images.source import Geometry, Images, Indices, Pixels
 
 DIGEST = 32  # bytes of a SHA-256; four more are the checksum of the pixels
 
@@ -24,7 +25,7 @@ DIGEST = 32  # bytes of a SHA-256; four more are the checksum of the pixels
 class KeptImages:
     """An image set whose prepared images are kept in a folder."""
 
-    def __init__(self, images: ImageSet, folder: Path) -> None:
+    def __init__(self, images: FileImages, folder: Path) -> None:
         self.name, self.label, self.role = images.name, images.label, images.role
         self.labels = images.labels
         self.images, self.folder = images, folder
@@ -73,8 +74,8 @@ class _Store:
 
     def __init__(self, folder: Path, images: KeptImages, geometry: Geometry) -> None:
         # Another decoder makes other pixels of the same file, and another limit none of some.
-        limit = getattr(images.images, "largest", None)
-        key = hashlib.sha256(f"{images.name} {geometry} {made_by()} {limit}".encode()).hexdigest()[:16]
+        made_from = f"{images.name} {geometry} {made_by()} {images.images.largest}"
+        key = hashlib.sha256(made_from.encode()).hexdigest()[:16]
         count = len(images.labels)
         self._paths = [folder / f"{images.name}-{key}{part}.npy" for part in ("", "-contents")]
         shapes = ((count, 3, geometry.size, geometry.size), (count, DIGEST + 4))

@@ -66,7 +66,6 @@ class Sets(NamedTuple):
 
 def open_sets(plan: Plan, resources: Resources, decoders: Decoders) -> Sets:
     """Open every set of a plan and draw its images; raise InputError for one that is not there."""
-    decoders.largest = plan.largest_image
     found = _Opened(plan, resources, decoders)
     evaluated = [found.open(name) for name in (plan.id_set, *plan.ood_sets)]
     pools = [np.arange(len(images.labels)) for images in evaluated]

@@ -519,14 +519,15 @@ def test_every_part_of_the_key_of_kept_crops_counts(
 
     monkeypatch.setattr(decoders, "read", counting)
 
-    def decodes(geometry: Geometry = small, name: str = "mine") -> bool:
+    def decodes(geometry: Geometry = small, name: str = "mine", largest: int = 10**6) -> bool:
         decoded.clear()
+        monkeypatch.setattr(decoders, "largest", largest)
         images = FileImages(ood_folder(name, str(folder)), decoders)
         KeptImages(images, tmp_path / "crops").read(np.arange(len(images.files)), [geometry])
         return bool(decoded)
 
     assert decodes() and not decodes()
-    assert decodes(name="other")
+    assert decodes(name="other") and decodes(largest=10**7)
     for geometry in (
         Geometry(24),
         Geometry(16, 0.9),
