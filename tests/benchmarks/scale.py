@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -33,6 +36,7 @@ PHOTOGRAPHS = SHARED / "data" / "imagenet-sample"
 DEIT = "deit_small_patch16_224"
 ROUNDS = 2
 KILLS = 20
+MISFORTUNES = 60
 
 
 def figures() -> Iterator[tuple[str, float, float, str]]:
@@ -46,6 +50,7 @@ def figures() -> Iterator[tuple[str, float, float, str]]:
         print(f"       memory of the worker and its decoders: {few:.0f} and {many:.0f} MB")
         yield "memory at 10,000 images over that at 1,000", many / few, 1.1, ""
         yield f"of {KILLS} kills, sessions that did not resume to the same", kills(), 0, "sessions"
+    yield f"of {MISFORTUNES} random misfortunes, sessions that went wrong", misfortunes(), 0, "sessions"
 
 
 def overhead(place: Path) -> float:
@@ -161,6 +166,18 @@ def kills() -> int:
         )
         different += not same
     return different
+
+
+def misfortunes() -> int:
+    """Count the seeds with which a session went wrong, its sweep and its files being tampered with."""
+    test = "tests/engine/test_misfortunes.py::test_a_resumed_session_is_as_a_fresh_one_or_refused"
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=no", "-rf", test]
+    found = subprocess.run(
+        command, env={**os.environ, "QOOD_MISFORTUNES": str(MISFORTUNES)}, capture_output=True, text=True
+    )
+    if found.returncode not in (0, 1):
+        raise RuntimeError(found.stdout + found.stderr)
+    return sum(line.startswith("FAILED") for line in found.stdout.splitlines())
 
 
 def until_closed_or_dead(session: Path, daemon: psutil.Process | None) -> bool:
