@@ -14,18 +14,22 @@ from numpy.typing import NDArray
 from engine import catalog
 from engine.arrays import Rows, layout, type_of_ranks
 from engine.calibration import Models
+from engine.datasets import imagenet
 from engine.datasets.discover import read_classes
-from engine.errors import InputError, ScoreError
+from engine.errors import InputError, QuantizeError, ScoreError
 from engine.files import PARTS
 from engine.images.sets import Sets, files_of
 from engine.models.features import sizes_of
 from engine.models.loaded import Loaded, count_parameters
 from engine.outputs import bytes_of
 from engine.plan import Plan
+from engine.quantize.layers import check_architecture, warning_of
 from engine.resources import Resources
 from engine.scores import scorers
 from engine.text import in_bytes
 
+# Outputs of models that were trained on ImageNet-22k, by who counts, or on its 12k or larger classes.
+IMAGENET_22K = (21841, 21842, 21843, 11821, 11221, 10450)
 LEAST_ACCURACY = 0.01
 LEAST_IMAGES = 200  # labelled ones, before accuracy is judged
 GUESS = 3.0  # times chance, where there are few classes
@@ -49,9 +53,22 @@ def check(
         if classes and len(classes) != loaded.classes:
             right = f"{name} has {loaded.classes} classes; a name for each is needed"
             raise InputError("classes", f"{len(classes)} names", right)
-        warnings += [*loaded.warnings, *_labels(plan, sets, name, loaded)]
+        warnings += [*loaded.warnings, *_form(plan, name, loaded)]
+        warnings += _labels(plan, sets, name, loaded, classes)
     _disk(plan, session, sets, models)
     return [*dict.fromkeys(warnings), *_memory(plan, models, device)]
+
+
+def _form(plan: Plan, name: str, loaded: Loaded) -> list[str]:
+    """Check that a model can be quantized faithfully, if that is wanted."""
+    if all(variant.bits.is_float for variant in plan.variants()):
+        return []
+    try:
+        check_architecture(loaded.model)
+    except QuantizeError as error:
+        raise InputError("models", name, f"it cannot be quantized faithfully: {error}") from None
+    warning = warning_of(loaded.model)
+    return [f"{name}: {warning}"] if warning else []
 
 
 def check_accuracy(plan: Plan, rows: Rows, classes: Mapping[str, int], hint: str) -> None:
@@ -90,7 +107,7 @@ def why_wrong(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> str:
     )
 
 
-def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded) -> list[str]:
+def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded, classes: tuple[str, ...] = ()) -> list[str]:
     """Check that the labels of everything that has some are classes of a model."""
     images = sets.sets[0]
     learnt = [("fit_set", sets.fit.images)] if sets.fit is not None else []
@@ -102,6 +119,7 @@ def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded) -> list[str]:
                 "the names of its classes in order (--classes FILE)"
             )
             raise InputError(field, f"labels up to {highest}", right)
+        _outputs(plan, field, of_set.name, highest, name, loaded, named=bool(classes))
         distinct = len(np.unique(of_set.labels[of_set.labels >= 0]))
         files = files_of(of_set)
         if files is not None and files.is_guessed and distinct != loaded.classes:
@@ -118,6 +136,27 @@ def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded) -> list[str]:
     if shown < loaded.classes and not catalog.is_made(plan.id_set):
         return [f"{plan.id_set} has images of {shown} of the {loaded.classes} classes that models know"]
     return []
+
+
+def _outputs(
+    plan: Plan, field: str, of_set: str, highest: int, name: str, loaded: Loaded, *, named: bool
+) -> None:
+    """Raise InputError if labels of ImageNet-1k stand against a model that has other outputs.
+
+    Names of the outputs (`named`) say which of them a label is.
+    """
+    count = loaded.classes
+    of_1k = of_set == "imagenet" or of_set.startswith("imagenet-")
+    is_22k = count in IMAGENET_22K and highest < imagenet.CLASSES and not catalog.is_made(plan.id_set)
+    if named or highest < 0 or count == imagenet.CLASSES or not (of_1k or is_22k):
+        return
+    of = "ImageNet-22k or a part of it" if count in IMAGENET_22K else "another set of classes"
+    right = (
+        f"{name} has {count:,} outputs, those of {of}: they do not stand for these labels; give weights "
+        "that were fine-tuned on ImageNet-1k (of timm's tags those that end in in1k), or the names of its "
+        "outputs in order (--classes FILE)"
+    )
+    raise InputError(field, f"{of_set} with labels up to {highest}", right)
 
 
 def _disk(plan: Plan, session: Path, sets: Sets, models: Models) -> None:

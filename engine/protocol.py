@@ -180,7 +180,11 @@ class TensorRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BitsTabled(Event, frozen=True, tag="bits.tabled"):
-    """The bit table of a variant; sizes in bytes."""
+    """The bit table of a variant; sizes in bytes.
+
+    `float_share` is how much of the weights of linear layers and convolutions stays in floating point; 0
+    where the bit setting leaves all of them there.
+    """
 
     variant: str
     rows: tuple[TensorRow, ...]
@@ -188,6 +192,7 @@ class BitsTabled(Event, frozen=True, tag="bits.tabled"):
     float_bytes: int
     packed_bytes: int  # everything, as saved
     float32_bytes: int  # everything, were it not quantized
+    float_share: float = 0.0
 
 
 class AttentionCompared(Event, frozen=True, tag="attention.compared"):

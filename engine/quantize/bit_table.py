@@ -50,6 +50,7 @@ def tabulate(variant: str, model: nn.Module, images: Tensor) -> BitsTabled:
         left,
         left + sum(r.bytes for r in rows),
         whole,
+        _short(float_share(model)),
     )
 
 
@@ -57,6 +58,18 @@ def float_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters that stay in floating point, by name."""
     coded = {f"{name}.weight" for name, layer in quantized_layers(model) if is_coded(layer)}
     return {name: value for name, value in model.named_parameters() if name not in coded}
+
+
+def float_share(model: nn.Module) -> float:
+    """Return how much of the weights of linear layers and convolutions stays in floating point, of all.
+
+    What a method adds in fp16 is no weight of the model. 0 where no weight is quantized, as in W32A8.
+    """
+    coded = sum(layer.weight.numel() for _, layer in quantized_layers(model) if is_coded(layer))
+    kinds = (nn.Linear, nn.Conv2d, QuantizedLayer)
+    own = [module.weight for module in model.modules() if isinstance(module, kinds)]
+    whole = sum(weight.numel() for weight in own if weight.dtype is torch.float32)
+    return (whole - coded) / whole if coded else 0.0
 
 
 def float_activations(model: nn.Module) -> list[str]:

@@ -17,7 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from engine import catalog
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError, QuantizeError, unknown_name
 from engine.models import build as models
 from engine.models import zoo
 from engine.models.build import CLASS, split
@@ -27,7 +27,7 @@ from engine.npy import read_array
 from engine.plan import Bits, check_width
 from engine.quantize import saved
 from engine.quantize.bit_table import tabulate
-from engine.quantize.layers import check_architecture
+from engine.quantize.layers import check_architecture, warning_of
 from engine.quantize.sites import Widths
 from engine.report.bits import bit_table, floats
 from engine.report.markdown import table_lines
@@ -104,7 +104,12 @@ def quantize(given: argparse.Namespace) -> tuple[VisionTransformer, Tensor, dict
     if given.first_and_last is not None:
         check_width("first-and-last", given.first_and_last, given.first_and_last)
     model, name, arguments = loaded(given)
-    check_architecture(model)
+    try:
+        check_architecture(model)
+    except QuantizeError as error:
+        raise InputError("model", name, f"it cannot be quantized faithfully: {error}") from None
+    if warning := warning_of(model):
+        sys.stderr.write(f"warning: {warning}\n")
     sample = images(given.calibration, "calibration")
     _check_fits(model, sample, "calibration", given.calibration)
     entry = catalog.QUANTIZERS[given.method]

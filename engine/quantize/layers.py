@@ -15,6 +15,7 @@ from engine.plan import FLOAT, Bits
 from engine.quantize.quantizer import Quantizer
 from engine.quantize.sites import Role, Site, Widths
 
+MUCH = 0.05  # of the weights, in floating point whatever the bits: it is warned of
 Choose = Callable[[Site], nn.Module]
 
 
@@ -181,11 +182,37 @@ def forget_exact(model: nn.Module) -> None:
         layer.forget_exact()
 
 
+def share_beyond(model: VisionTransformer) -> float:
+    """Return how much of the weights of linear layers and convolutions no method here quantizes, of all.
+
+    That is nothing in a plain vision transformer, and the stem of a hybrid.
+    """
+    covered = [model.patch_embed.proj, model.head, getattr(model, "head_dist", None)]
+    for block in model.blocks:
+        covered += [block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2]
+    kinds = nn.Linear | nn.Conv2d
+    whole = sum(module.weight.numel() for module in model.modules() if isinstance(module, kinds))
+    return float(1 - sum(layer.weight.numel() for layer in covered if layer is not None) / whole)
+
+
+def warning_of(model: VisionTransformer) -> str:
+    """Say that much of a model stays in floating point whatever its bits, or nothing."""
+    share = share_beyond(model)
+    if share <= MUCH:
+        return ""
+    return (
+        f"{share:.1%} of its weights, those before the patch projection, stay in floating point at every bit "
+        "setting: its losses and sizes are not those of a model that is quantized whole"
+    )
+
+
 def check_architecture(model: nn.Module) -> None:
     """Raise QuantizeError with the reason if `model` is not a plain timm VisionTransformer."""
     if not isinstance(model, VisionTransformer):
         raise QuantizeError(f"{type(model).__name__} is not a timm VisionTransformer")
-    if not isinstance(model.patch_embed.proj, nn.Conv2d) or not isinstance(model.head, nn.Linear):
+    if not isinstance(getattr(model.patch_embed, "proj", None), nn.Conv2d) or not isinstance(
+        model.head, nn.Linear
+    ):
         raise QuantizeError("a patch convolution and a linear head are needed")
     if model.attn_pool is not None:
         raise QuantizeError("attention pooling cannot be quantized faithfully")

@@ -18,7 +18,7 @@ def bits(found: Document) -> Section:
         weights = [r.sqnr for r in table.rows if r.tensor.endswith(".weight") and r.sqnr is not None]
         least = f"{min(weights):.1f}" if weights else "exact"
         rows.append(
-            (table.variant, f"{table.packed_bytes:,}", _share(table), f"{table.float_bytes:,}", least)
+            (titled(table), f"{table.packed_bytes:,}", _share(table), f"{table.float_bytes:,}", least)
         )
     blocks: list[Table | Text] = [Table("Size of every variant", columns, (tuple(rows),))]
     for table in found.bit_tables:
@@ -42,7 +42,13 @@ def bit_table(table: BitsTabled) -> Table:
         )
         for r in table.rows
     )
-    return Table(table.variant, COLUMNS, (rows,), texts=2, folded=True)
+    return Table(titled(table), COLUMNS, (rows,), texts=2, folded=True)
+
+
+def titled(table: BitsTabled) -> str:
+    """Return the name of a variant, with the share of its weights that its bits are not the bits of."""
+    share = f", {table.float_share:.1%} of the weights in floating point" if table.float_share else ""
+    return f"{table.variant}{share}"
 
 
 def floats(table: BitsTabled) -> str:

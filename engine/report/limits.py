@@ -13,6 +13,7 @@ from engine.report.provenance import fit_images
 FEW_IMAGES = 1000  # in a set, below which FPR95 and AUPR move in visible steps
 WIDE = 0.02  # of a mean's interval: two points
 MUCH_LOST = 0.01
+MUCH_IN_FLOAT = 0.05  # of a model's weights
 LITTLE, NAMED = 0.55, 4  # AUROC that is hardly above chance; how many are named
 
 
@@ -121,6 +122,11 @@ def _of_quantization(found: Document) -> Iterator[str]:
         "computed on in floating point. An integer kernel may round otherwise, and speed and memory in use "
         "cannot be read from it."
     )
+    floating = {table.variant.partition(" ")[0]: table.float_share for table in found.bit_tables}
+    floating = {model: share for model, share in floating.items() if share > MUCH_IN_FLOAT}
+    if floating:
+        told = ", ".join(f"{share:.1%} of {model}" for model, share in floating.items())
+        yield f"Weights that stay in floating point ({told}) lose nothing, and models differ in that."
     if any(not row.pretraining for row in found.variants):
         yield f"What some models were pretrained on is not known; they stand under {UNKNOWN}."
     groups = Counter({row.model: row.pretraining or "not known" for row in found.variants}.values())

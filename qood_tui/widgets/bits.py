@@ -102,8 +102,9 @@ def _calibration(state: State, look: Look) -> list[str]:
 def _sizes(table: BitsTabled) -> list[str]:
     share = table.packed_bytes / max(table.float32_bytes, 1)
     floats = ", ".join(clean(name) for name in grouped(table.floats)[:4])
+    kept = f"; {table.float_share:.1%} of the weights in floating point" if table.float_share else ""
     return [
-        f"packed {size(table.packed_bytes)}, {share:.0%} of {size(table.float32_bytes)} in float32",
+        f"packed {size(table.packed_bytes)}, {share:.0%} of {size(table.float32_bytes)} in float32{kept}",
         f"left in floating point: {len(table.floats)} tensors, {size(table.float_bytes)} ({floats}, …), "
         "and LayerNorm, softmax, GELU and residual arithmetic",
     ]

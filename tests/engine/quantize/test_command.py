@@ -150,6 +150,14 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
         (["--calibration", "nothing.npy"], ["calibration", "no such file"]),
         (["--inputs", "x.npy"], ["inputs", "--logits"]),
         (["--model-kwargs", json.dumps({**KWARGS, "qk_norm": True})], ["normalised"]),
+        (["--model", "resnet18", "--model-kwargs", "{}"], ["ResNet", "plain vision transformer"]),
+        (["--model", "resnet18", "--model-kwargs", "{}", "--checkpoint", "w.pth"], ["ResNet", "plain"]),
+        (["--model", "vit_small_patch16_18x2_224", "--model-kwargs", '{"depth": 1}'], ["ParallelThings"]),
+        (["--ema"], ["ema", "--checkpoint"]),
+        (["--ema", "--checkpoint", "{arrays}/w.pth"], ["EMA", "state_dict"]),
+        (["--model", "vit-narrow", "--checkpoint", "{arrays}/w.pth"], ["vit-narrow", "own weights"]),
+        (["--model", "hf-hub:a/b", "--checkpoint", "{arrays}/w.pth"], ["hf-hub:a/b", "own weights"]),
+        (["--checkpoint", "{arrays}"], ["one file of weights"]),
     ],
 )
 def test_bad_input_is_named(arrays: Path, arguments: list[str], names: list[str]) -> None:
@@ -158,7 +166,8 @@ def test_bad_input_is_named(arrays: Path, arguments: list[str], names: list[str]
     parser = argparse.ArgumentParser()
     command.arguments(parser)
     own = ["--model", "vision_transformer", "--model-kwargs", json.dumps(KWARGS)]
-    given = parser.parse_args([*own, "--calibration", str(arrays / "x.npy"), *arguments])
+    named = [argument.replace("{arrays}", str(arrays)) for argument in arguments]
+    given = parser.parse_args([*own, "--calibration", str(arrays / "x.npy"), *named])
     with pytest.raises(QoodError) as caught:
         command.run(given)
     assert all(name in str(caught.value) for name in names), str(caught.value)
@@ -207,6 +216,32 @@ def quantized_with(arrays: Path, checkpoint: str, *more: str) -> torch.Tensor:
     ]
     command.run(parser.parse_args([*own, *paths, "--bits", "W32A32", "--method", "minmax", *more]))
     return torch.from_numpy(np.load(out))
+
+
+def test_what_was_taken_of_a_checkpoint_is_said(arrays: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = {f"module.{name}": value for name, value in tiny_model().state_dict().items()}
+    average = tiny_model(qkv_bias=True)
+    torch.nn.init.normal_(average.head.weight)
+    torch.save({"state_dict": plain, "state_dict_ema": average.state_dict()}, arrays / "both.pth")
+    x = torch.from_numpy(IMAGES)
+    torch.testing.assert_close(quantized_with(arrays, "both.pth"), tiny_model()(x))
+    said = capsys.readouterr().err
+    assert "plain weights from entry 'state_dict'" in said and "not used: state_dict_ema" in said
+    assert "prefixes stripped: module." in said
+    torch.testing.assert_close(quantized_with(arrays, "both.pth", "--ema"), average(x))
+    assert "EMA weights from entry 'state_dict_ema'" in capsys.readouterr().err
+
+
+def test_a_quantized_model_with_inferred_pooling_comes_back(arrays: Path) -> None:
+    torch.save({"model": tiny_model(global_pool="avg").state_dict()}, arrays / "mae.pth")
+    q, x = arrays / "q.safetensors", str(arrays / "x.npy")
+    first = quantized_with(arrays, "mae.pth", "--output", str(q))
+    torch.testing.assert_close(first, tiny_model(global_pool="avg")(torch.from_numpy(IMAGES)))
+    parser = argparse.ArgumentParser()
+    command.arguments(parser)
+    again = ["--quantized", str(q), "--inputs", x, "--logits", str(arrays / "b.npy")]
+    command.run(parser.parse_args(again))
+    assert np.array_equal(np.load(arrays / "b.npy"), first.numpy())
 
 
 def test_one_calibration_image_is_enough() -> None:
