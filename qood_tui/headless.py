@@ -71,6 +71,12 @@ def print_table(found: Document, console: Console) -> None:
     told = [f"{legend} This is {found.note}." if found.note else legend, *_stated(found), *_spread(found)]
     for line in told:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for model in found.models:
+        if model.weights is not None and (
+            model.weights.entry or model.weights.prefixes or model.weights.mapped
+        ):
+            said = clean(f"{model.model}: {model.origin}, {model.weights}")
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
     for warning in found.warnings:
         console.print(f"! {clean(warning)}", style="yellow", markup=False)
     for failure in found.failures:

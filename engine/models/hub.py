@@ -47,7 +47,7 @@ def fetch(name: str, tell: Tell) -> tuple[Path, str]:
             reasons.append(" ".join(str(error).split())[:200])
             return None
 
-    tell(f"{repository}: looking for its weights")
+    tell("looking for weights on the Hugging Face hub, or in its cache")
     described = [path for path in map(file, DESCRIBED) if path is not None]
     if not described or described[0].name != DESCRIBED[0]:
         raise _unavailable(name, DESCRIBED[0], reasons)

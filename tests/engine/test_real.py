@@ -317,6 +317,7 @@ def test_a_plan_file_names_checkpoints_and_folders_beside_it(root: Path, tmp_pat
 
     import torch
 
+    from engine.calibration import state_digest
     from tests.real import photographs_like
 
     place = tmp_path / "plans"
@@ -324,7 +325,12 @@ def test_a_plan_file_names_checkpoints_and_folders_beside_it(root: Path, tmp_pat
         photographs_like(place / "pets" / "test" / label, 20, ord(label[0]))
         photographs_like(place / "pets" / "train" / label, 8, ord(label[1]))
     photographs_like(place / "birds", 20, 5)
-    torch.save(random_model(SMALL, num_classes=2).state_dict(), place / "mine.pth")
+    models = {name: random_model(SMALL, at, num_classes=2) for at, name in enumerate(("model", "model_ema"))}
+    states = {
+        name: {f"module.{key}": value for key, value in model.state_dict().items()}
+        for name, model in models.items()
+    }
+    torch.save({**states, "epoch": 3}, place / "mine.pth")
     (place / "plan.toml").write_text(
         'models = ["mine"]\nbits = ["FP32", "W8A8"]\nid_set = "pets"\ncalibration_images = 4\n'
         '[checkpoints]\nmine = { file = "mine.pth", model = "test_vit" }\n'
@@ -337,6 +343,16 @@ def test_a_plan_file_names_checkpoints_and_folders_beside_it(root: Path, tmp_pat
     assert found["plan"]["calibration_set"] == "pets-train" and found["plan"]["share"] == 1.0
     assert [(s["name"], s["count"]) for s in found["images"]] == [("pets", 40), ("birds", 20)]
     assert found["models"][0]["classes"] == 2 and found["models"][0]["size"] == 160
+    averaged = subprocess.run([*command, "--ema"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    for one, entry, other in ((ran, "model", "model_ema"), (averaged, "model_ema", "model")):
+        (loaded,) = json.loads(one.stdout)["models"]
+        assert loaded["digest"] == state_digest(models[entry])
+        assert loaded["weights"]["entry"] == f"entry '{entry}'"
+        assert loaded["weights"]["prefixes"] == ["module."]
+        assert loaded["weights"]["beside"] == [other, "epoch"]
+        told = f"from entry '{entry}'; not used: {other}, epoch; prefixes stripped: module."
+        assert told in one.stderr
+        assert told in report.render(report.document(Path(json.loads(one.stdout)["session"])), "md")
 
 
 def test_a_refused_run_leaves_nothing_and_no_path(root: Path) -> None:

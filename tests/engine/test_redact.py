@@ -22,6 +22,7 @@ from engine.protocol import (
     SessionClosed,
     SetsPrepared,
     VariantReady,
+    WeightsTaken,
     WorkerDied,
     WorkerStarted,
 )
@@ -109,7 +110,10 @@ def with_secrets(session: Path) -> None:
                 event, versions=versions, accelerators={"GPU-1234-abcd": "teslaish"}
             )
         if isinstance(event, ModelLoaded):
-            event = msgspec.structs.replace(event, origin="file patient-7.pth", digest="deadbeef" * 8)
+            taken = WeightsTaken("entry 'patient-7'", beside=("kdv2-s3cr3t",), notes=("ward.jpg",))
+            event = msgspec.structs.replace(
+                event, origin="file patient-7.pth", digest="deadbeef" * 8, weights=taken
+            )
         if isinstance(event, VariantReady):
             event = msgspec.structs.replace(event, digest="deadbeef" * 8)
         if isinstance(event, SetsPrepared):
