@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import timm
+import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, resolve_model_data_config
 
 from engine import catalog
@@ -30,6 +31,10 @@ from engine.models.hub import fetch, is_hub
 from engine.models.loaded import Loaded, Tell
 from engine.models.weights import Taken, take
 from engine.protocol import WeightsTaken
+
+# How the names of Google's arrays end.
+_HEAD, _PATCHES, _REPRESENTATION = "head/kernel", "embedding/kernel", "pre_logits/kernel"
+_NOT_GOOGLES = "it holds arrays, but not those of Google's vision transformers with a head (head/kernel)"
 
 
 def load_checkpoint(
@@ -59,10 +64,16 @@ def load_checkpoint(
         except FormError as error:
             raise InputError(field, file, str(error)) from None
         if described is not None:
-            if model and split(model)[0] != split(described.architecture)[0] and not described.is_translated:
-                right = f"its config.json says that it is a {described.architecture}, not a {model}"
+            own = split(described.architecture)[0]
+            if not described.is_translated and model and split(model)[0] != own:
+                right = f"its config.json says that it is a {own}, not a {model}"
                 raise InputError(field, file, right)
-            return _of_described(field, file, described, origin, ema, arguments)
+            if not described.is_translated:
+                _check_name(name, own)
+            return _named_alike(name, _of_described(field, file, described, origin, ema, arguments))
+        if not model and name not in catalog.MODELS and not timm.is_model(split(name)[0]):
+            right = f"it has no config.json; say which model of timm it is of: {name or 'NAME'}=MODEL:FOLDER"
+            raise InputError(field, file, right)
         try:
             folder = file_in(folder)
         except FormError as error:
@@ -72,10 +83,24 @@ def load_checkpoint(
         raise InputError(field, file, "say which model of timm it is of")
     if architecture != CLASS:
         check_known(architecture)
-    if model and timm.is_model(split(name)[0]) and name and split(name)[0] != split(model)[0]:
-        right = f"this is timm's name for another model than {model}; choose another name"
+    _check_name(name, architecture)
+    found = _of_file(name or architecture, field, architecture, folder, origin, ema, arguments)
+    return _named_alike(name, found)
+
+
+def _check_name(name: str, architecture: str) -> None:
+    """Raise InputError for a checkpoint under timm's name for another model."""
+    if name and timm.is_model(split(name)[0]) and split(name)[0] != split(architecture)[0]:
+        right = f"this is timm's name for another model than {architecture}; choose another name"
         raise InputError("checkpoint", name, right)
-    return _of_file(name or architecture, field, architecture, folder, origin, ema, arguments)
+
+
+def _named_alike(name: str, loaded: Loaded) -> Loaded:
+    """Return a model with a warning where its weights take the place of published ones, under their name."""
+    if name not in catalog.MODELS:
+        return loaded
+    warning = f"{name}: its weights are those of {loaded.origin}, not the published ones"
+    return loaded._replace(warnings=(*loaded.warnings, warning))
 
 
 def _of_file(
@@ -90,6 +115,9 @@ def _of_file(
     """Build a model for the weights in a file: as many classes and pixels as they are for."""
     try:
         if is_google(file):
+            if ema:
+                raise FormError("it holds no EMA weights; leave out --ema")
+            given = _for_google(architecture, file, given or {})
             return of_google(name, architecture, file, origin, given)
         taken = take(file, ema=ema)
         hints = {**taken.hints, **beside(file)} if NORM_EPS in taken.hints else taken.hints
@@ -109,8 +137,6 @@ def _of_file(
     inferred = {key: value for key, value in arguments.items() if key not in asked}
     about = msgspec.structs.replace(taken.about, notes=(*taken.about.notes, *said_of(inferred)))
     warnings = [f"{name}: {text}" for text in _doubts(architecture, taken, model)]
-    if origin.startswith("file") and name in catalog.MODELS:
-        warnings.append(f"{name}: its weights are those of {origin}, not the published ones")
     return loaded_of(name, model, origin, architecture, arguments)._replace(
         class_names=taken.class_names, weights=about, warnings=tuple(warnings)
     )
@@ -129,6 +155,34 @@ def _doubts(architecture: str, taken: Taken, model: Any) -> Iterator[str]:
         )
 
 
+def _for_google(architecture: str, file: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a model must be built with to take Google's arrays as they are, without resampling.
+
+    Raises FormError where no model of timm's can.
+    """
+    with np.load(file, allow_pickle=False) as arrays:
+        by_end = {key.rpartition("/")[2]: key for key in arrays.files if key.endswith("pos_embedding")}
+        by_end |= {
+            end: key
+            for key in arrays.files
+            for end in (_HEAD, _PATCHES, _REPRESENTATION)
+            if key.endswith(end)
+        }
+        if _HEAD not in by_end or _PATCHES not in by_end:
+            raise FormError(_NOT_GOOGLES)
+        if _REPRESENTATION in by_end and arrays[by_end[_REPRESENTATION]].any():
+            raise FormError("it has a layer before its head (pre_logits) that timm no longer builds")
+        state = {"head.weight": torch.from_numpy(arrays[by_end[_HEAD]]).T}
+        patch = tuple(arrays[by_end[_PATCHES]].shape[:2])
+        if "pos_embedding" in by_end:
+            state["pos_embed"] = torch.from_numpy(arrays[by_end["pos_embedding"]])
+    arguments = arguments_for(architecture, state, given)
+    own = tuple(build(architecture, arguments).patch_embed.proj.weight.shape[2:])
+    if own != patch:
+        raise FormError(f"shapes differ: its patches are {patch} pixels, those of the model {own}")
+    return arguments
+
+
 def of_google(
     name: str, architecture: str, file: Path, origin: str, given: Mapping[str, Any] | None
 ) -> Loaded:
@@ -136,9 +190,7 @@ def of_google(
     with np.load(file, allow_pickle=False) as arrays:
         heads = [key for key in arrays.files if key.endswith("head/kernel")]
         if not heads:
-            raise FormError(
-                "it holds arrays, but not those of Google's vision transformers with a head (head/kernel)"
-            )
+            raise FormError(_NOT_GOOGLES)
         arguments = {"num_classes": int(arrays[heads[0]].shape[-1]), **(given or {})}
         beside = tuple({key.split("/")[0] for key in arrays.files if "pre_logits" in key})
     overlay = {"file": str(file), "custom_load": True, **overlay_of(arguments)}

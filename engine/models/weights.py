@@ -86,7 +86,7 @@ def of_contents(held: Any, *, ema: bool = False) -> Taken:
     outer = {name: value for name, value in chosen.state.items() if name not in chosen.own}
     inside = tuple(w for w in WRAPPERS if any(f".{w}." in f".{name}" for name in own))
     named = naming.to_timm({_unwrapped(name): value for name, value in own.items()}, outer, chosen.prefix)
-    _check(named.state)
+    _check(named.state, outer)
     about = WeightsTaken(
         entry=_entry(chosen, held),
         is_ema=chosen.is_ema,
@@ -174,7 +174,7 @@ def _same(first: _Source, second: _Source) -> bool:
     return one.keys() == two.keys() and all(torch.equal(value, two[name]) for name, value in one.items())
 
 
-def _check(state: Mapping[str, Tensor]) -> None:
+def _check(state: Mapping[str, Tensor], outer: Mapping[str, Tensor]) -> None:
     """Raise FormError for what no plain model can be made of."""
     for words, meaning in (
         ("lora_", "it holds LoRA adapters; merge them into the model first (merge_and_unload)"),
@@ -187,7 +187,11 @@ def _check(state: Mapping[str, Tensor]) -> None:
             raise FormError(f"{meaning}; then {contents.SAVE}")
     head = state.get("head.weight")
     if head is None or head.ndim != 2:
-        near = [n for n in state if re.search(r"head|fc|class|linear", n) and not n.startswith("blocks.")]
+        near = [
+            n
+            for n in (*state, *outer)
+            if re.search(r"head|fc|class|linear", n) and not n.startswith("blocks.")
+        ]
         found = f"; names near it: {', '.join(near[:MOST_NAMES])}" if near else ""
         raise FormError(
             "they have no classification head ('head.weight'), as after pretraining without labels; weights "

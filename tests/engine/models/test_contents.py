@@ -171,6 +171,7 @@ FOLDERS: dict[str, tuple[dict[str, str], str]] = {
         "no classification head",
     ),
     "several": ({"a.pth": "", "b.pth": ""}, "a.pth, b.pth"),
+    "of no model": ({"a.pth": ""}, "mine=MODEL:FOLDER"),
 }
 
 
@@ -180,5 +181,5 @@ def test_what_a_folder_is_instead_is_said(tmp_path: Path, form: str) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(InputError) as caught:
-        load_checkpoint("mine", str(tmp_path), print)
+        load_checkpoint("mine", str(tmp_path), print, model=ARCHITECTURE if form == "several" else "")
     assert words in str(caught.value) and str(tmp_path) in str(caught.value), str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import timm
@@ -173,3 +174,51 @@ def test_a_download_is_told_in_tenths() -> None:
         bar.update(1_000_000)
     bar.close()
     assert len(told) == 11 and told[-1] == "tag: 100 of 100 MB downloaded"
+
+
+def test_arrays_of_google_for_larger_images_are_not_resampled(tmp_path: Path) -> None:
+    made = random_model(TINY, num_classes=5, img_size=96)
+    np.savez(tmp_path / "own.npz", **as_google_saves(made))
+    given = Resources(checkpoints={"mine": Checkpoint(str(tmp_path / "own.npz"), TINY)})
+    loaded = load("mine", CPU, given, silent)
+    assert loaded.geometry.size == 96 and same(loaded.model, made)
+    for resources, words in (
+        (msgspec.structs.replace(given, ema=True), "no EMA"),
+        (
+            Resources(checkpoints={"mine": Checkpoint(str(tmp_path / "own.npz"), "vit_small_patch32_224")}),
+            "differ",
+        ),
+    ):
+        with pytest.raises(InputError, match=words):
+            load("mine", CPU, resources, silent)
+    arrays = {**as_google_saves(made), "pre_logits/kernel": np.ones((192, 192), np.float32)}
+    np.savez(tmp_path / "own.npz", **arrays)
+    with pytest.raises(InputError, match="pre_logits"):
+        load("mine", CPU, given, silent)
+
+
+def test_a_file_in_place_of_published_weights_is_warned_of(tmp_path: Path) -> None:
+    tag = "deit_small_patch16_224.fb_in1k"
+    made = random_model(tag)
+    torch.save(made.state_dict(), tmp_path / "own.pth")
+    loaded = load(tag, CPU, Resources(checkpoints={tag: Checkpoint(str(tmp_path / "own.pth"))}), silent)
+    assert same(loaded.model, made) and "not the published ones" in loaded.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "words"),
+    [
+        ("vit-narrow", TINY, "demo"),
+        (TINY, "deit_tiny_patch16_224", "another model"),
+        ("resnet18", TINY, "another model"),
+        ("mine", "resnet18", "ResNet"),
+        ("mine", "vit-narrow", "vit"),
+    ],
+)
+def test_a_name_that_stands_for_another_model_is_refused(
+    tmp_path: Path, name: str, model: str, words: str
+) -> None:
+    torch.save(random_model(TINY).state_dict(), tmp_path / "own.pth")
+    given = Resources(checkpoints={name: Checkpoint(str(tmp_path / "own.pth"), model)})
+    with pytest.raises(InputError, match=words):
+        load(name, CPU, given, silent)
