@@ -14,6 +14,7 @@ from engine.measure import deltas, means, table
 from engine.measure.pair import LEAST_DISTINCT, share_of_distinct
 from engine.plan import Plan
 from engine.protocol import CurvesDrawn, DeltasMeasured, Logged, PhaseChanged
+from engine.text import short
 
 FINAL_RESAMPLES, INTERIM_RESAMPLES = 1000, 200
 FINAL_POINTS, INTERIM_POINTS = 128, 24
@@ -97,7 +98,7 @@ class Progress:
         widest = max(delta.high - delta.low for delta in found.by_bits.values()) * 100
         if widest >= width:
             return
-        reason = f"the widest interval of a mean is {widest:.1f} points, narrower than {width:g}"
+        reason = f"the widest interval of a mean is {widest:.1f} points, narrower than {short(width, 6)}"
         missing = [n for n in self.plan.ood_sets if any(n not in one.ap_out for one in found.variants)]
         if not missing:
             self._enough = True

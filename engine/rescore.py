@@ -39,7 +39,7 @@ from engine.protocol import (
 )
 from engine.scores import scorers
 from engine.scores.outputs import FitSet, Head, Outputs
-from engine.text import clean
+from engine.text import clean, short
 from engine.worker import versions
 
 KEEP = "sweep again with: qood-tui run … --keep-outputs"
@@ -269,10 +269,11 @@ def _compared(name: str, session: Finished, found: Array) -> str:
     largest = float(np.nanmax(np.abs(here), initial=0.0))
     if not np.array_equal(np.isnan(here), np.isnan(now)) or worst > NEAR * largest:
         raise EngineError(
-            f"{name}: computed again, it is up to {worst:.2g} away from what the session has, although "
+            f"{name}: computed again, it is up to {short(worst, 2)} away from what the session has, although "
             "neither was changed; scores of this program do not belong beside those, so nothing is added"
         )
-    return f"{name}: is there already; computed again, it differs by {worst:.1g} at most, which is rounding"
+    rounding = f"{short(worst, 1)} at most, which is rounding"
+    return f"{name}: is there already; computed again, it differs by {rounding}"
 
 
 def _check_values(found: dict[str, Array], session: Finished, said: Iterable[AnyEvent]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from datetime import UTC, datetime
 
 LONGEST_TIME = 40  # characters
+SMALLEST, LARGEST = -6, 9  # powers of ten that are written without an exponent
 
 
 def in_bytes(count: float) -> str:
@@ -15,6 +17,20 @@ def in_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
         count /= 1024
     raise AssertionError("the last unit returns")
+
+
+def short(value: float, digits: int = 3) -> str:
+    """Return a number with so many significant digits, or all those before its point.
+
+    Only what is very large or very small has an exponent: 100 to two digits is not 1e+02.
+    """
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    power = math.floor(math.log10(abs(value)))
+    if not SMALLEST <= power <= LARGEST:
+        return f"{value:.{digits}g}"
+    text = f"{value:.{max(digits - 1 - power, 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def in_utc(time: str, *, seconds: bool = False) -> str:

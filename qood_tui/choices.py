@@ -11,6 +11,7 @@ from engine import catalog
 from engine.datasets.found import Found
 from engine.plan import Plan
 from engine.resources import Resources
+from engine.text import short
 from qood_tui.cost import available, in_words, outputs_size
 from qood_tui.widgets.numbers import Field
 from qood_tui.widgets.picks import Option
@@ -166,7 +167,7 @@ def sizes(plan: Plan, resources: Resources) -> list[Field]:
 
 
 def _stop_note(plan: Plan) -> str:
-    exactly = f"exactly {plan.stop_width:g}, " if plan.stop_width and plan.stop_width % 1 else ""
+    exactly = f"exactly {short(plan.stop_width, 6)}, " if plan.stop_width and plan.stop_width % 1 else ""
     return f"{exactly}points of the widest interval, 0 never"
 
 

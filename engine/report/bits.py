@@ -6,6 +6,7 @@ from engine.protocol import BitsTabled
 from engine.report.blocks import Row, Section, Table, Text
 from engine.report.contents import Document
 from engine.report.words import grouped
+from engine.text import short
 
 COLUMNS = ("tensor", "method", "bits", "scales", "low", "high", "clipped", "SQNR (dB)", "bytes")
 
@@ -34,8 +35,8 @@ def bit_table(table: BitsTabled) -> Table:
             r.method,
             str(r.bits),
             "per tensor" if r.scales == 1 else f"{r.scales} scales",
-            f"{r.low:g}",
-            f"{r.high:g}",
+            short(r.low, 6),
+            short(r.high, 6),
             f"{r.clipped:.2%}",
             "exact" if r.sqnr is None else f"{r.sqnr:.1f}",
             f"{r.bytes:,}",

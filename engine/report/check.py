@@ -24,6 +24,7 @@ from engine.protocol import (
 )
 from engine.report.contents import Checked, Mismatch
 from engine.report.words import NO_VALUE, SHOWN
+from engine.text import short
 
 ROUNDING = 1.5e-7  # numbers are written with seven digits
 ROUNDING_OF_P = 0.011  # relative: p-values are written with three digits
@@ -160,7 +161,7 @@ def _is_number(value: object) -> bool:
 
 def _said(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.7g}"
+        return short(value, 7)
     return NO_VALUE if value is None or value == "" else str(value)
 
 

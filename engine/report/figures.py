@@ -14,6 +14,7 @@ from engine.report.blocks import Figure, Panel
 from engine.report.contents import Document, Histogram
 from engine.report.svg import STYLES, drawing, element, line, number, path, shortened, words
 from engine.report.words import interval, points
+from engine.text import short
 
 MOST_PANELS = 60  # of one figure
 MOST_CURVES = STYLES
@@ -217,7 +218,7 @@ def _scores(name: str, one: Histogram, found: Document) -> str:
     )
     low, high = one.edges[0], one.edges[-1]
     beyond = "; ".join(f"{n} {share:.1%}" for n, share in one.beyond.items() if share > 0)
-    told = f"From {low:.4g} to {high:.4g}, at most {highest:.1%} in a bin."
+    told = f"From {short(low, 4)} to {short(high, 4)}, at most {highest:.1%} in a bin."
     told += f" Outside: {beyond}." if beyond else ""
     parts = [
         *_square(
@@ -227,8 +228,8 @@ def _scores(name: str, one: Histogram, found: Document) -> str:
             ticks=False,
         )
     ]
-    parts.append(words(LEFT, TOP + SIDE + 13, f"{low:.3g}", "tick"))
-    parts.append(words(LEFT + SIDE, TOP + SIDE + 13, f"{high:.3g}", "tick", "end"))
+    parts.append(words(LEFT, TOP + SIDE + 13, short(low), "tick"))
+    parts.append(words(LEFT + SIDE, TOP + SIDE + 13, short(high), "tick", "end"))
     y = TOP + 14
     room = SIDE - 12 - 13 * min(len(one.shares), MOST_CURVES)  # below the key
     for place, (of_set, shares) in enumerate(one.shares.items()):

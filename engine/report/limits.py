@@ -9,6 +9,7 @@ from engine import catalog
 from engine.catalog.models import UNKNOWN
 from engine.report.contents import Document
 from engine.report.provenance import fit_images
+from engine.text import short
 
 FEW_IMAGES = 1000  # in a set, below which FPR95 and AUPR move in visible steps
 WIDE = 0.02  # of a mean's interval: two points
@@ -38,7 +39,7 @@ def _of_images(found: Document) -> Iterator[str]:
     few = {c.name: c.n_ood for row in found.variants for c in row.sets if c.n_ood < FEW_IMAGES}
     if few:
         least = min(few, key=lambda name: few[name])
-        one_image = f"; one image of {least} is {100 / few[least]:.2g} points" if few[least] else ""
+        one_image = f"; one image of {least} is {short(100 / few[least], 2)} points" if few[least] else ""
         yield (
             f"{len(few)} of {len(plan.ood_sets)} OOD sets have fewer than {FEW_IMAGES:,} images "
             f"({least}: {few[least]}): FPR95 and AUPR at such counts are coarse{one_image}."

@@ -11,7 +11,7 @@ from engine.protocol import AttentionCompared, SetReady, WorkerStarted
 from engine.report.blocks import Items, Row, Section, Table
 from engine.report.contents import Document
 from engine.report.words import listed
-from engine.text import in_utc
+from engine.text import in_utc, short
 
 
 def images(found: Document) -> Section:
@@ -64,8 +64,8 @@ def models(found: Document) -> Section:
             f"{one.parameters:,}",
             f"{one.classes:,}",
             str(one.size),
-            f"{one.crop:g} ({one.crop_mode})",
-            *(" ".join(f"{value:.3g}" for value in values) for values in (one.mean, one.std)),
+            f"{short(one.crop, 6)} ({one.crop_mode})",
+            *(" ".join(short(value) for value in values) for values in (one.mean, one.std)),
         )
         for one in found.models
     )
@@ -128,7 +128,7 @@ def choices(found: Document) -> str:
     """Return the choices that a plan leaves to its maker, in a sentence."""
     plan = found.plan
     sizes = (
-        f"{plan.share * 100:g} % of every set"
+        f"{short(plan.share * 100, 6)} % of every set"
         if plan.share is not None
         else f"{plan.id_images} ID and {plan.ood_images} images an OOD set"
     )

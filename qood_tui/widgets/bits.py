@@ -7,6 +7,7 @@ from rich.text import Text
 from engine import catalog
 from engine.protocol import BitsTabled, TensorRow
 from engine.report.words import grouped
+from engine.text import short
 from qood_tui.look import Look
 from qood_tui.store import State
 from qood_tui.widgets.pane import Moment, ScrollingPane
@@ -74,7 +75,7 @@ def _line(row: TensorRow, fits: int) -> Text:
         f"{row.bytes:,}",
         clean(row.method),
         "tensor" if row.scales == 1 else f"{row.scales}",
-        f"{row.low:.3g} to {row.high:.3g}",
+        f"{short(row.low)} to {short(row.high)}",
     )
     line = Text(f"{squeeze(clean(row.tensor), TENSOR):<{TENSOR}}")
     for cell, (_, width) in zip(cells[:fits], COLUMNS, strict=False):

@@ -8,6 +8,7 @@ from rich.text import Text
 from engine import catalog
 from engine.arrays import Rows
 from engine.plan import Variant
+from engine.text import short
 from qood_tui.look import Look
 from qood_tui.plot import curve
 from qood_tui.plot.curve import Axes, Floats, Series
@@ -70,7 +71,7 @@ class Histogram(Pane):
         axes = Axes(
             (float(edges[0]), float(edges[-1])),
             (0.0, top * 1.05),
-            tuple((float(tick), f"{tick:.3g}") for tick in ticks),
+            tuple((float(tick), short(float(tick))) for tick in ticks),
             ((0.0, "0"), (top, f"{top:.0%}")),
             top=True,
         )

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine import sessions
-from engine.text import in_utc
+from engine.text import in_utc, short
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,33 @@ def test_a_time_of_day_has_its_zone(time: str, wanted: str) -> None:
 
 def test_the_list_of_sessions_says_the_zone_of_its_times() -> None:
     assert sessions.summary(sessions.find("demo")).created.endswith(" UTC")
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "wanted"),
+    [
+        (100.0, 2, "100"),
+        (100 / 3, 2, "33"),
+        (99.96, 3, "100"),
+        (0.000123456, 3, "0.000123"),
+        (123456.7, 3, "123457"),
+        (-0.5, 3, "-0.5"),
+        (1e-5, 3, "0.00001"),
+        (250.0, 1, "250"),
+        (0.0, 3, "0"),
+        (2.5e-17, 2, "2.5e-17"),
+        (1e30, 3, "1e+30"),
+        (float("inf"), 3, "inf"),
+    ],
+)
+def test_a_number_has_an_exponent_only_where_it_is_very_large_or_small(
+    value: float, digits: int, wanted: str
+) -> None:
+    assert short(value, digits) == wanted
+
+
+@given(st.floats(1e-6, 9e9), st.integers(1, 7))
+def test_a_short_number_is_the_number_to_its_digits(value: float, digits: int) -> None:
+    for signed in (value, -value):
+        assert "e" not in short(signed, digits)
+        assert float(short(signed, digits)) == pytest.approx(signed, rel=0.51 * 10 ** (1 - digits))

@@ -13,6 +13,7 @@ from engine import journal, report
 from engine.arrays import Arrays
 from engine.measure import means
 from engine.protocol import Cell
+from engine.report.limits import limits
 from qood_tui import findings
 from qood_tui.look import Look, Unit
 from qood_tui.store import fold
@@ -105,6 +106,10 @@ def test_sentences_count_the_sets_that_means_are_over(
     assert "lone: only 1 image can be measured, so it is in no mean and in no delta" in document.failures
     assert means.sets_in_words(document.deltas[:1], ("near",)) == "1 OOD set"
     assert means.models_in_words(document.deltas[:2], "W4A4") == "1 model"
+
+
+def test_one_image_of_a_set_is_100_points(session: Path) -> None:
+    assert any("one image of lone is 100 points" in line for line in limits(report.document(session)))
 
 
 def test_a_bit_setting_that_begins_like_another_is_not_counted_with_it(session: Path) -> None:
