@@ -11,8 +11,9 @@ SCORE = (
 )
 DELTA = (
     "A delta is FP32 minus quantized on the same images. A mark means p < 0.05, adjusted by Holm "
-    "(1979) over all deltas of the measure. Tests: McNemar (1947) for top-1, DeLong et al. (1988) for "
-    "AUROC, else the standard error of the bootstrap."
+    "(1979): for each measure over all variants, OOD sets and means over sets together. Means over models "
+    "by bit setting, those by pretraining and those of twins are three families of their own. Tests: "
+    "McNemar (1947) for top-1, DeLong et al. (1988) for AUROC, else the standard error of the bootstrap."
 )
 INTERVAL = (
     "95 % percentile bootstrap (Efron & Tibshirani 1993): images resampled within each set, the ID "

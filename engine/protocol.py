@@ -309,7 +309,8 @@ class CurvesDrawn(Event, frozen=True, tag="curves.drawn"):
 class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     """FP32 minus quantized with its paired 95 % interval; `relative` is to the FP32 value.
 
-    `p` tests the difference being 0; `p_holm` is adjusted for all tests of the same kind in the table.
+    `p` tests the difference being 0; `p_holm` is adjusted for all tests of its family: of a measure those of
+    all variants, sets and means over sets; the means by bits, those by pretraining, and those of twins.
     """
 
     value: float

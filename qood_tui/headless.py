@@ -65,7 +65,7 @@ def print_table(found: Document, console: Console) -> None:
     if not console.is_terminal:
         console.width = max(console.width, 80 + 14 * sum(s.role == "ood" for s in found.images))
     console.print(_table(found))
-    legend = "* a change: p < 0.05, adjusted by Holm over the table."
+    legend = "* a change: p < 0.05, adjusted by Holm over the table, the means below it among themselves."
     if found.sequential:
         legend = "* outside a 95 % interval that holds at all looks together: the sweep ended early."
     told = [f"{legend} This is {found.note}." if found.note else legend, *_stated(found), *_spread(found)]

@@ -7,6 +7,7 @@ import pytest
 from engine import catalog, journal, sessions
 from engine.arrays import Arrays
 from engine.measure import deltas
+from engine.protocol import DeltasMeasured
 
 
 def test_blocks_of_resamples_give_the_sample_itself_and_about_the_same_intervals(
@@ -51,3 +52,34 @@ def test_means_by_pretraining_and_of_twins_are_those_of_the_rows() -> None:
     twins = found.twins["W4A4"]
     assert twins.value == pytest.approx(sum(more) / len(more), abs=1e-6)
     assert twins.low <= twins.value <= twins.high
+
+
+def holm_by_hand(p_values: list[float]) -> list[float]:
+    """Adjust p-values as the definition says: the k-th smallest of n times n - k + 1, never falling."""
+    order = sorted(range(len(p_values)), key=lambda at: p_values[at])
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for k, at in enumerate(order):
+        largest = max(largest, min(1.0, p_values[at] * (len(p_values) - k)))
+        adjusted[at] = largest
+    return adjusted
+
+
+def test_tests_are_adjusted_within_the_families_that_the_definition_names() -> None:
+    demo = sessions.find("demo")
+    found = next(e.event for e in reversed(journal.read(demo)[1]) if isinstance(e.event, DeltasMeasured))
+    families = [
+        [
+            delta
+            for variant in found.variants
+            for delta in (*getattr(variant, name).values(), getattr(variant, f"{name}_mean"))
+        ]
+        for name in ("ap_out", "auroc", "ap_in", "fpr95")
+    ]
+    families += [[v.top1 for v in found.variants], [v.nll for v in found.variants]]
+    families += [list(found.by_bits.values()), list(found.twins.values())]
+    families.append([delta for of_bits in found.by_pretraining.values() for delta in of_bits.values()])
+    assert [len(family) for family in families] == [125, 125, 125, 125, 25, 25, 5, 5, 10]
+    for family in families:
+        adjusted = holm_by_hand([delta.p for delta in family])
+        # p-values are written with three digits, of which up to 125 times the last differs.
+        assert [delta.p_holm for delta in family] == pytest.approx(adjusted, rel=0.011, abs=1e-12)
