@@ -1,4 +1,4 @@
-"""The Plan: everything about a sweep that moves a number, and nothing else.
+"""The Plan: everything about a sweep that moves a number, and whether outputs are kept.
 
 Devices and paths are not in it. The terminal, the command line and a TOML file all make the same Plan.
 """
@@ -22,6 +22,16 @@ MOST_NAMES = 200
 LEAST_PIXELS = 1024
 MOST_DRAWS = 100
 MOST_VARIANTS = 2000
+IDLE = ("keep_outputs",)  # fields that move no number; a resumed sweep must know them, the identity not
+
+
+def is_identity(identity: str, plan: bytes) -> bool:
+    """Return whether an identity is of a plan, given by its bytes in a header.
+
+    Older sessions that kept outputs have the hash of all of these bytes.
+    """
+    alike = plan.replace(b'"keep_outputs":true', b'"keep_outputs":false')
+    return identity in (hashlib.sha256(one).hexdigest() for one in (alike, plan))
 
 
 class Bits(msgspec.Struct, frozen=True):
@@ -139,8 +149,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.seed + draw
 
     def identity(self) -> str:
-        """Return the SHA-256 of the canonical JSON of the plan."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+        """Return the SHA-256 of what moves a number: of the canonical JSON, as if no outputs were kept."""
+        alike = msgspec.structs.replace(self, keep_outputs=False)
+        return hashlib.sha256(msgspec.json.encode(alike, order="deterministic")).hexdigest()
 
 
 def preset(name: str) -> Plan:
@@ -171,13 +182,16 @@ def from_mapping(data: dict[str, Any]) -> Plan:
 
 
 def validated(plan: Plan, resources: Resources | None = None) -> Plan:
-    """Return `plan` if every name is known and every size makes sense; raise InputError if not."""
+    """Return `plan`, its bit settings as they are written here, FP32 first.
+
+    Raises InputError unless every name is known and every size makes sense.
+    """
     there = resources or Resources()
     for name in plan.models:
         if name not in catalog.MODELS and name not in there.checkpoints and not catalog.is_timm_name(name):
             raise unknown_name("models", name, [*catalog.MODELS, *there.checkpoints])
-    for text in plan.bits:
-        Bits.parse(text)
+    settings = sorted(map(Bits.parse, plan.bits), key=lambda bits: not bits.is_float)
+    plan = msgspec.structs.replace(plan, bits=tuple(map(str, settings)))
     _check_names("models", plan.models, plan.models)
     _check_names("quantizer", (plan.quantizer,), catalog.QUANTIZERS)
     own = {"id": there.id, "ood": there.ood, "train": there.train}

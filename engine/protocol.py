@@ -17,7 +17,7 @@ LARGEST_LINE = 1 << 20  # bytes
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The first line of a journal; `identity` is the SHA-256 of the plan as it stands there."""
+    """The first line of a journal; `identity` is that of the plan as it stands there."""
 
     format: str
     version: int

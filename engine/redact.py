@@ -113,7 +113,7 @@ def _write_journal(path: Path, header: Header, entries: list[Entry], names: Name
     """Write a journal like the one that was read, its lines sealed and its closing events counted again."""
     digest = hashlib.sha256()
     with path.open("xb") as file:
-        # In this order the plan's bytes are those that its identity is the hash of.
+        # In this order the plan's bytes are those that its identity is of (`plan.is_identity`).
         line = sealed(msgspec.json.encode(header, order="deterministic"))
         for number, entry in enumerate(entries, 1):
             file.write(line)

@@ -16,7 +16,7 @@ from engine.files import open_plain
 from engine.journal import Reader
 from engine.migrations import FIRST_SEALED
 from engine.packed import digest_of
-from engine.plan import Plan
+from engine.plan import Plan, is_identity
 from engine.protocol import (
     LARGEST_LINE,
     AnyEvent,
@@ -110,16 +110,18 @@ def _journal(look: _Look, reader: Reader, entries: Sequence[Entry]) -> None:
         look.damage.append(f"{journal.NAME}: its last line, {reader.torn:,} bytes, is not finished")
     elif not is_closed:
         look.damage.append(f"{journal.NAME}: the closing event is missing: interrupted, or cut off")
-    if reader.version >= FIRST_SEALED and _identity(look.session) != reader.header.identity:
+    if reader.version >= FIRST_SEALED and not is_identity(reader.header.identity, _plan(look.session)):
         look.damage.append(f"{journal.NAME} line 1: the plan is not the one that its identity is of")
 
 
-def _identity(session: Path) -> str:
+def _plan(session: Path) -> bytes:
+    """Return the plan as it stands in the header."""
+
     class Raw(msgspec.Struct):
         plan: msgspec.Raw
 
     with open_plain(session / journal.NAME) as file:
-        return hashlib.sha256(bytes(msgspec.json.decode(file.readline(), type=Raw).plan)).hexdigest()
+        return bytes(msgspec.json.decode(file.readline(), type=Raw).plan)
 
 
 def _closings(look: _Look, reader: Reader) -> None:

@@ -147,7 +147,7 @@ def create(session: Path, header: Header) -> None:
         made = [folder for folder in (session, *session.parents) if not folder.exists()]
         session.mkdir(parents=True, mode=0o700)
         with (session / NAME).open("xb") as file:
-            # In this order the plan's bytes are those that its identity is the hash of.
+            # In this order the plan's bytes are those that its identity is of (`plan.is_identity`).
             file.write(sealed(msgspec.json.encode(header, order="deterministic")))
             file.flush()
             os.fsync(file.fileno())

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
+from engine.plan import IDLE
 from engine.report.words import listed
 from engine.stand_ins import GONE
 from qood_tui.store import State
 
 MOST_SAID = 3  # of a list that differs
 SHOWN = ("models", "bits", "ood_sets")  # fields whose difference the rows and columns show
-IDLE = ("keep_outputs",)  # fields that move no number
 
 
 def differing(states: Sequence[State]) -> dict[str, tuple[str, ...]]:

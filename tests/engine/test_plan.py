@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine.errors import InputError
-from engine.plan import Bits, Plan, from_mapping, preset, validated
+from engine.plan import Bits, Plan, from_mapping, is_identity, preset, validated
 from engine.plan_file import read_toml, to_toml
 from engine.request import settle
 from engine.resources import Resources
@@ -94,6 +95,33 @@ def test_identity_follows_everything_that_moves_a_number() -> None:
     for change in ({"seed": 1}, {"chunk_images": 64}, {"headline": "energy"}, {"bits": ("FP32", "W4A4")}):
         assert msgspec.structs.replace(plan, **change).identity() != plan.identity()
     assert preset("demo").identity() == plan.identity()
+
+
+def test_identity_leaves_out_what_moves_no_number() -> None:
+    plan = preset("demo")
+    kept = msgspec.structs.replace(plan, keep_outputs=True)
+    assert kept.identity() == plan.identity()
+    for one in (plan, kept):
+        found = msgspec.json.encode(one, order="deterministic")
+        assert is_identity(one.identity(), found)
+        assert is_identity(hashlib.sha256(found).hexdigest(), found)  # as older programs wrote it
+        assert not is_identity(one.identity(), found.replace(b'"seed":0', b'"seed":1'))
+
+
+@pytest.mark.parametrize(
+    "bits", [("FP32", "w4a4", "W6A6"), ("W4A4", "fp32", "W6A6"), ("W04A4", "W6a6", "W32A32")]
+)
+def test_the_same_bit_settings_have_one_identity(bits: tuple[str, ...]) -> None:
+    plan = msgspec.structs.replace(preset("demo"), bits=("FP32", "W4A4", "W6A6"))
+    other = validated(msgspec.structs.replace(plan, bits=bits))
+    assert other.bits == ("FP32", "W4A4", "W6A6")
+    assert other.identity() == plan.identity() and other.variants() == plan.variants()
+
+
+def test_a_bit_setting_given_twice_is_refused_however_it_is_written() -> None:
+    plan = msgspec.structs.replace(preset("demo"), bits=("FP32", "W4A4", "w4a4"))
+    with pytest.raises(InputError, match="bits"):
+        validated(plan)
 
 
 def test_toml_with_a_folder(tmp_path: Path) -> None:

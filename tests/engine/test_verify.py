@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,7 +18,8 @@ from engine.errors import JournalError
 from engine.verify import verify
 from engine.writer import Writer
 from qood_tui.store import State, fold
-from tests.journals import RECORDED, Plain, forge, reseal, rewrite
+from tests.journals import RECORDED, Plain, forge, line_of, reseal, rewrite
+from tests.made import Made
 from tests.running import small_plan, sweep
 
 LATEST = RECORDED / max(path.name for path in RECORDED.iterdir())
@@ -294,3 +298,21 @@ def test_a_plan_of_too_many_variants_is_refused(session: Path) -> None:
 
     rewrite(session, many)
     assert "variants" in verify(session).damage[0]
+
+
+def test_sessions_that_kept_outputs_are_whole_whichever_identity_they_have(tmp_path: Path) -> None:
+    plan = small_plan(
+        models=("vit-narrow",), bits=("FP32", "W4A4"), ood_sets=("near",), scores=("msp",), keep_outputs=True
+    )
+    session = Made(plan, {"fractals": 60, "near": 40}).written(tmp_path)
+    now = journal.read(session)[0].identity
+    assert now == msgspec.structs.replace(plan, keep_outputs=False).identity()
+    assert verify(session).is_whole
+    of_old = hashlib.sha256(msgspec.json.encode(plan, order="deterministic")).hexdigest()
+    path = session / journal.NAME
+    for identity, is_whole in ((of_old, True), ("0" * 64, False)):
+        first, *rest = path.read_bytes().splitlines(keepends=True)
+        header = {**json.loads(first), "identity": identity}
+        path.write_bytes(b"".join([line_of(header), *rest]))
+        forge(session, lambda event: None)
+        assert verify(session).is_whole is is_whole
