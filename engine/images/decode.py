@@ -1,4 +1,7 @@
-"""From a file to the pixels that a model takes: to the last bit those of timm's evaluation transform."""
+"""From a file to the pixels that a model takes: to the last bit those of timm's evaluation transform.
+
+Only of images that are very long (`middle`) they are nearly those: timm would make all of them larger first.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from engine.catalog import LARGEST_IMAGE
 from engine.datasets.formats import FORMATS
 from engine.images.source import Geometry, PassingError, Pixels
 
-LONGEST_SHAPE = 40  # an image longer than this many times its width is cut before it is resized
+LONGEST_SHAPE = 40  # an image longer than this many times its width is cut before its middle is resized
+LONGEST_SIDE = 2_000_000  # pixels that are squashed: Pillow takes some 32 bytes of weights for each
 WAITS = (0.1, 0.3, 1, 2)  # seconds before a file is tried again
 # What is wrong with a file itself; anything else may pass.
 OF_THE_FILE = {
@@ -93,7 +97,7 @@ def decode(data: bytes, largest: int = LARGEST_IMAGE) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=FORMATS) as file:
             if file.width * file.height > largest:
                 raise Image.DecompressionBombError
-            return central(to_rgb(file, stated_depth(file, data)))
+            return to_rgb(file, stated_depth(file, data))
     except UnidentifiedImageError:
         raise UnreadableError("it is not an image in a format that Pillow decodes") from None
     except Image.DecompressionBombError:
@@ -109,6 +113,7 @@ def decode(data: bytes, largest: int = LARGEST_IMAGE) -> Image.Image:
 
 def prepare(image: Image.Image, geometry: Geometry) -> Pixels:
     """Resize and crop to uint8 (3, size, size), as torchvision's Resize and CenterCrop do under timm."""
+    image = middle(image, geometry)
     width, height = image.size
     target = math.floor(geometry.size / geometry.crop)
     if geometry.mode == "squash":
@@ -171,9 +176,14 @@ def _highest(image: Image.Image) -> float:
     return float(np.asarray(image).max(initial=0))
 
 
-def central(image: Image.Image) -> Image.Image:
-    """Cut a very long image to its middle: the rest would only be resized to be thrown away."""
+def middle(image: Image.Image, geometry: Geometry) -> Image.Image:
+    """Cut a very long image to its middle, because resizing all of it would take too much memory.
+
+    Where a centre is cut from the resized image, the rest of one beyond 40:1 would only be thrown away. The
+    length of what is left rounds to whole pixels otherwise, so its pixels may lie up to one pixel beside
+    those of timm. Squashed images are whole up to a side of `LONGEST_SIDE`.
+    """
     width, height = image.size
-    side = min(width, height) * LONGEST_SHAPE
+    side = LONGEST_SIDE if geometry.mode == "squash" else min(width, height) * LONGEST_SHAPE
     left, top = max(0, (width - side) // 2), max(0, (height - side) // 2)
     return image.crop((left, top, width - left, height - top)) if left or top else image
