@@ -48,6 +48,7 @@ class About(msgspec.Struct, frozen=True):
     note: str
     left_out: tuple[str, ...]  # what went wrong: variants, images, warnings counted
     findings: tuple[str, ...]
+    first_and_last: int | None = None  # bits of patch embedding and head, where they are not the setting's
 
 
 def about(session: Path) -> About:
@@ -93,6 +94,7 @@ def about(session: Path) -> About:
         notes.read(session),
         tuple(_left_out(state)),
         tuple(text for text in (headline(state).plain, most_lost(state).plain) if text),
+        plan.first_and_last or None,
     )
 
 
@@ -109,6 +111,7 @@ def lines(found: About) -> list[str]:
     reason = f": {found.reason}" if found.reason else ""
     resumed = f", resumed {found.resumed} time{'s' * (found.resumed > 1)}" if found.resumed else ""
     sizes = ", ".join(f"{part} {in_bytes(size)}" for part, size in found.bytes.items())
+    ends = f"; patch embedding and head at {found.first_and_last} bits" if found.first_and_last else ""
     told = {
         "session": found.name,
         "lies in": str(Path(found.path).parent),
@@ -116,7 +119,7 @@ def lines(found: About) -> list[str]:
         "recorded": f"{in_utc(found.created, seconds=True)} by {found.app}, format {found.format}",
         "state": f"{found.state}{reason}{resumed}",
         "models": ", ".join(found.models),
-        "bits": f"{', '.join(found.bits)} by {found.quantizer}",
+        "bits": f"{', '.join(found.bits)} by {found.quantizer}{ends}",
         "ID set": found.id_set,
         "OOD sets": ", ".join(found.ood_sets),
         "calibrated on": found.calibration,

@@ -21,6 +21,7 @@ from engine import client, journal, report, sessions
 from engine.arrays import Arrays
 from engine.measure.deltas import measure_deltas
 from engine.protocol import (
+    BitsTabled,
     Cell,
     ChunkFinished,
     DeltasMeasured,
@@ -33,8 +34,24 @@ from engine.protocol import (
     VariantReady,
     WorkerDied,
 )
+from engine.verify import verify
 from engine.writer import RESERVE
+from qood_tui import about
 from tests.running import CPU, follow, small_plan, sweep
+
+
+def test_bits_of_the_first_and_last_layer_are_swept_saved_and_reported() -> None:
+    session = sweep(small_plan(models=("vit-narrow",), bits=("FP32", "W4A4"), first_and_last=8))
+    header, entries, reader = journal.read(session)
+    assert not reader.strange and header.plan.first_and_last == 8
+    (table,) = [entry.event for entry in entries if isinstance(entry.event, BitsTabled)]
+    ends = {row.bits for row in table.rows if row.tensor.startswith(("patch_embed.", "head."))}
+    inner = {row.bits for row in table.rows if row.tensor.startswith("blocks.")}
+    assert ends == {8} and inner == {4}
+    assert verify(session).is_whole
+    said = report.render(report.document(session), "md")
+    assert "patch embedding and head at 8 bits" in said and "RepQ-ViT as its official code does it" in said
+    assert any("patch embedding and head at 8 bits" in line for line in about.lines(about.about(session)))
 
 
 def arrays_of(session: Path) -> dict[str, bytes]:
