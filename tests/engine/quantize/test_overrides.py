@@ -96,6 +96,9 @@ KINDS = {
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adalog, "REFINEMENTS", 1)
     monkeypatch.setattr(adalog, "ROUNDS", 1)
+    monkeypatch.setattr(adalog, "KEPT", 2)
+    monkeypatch.setattr(adalog, "HIGH_SHARES", (0.95, 1.0))
+    monkeypatch.setattr(adalog, "LOW_SHARES", (0.05, 0.0))
     monkeypatch.setattr(adalog, "BASES", tuple(range(10, 138, 8)))
     monkeypatch.setattr(ptq4vit, "ROUNDS", 1)
     monkeypatch.setattr(ptq4vit, "CANDIDATES", tuple(0.3 + i * 0.09 for i in range(10)))
