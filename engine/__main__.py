@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 
 from engine import client, environment, journal, places, report, request, sessions
-from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError
+from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError, of_disk
 from engine.protocol import SessionClosed
 from engine.resources import gathered
+from engine.streams import served
 
 COMMANDS = {
     "quantize": ("engine.quantize.command", "quantize a model of your own, save it, run a saved one"),
@@ -67,8 +68,9 @@ def main() -> int:
     except QoodError as error:
         _say(given.command, str(error))
         return WITH_FAILURES
-    except Exception:
-        _say(given.command, _kept(environment.without_secrets(traceback.format_exc())))
+    except Exception as error:
+        trace = environment.without_secrets(traceback.format_exc())
+        _say(given.command, of_disk(error) or _kept(trace))
         return 1
 
 
@@ -140,4 +142,4 @@ def _report(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    served(main, _program(next(iter(sys.argv[1:]), "")))

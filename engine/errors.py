@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 # What a command exits with.
@@ -46,6 +47,22 @@ class JournalError(QoodError):
 
 class EngineError(QoodError):
     """Say why the engine could not be reached or could not do as asked."""
+
+
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ESTALE)
+_OF_FILES = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+
+
+def of_disk(error: BaseException) -> str:
+    """Return in words what a disk or a file said, which is no defect of a program; else nothing."""
+    if isinstance(error, OSError) and (
+        error.errno in _OF_DISKS or (error.errno in _OF_FILES and error.filename)
+    ):
+        named = f"{error.filename}: " if error.filename else ""
+        return f"{named}{error.strerror or error}"
+    if type(error).__name__ == "SafetensorError" and "I/O error" in str(error):
+        return str(error).partition("I/O error: ")[2]
+    return ""
 
 
 def unknown_name(field: str, given: object, known: Iterable[str]) -> InputError:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -39,6 +41,28 @@ def open_end(path: Path) -> IO[bytes]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     number = os.open(path, flags, 0o600)
     return os.fdopen(number, "ab")
+
+
+@contextlib.contextmanager
+def whole(target: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write that takes the place of `target` once it is whole; raise OSError.
+
+    What is no plain file, such as a device or a pipe, is written to and stays.
+    """
+    if target.exists() and not target.is_file():
+        with target.open("wb") as file:
+            yield file
+        return
+    made = target.with_name(f".{target.name[:100]}-{secrets.token_hex(4)}")
+    try:
+        with made.open("x+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        made.replace(target)
+    finally:
+        with contextlib.suppress(OSError):
+            made.unlink(missing_ok=True)
 
 
 def sync(file: int) -> None:

@@ -23,7 +23,7 @@ from zipfile import ZipFile, ZipInfo
 
 from engine import journal, notes
 from engine.errors import InputError, JournalError, QoodError
-from engine.files import open_plain, sync_folder
+from engine.files import open_plain, sync_folder, whole
 from engine.parts import check_name, free_below, is_kept, kept, parts
 from engine.text import clean, in_bytes
 
@@ -85,26 +85,16 @@ def export(
 
 
 @contextmanager
-def replacing(target: Path, *, force: bool) -> Iterator[IO[bytes]]:
+def replacing(target: Path, *, force: bool, field: str = "file") -> Iterator[IO[bytes]]:
     """Give a file to write that takes the place of `target` once it is whole; raise InputError."""
     if target.exists() and not force:
-        raise InputError("file", str(target), "it is there already; give another name, or --force")
+        raise InputError(field, str(target), "it is there already; give another name, or --force")
     try:
-        number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}-")
-    except OSError as error:
-        right = f"a file in a folder that can be written is needed ({error.strerror})"
-        raise InputError("file", str(target), right) from None
-    made = Path(name)
-    try:
-        with os.fdopen(number, "w+b") as file:
+        with whole(target) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        made.replace(target)
     except OSError as error:
-        raise InputError("file", str(target), f"it cannot be written ({error.strerror or error})") from None
-    finally:
-        made.unlink(missing_ok=True)
+        right = f"a file in a folder that can be written is needed ({error.strerror or error})"
+        raise InputError(field, str(target), right) from None
 
 
 def import_file(file: Path, root: Path, name: str | None = None) -> Imported:

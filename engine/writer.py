@@ -146,17 +146,27 @@ def create(session: Path, header: Header) -> None:
     try:
         made = [folder for folder in (session, *session.parents) if not folder.exists()]
         session.mkdir(parents=True, mode=0o700)
-        with (session / NAME).open("xb") as file:
-            # In this order the plan's bytes are those that its identity is of (`plan.is_identity`).
-            file.write(sealed(msgspec.json.encode(header, order="deterministic")))
-            file.flush()
-            os.fsync(file.fileno())
+        # In this order the plan's bytes are those that its identity is of (`plan.is_identity`).
+        _begin(session, sealed(msgspec.json.encode(header, order="deterministic")))
         for folder in (session, *(folder.parent for folder in made)):
             sync_folder(folder)
     except OSError as error:
         raise InputError(
             "session", str(session), f"a folder that can be made is needed ({error.strerror})"
         ) from None
+
+
+def _begin(session: Path, line: bytes) -> None:
+    """Write the first line of a journal into a folder that was just made; remove both if that fails."""
+    try:
+        with (session / NAME).open("xb") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        (session / NAME).unlink(missing_ok=True)
+        session.rmdir()
+        raise
 
 
 def _lock(file: int) -> None:

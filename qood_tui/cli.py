@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
@@ -25,9 +25,15 @@ from qood_tui.commands.sessions import sessions
 class Guarded(click.Group):
     """Turn every error into words: bad input exits with 2, a defect names its log."""
 
+    def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Run a command as a process does: output that cannot be written is told in words too."""
+        from engine.streams import served
+
+        served(lambda: self.main(*arguments, **options), "qood-tui")
+
     def invoke(self, context: click.Context) -> Any:
         """Run a command."""
-        from engine.errors import InputError, QoodError
+        from engine.errors import InputError, QoodError, of_disk
 
         try:
             return super().invoke(context)
@@ -41,12 +47,10 @@ class Guarded(click.Group):
         except QoodError as error:
             _say(f"qood-tui: {error}")
             raise SystemExit(WITH_FAILURES) from None
-        except BrokenPipeError:
-            raise SystemExit(1) from None
-        except Exception:
+        except Exception as error:
             from qood_tui.defects import keep_traceback
 
-            _say(f"qood-tui: {keep_traceback()}")
+            _say(f"qood-tui: {of_disk(error) or keep_traceback()}")
             raise SystemExit(1) from None
 
 

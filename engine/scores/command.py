@@ -14,6 +14,7 @@ from torch import Tensor
 
 from engine import catalog
 from engine.errors import BAD_INPUT, FINISHED, WITH_FAILURES, InputError, ScoreError
+from engine.files import whole
 from engine.measure.pair import LEAST_DISTINCT, share_of_distinct
 from engine.npy import read_arrays
 from engine.scores import scorers
@@ -83,11 +84,9 @@ def run(given: argparse.Namespace) -> int:
 
 def write(path: Path, found: dict[str, NDArray[Any]]) -> None:
     """Write an .npz file whole or not at all; raise InputError if that is not possible."""
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with whole(path) as file:
             np.savez(file, **found)  # type: ignore[arg-type]
-        partial.replace(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError("output", str(path), f"it cannot be written ({reason})") from None

@@ -76,11 +76,7 @@ def _check(output: Path, force: bool) -> None:
 
 
 def _write(output: Path, text: str, force: bool) -> None:
-    from engine.errors import InputError
+    from engine.portable import replacing
 
-    try:
-        with output.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        right = f"a file that can be written is needed ({error.strerror})"
-        raise InputError("output", str(output), right) from None
+    with replacing(output, force=force, field="output") as file:
+        file.write(text.encode())

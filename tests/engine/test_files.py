@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine import journal, sessions
-from engine.files import open_end, open_new
+from engine.errors import InputError, of_disk
+from engine.files import open_end, open_new, whole
 from engine.plan import preset
+from engine.portable import replacing
+from engine.scores.command import write
 from engine.writer import RESERVE, Writer
 
 
@@ -47,3 +54,71 @@ def test_going_on_with_a_strangers_session_writes_nowhere_else(tmp_path: Path) -
     (session / (journal.NAME + ".torn")).unlink()
     Writer(session).close("finished")
     assert precious.read_bytes() == b"mine"
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "out.npz"
+    target.write_bytes(b"before")
+    with pytest.raises(ZeroDivisionError), whole(target) as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+    assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == ["out.npz"]
+    with whole(target) as file:
+        file.write(b"after")
+    assert target.read_bytes() == b"after" and [path.name for path in tmp_path.iterdir()] == ["out.npz"]
+
+
+def test_a_pipe_or_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with replacing(pipe, force=True) as file:
+            file.write(b"through")
+        assert os.read(reader, 100) == b"through"
+        write(pipe, {"msp": np.zeros(2)})
+        assert os.read(reader, 100_000).startswith(b"PK")
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo() and [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_of_a_session_that_cannot_be_begun_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        with pytest.raises(InputError, match="No space left"):
+            sessions.create(preset("demo"), (), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x/y"), "/x/y: Permission denied"),
+        (OSError("odd"), ""),
+        (FileNotFoundError(), ""),
+        (ValueError("x"), ""),
+    ],
+)
+def test_what_a_disk_says_is_no_defect(error: Exception, words: str) -> None:
+    assert of_disk(error) == words
+
+
+def test_saving_a_quantized_model_where_nothing_can_be_written_is_no_defect(tmp_path: Path) -> None:
+    images = tmp_path / "images.npy"
+    np.save(images, np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32))
+    given = ("--model", "vit-narrow", "--calibration", str(images), "--bits", "W8A8")
+    output = tmp_path / "nowhere" / "saved.safetensors"
+    ran = subprocess.run(
+        [sys.executable, "-m", "engine", "quantize", *given, "--output", str(output)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert ran.returncode in (1, 2) and "No such file" in ran.stderr and "defect" not in ran.stderr
