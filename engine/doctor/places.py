@@ -105,11 +105,13 @@ def weights() -> list[Finding]:
     if not missing:
         return [Finding("good", "weights", found)]
     found += f"; missing: {', '.join(missing)}"
-    do = "copy that folder from a machine that has them (HF_HOME moves it), or give checkpoint files"
+    named = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
+    mover = next((name for name in named if os.environ.get(name)), "HF_HOME")
+    do = f"copy that folder from a machine that has them ({mover} moves it), or give checkpoint files"
     if offline:
         return [Finding("warning", "weights", found, f"unset HF_HUB_OFFLINE to download them, {do}")]
     do = f"each is downloaded when first used (90 MB); without a network, {do}"
-    place = judge_folder("weights", cache, "set HF_HOME to a folder elsewhere")
+    place = judge_folder("weights", cache, f"set {mover} to a folder elsewhere")
     return [Finding("warning", "weights", found, do), *([place] if place.level != "good" else [])]
 
 

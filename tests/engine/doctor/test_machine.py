@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine import environment
 from engine.doctor import machine
 from engine.doctor.findings import Finding
 from tests.engine.doctor.surroundings import GB, file
@@ -39,3 +40,15 @@ def test_memory_is_what_the_cgroup_leaves_without_its_file_cache(
     file(inner / "memory.stat", f"anon 5\ninactive_file {2 * GB}\n")
     [found] = machine.memory(**group)
     assert found.level == "warning" and "2.1 GB of 3.0 GB" in found.found
+
+
+def test_variables_that_make_float32_inexact_are_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in environment.arithmetic():
+        monkeypatch.delenv(name)
+    assert "none" in machine.variables()[0].found
+    monkeypatch.setenv("MKL_CBWR", "AVX2")
+    [found] = machine.variables()
+    assert found.level == "good" and "MKL_CBWR" in found.found
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    [found] = machine.variables()
+    assert found.level == "bad" and found.do == "unset NVIDIA_TF32_OVERRIDE"

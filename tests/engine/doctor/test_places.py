@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 from pathlib import Path
 
@@ -60,6 +62,40 @@ def test_weights_that_cannot_be_downloaded_for_want_of_a_place_are_said() -> Non
     ran = python("-c", script, HF_HOME="/dev/null/hf", HF_HUB_OFFLINE="0")
     missing, place = json.loads(ran.stdout)["findings"]
     assert missing["level"] == "warning" and place["level"] == "bad" and "HF_HOME" in place["do"]
+
+
+def test_the_cache_that_is_really_used_is_named(tmp_path: Path) -> None:
+    script = "from engine.doctor import findings, places; print(findings.document(places.weights()))"
+    given = {
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_CACHE": str(tmp_path / "cache"),
+        "HF_HUB_OFFLINE": "1",
+    }
+    [found] = json.loads(python("-c", script, **given).stdout)["findings"]
+    assert str(tmp_path / "cache") in found["found"] and "HF_HUB_CACHE moves it" in found["do"]
+
+
+@pytest.mark.parametrize(("name", "level"), [("locks", "warning"), ("rights", "bad")])
+def test_sessions_are_tried_as_the_program_writes_them(
+    name: str, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without locks a session can be written, as leases keep engines apart; without rights it cannot."""
+    monkeypatch.setattr(places, "LITTLE_DISK", 0)
+    refused = {
+        "locks": OSError(errno.ENOLCK, "No locks available"),
+        "rights": OSError(errno.EACCES, "denied"),
+    }
+
+    def flock(file: object, how: int) -> None:
+        number = file if isinstance(file, int) else file.fileno()  # type: ignore[attr-defined]
+        if Path(f"/proc/self/fd/{number}").readlink().is_relative_to(tmp_path):
+            raise refused[name]
+        real(number, how)
+
+    real = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", flock)
+    found = places.judge_folder("sessions", tmp_path, "elsewhere", locks=True)
+    assert found.level == level and not list(tmp_path.iterdir())
 
 
 def test_a_data_root_is_counted_and_what_cannot_be_read_is_bad(tmp_path: Path) -> None:
