@@ -56,7 +56,7 @@ def main() -> int:
             import_module(module).arguments(own)
     given = parser.parse_args()
     try:
-        if given.command in COMPUTING:
+        if given.command in COMPUTING and not getattr(given, "list", False):
             environment.check_exact()
         if given.command in COMMANDS:
             status: int = given.run(given)

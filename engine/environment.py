@@ -60,6 +60,7 @@ _TF32 = ("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "HIPBLASLT_
 _SECRET = re.compile(r"TOKEN(?!_PATH)|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE_KEY", re.IGNORECASE)
 _HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 _LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s'\"]+@")  # of an address: user and password
+_FOLDERS = re.compile(r"(?<![^\s:;,=])~?/(?:[^\s:;,]*/)?")  # what precedes the last part of a path
 LEAST_SECRET = 4  # characters: a shorter value cannot be told from an ordinary word
 GONE = "(secret)"
 
@@ -97,9 +98,10 @@ def without_secret_variables() -> dict[str, str]:
 
 
 def arithmetic(variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the variables that may move a number, by name."""
+    """Return the variables that may move a number, by name; of paths only the last part, as in a session."""
     variables = os.environ if variables is None else variables
-    return {name: variables[name] for name in sorted(variables) if is_arithmetic(name) and variables[name]}
+    names = [name for name in sorted(variables) if is_arithmetic(name) and variables[name]]
+    return {name: _FOLDERS.sub("", variables[name]) for name in names}
 
 
 def check_exact(variables: Mapping[str, str] | None = None, *, tf32: bool = False) -> None:

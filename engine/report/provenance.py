@@ -171,4 +171,5 @@ def _worker(worker: WorkerStarted) -> str:
     names = dict.fromkeys(worker.accelerators.values())
     gpus = f" ({', '.join(names)})" if names else ""
     versions = ", ".join(f"{name} {version}" for name, version in worker.versions.items())
-    return f"{worker.device}{gpus}, {worker.threads} threads; {versions}"
+    variables = "".join(f"; {name}={value}" for name, value in (worker.arithmetic or {}).items())
+    return f"{worker.device}{gpus}, {worker.threads} threads; {versions}{variables}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine import client, environment, journal, places, request, sessions
+from engine import client, environment, journal, places, report, request, sessions
 from engine.errors import EngineError, InputError
 from engine.protocol import SessionClosed, WorkerStarted
 from engine.resources import Resources, own_environment
@@ -112,6 +112,18 @@ def test_what_breaks_exactness_is_refused_by_name(given: dict[str, str], tf32: b
     with pytest.raises(InputError) as error:
         environment.check_exact(given, tf32=tf32)
     assert next(iter(given)) in str(error.value) and "unset it" in str(error.value)
+
+
+def test_what_is_journaled_of_arithmetic_has_no_path() -> None:
+    given = {
+        "LD_PRELOAD": "/home/somebody/lib/libmkl.so:/opt/x.so /one.so",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "MKL_CBWR": "",
+    }
+    assert environment.arithmetic(given) == {
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "LD_PRELOAD": "libmkl.so:x.so one.so",
+    }
 
 
 def test_secrets_are_taken_out_in_every_form_in_which_they_are_written() -> None:
@@ -216,6 +228,7 @@ def test_arithmetic_is_in_the_journal_and_another_one_does_not_resume(
     session = sweep(plan)
     (started,) = (e.event for e in journal.read(session)[1] if isinstance(e.event, WorkerStarted))
     assert started.arithmetic is not None and started.arithmetic["ONEDNN_MAX_CPU_ISA"] == "AVX2"
+    assert "ONEDNN_MAX_CPU_ISA=AVX2" in report.render(report.document(session, quick=True), "md")
     path = session / journal.NAME
     lines = path.read_bytes().splitlines(keepends=True)
     first = next(i for i, line in enumerate(lines) if b"chunk.finished" in line)
