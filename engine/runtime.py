@@ -63,6 +63,7 @@ def usable_folder() -> Path:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             reason = error
+            _tidy(place)
         else:
             return place
     raise reason
@@ -98,6 +99,8 @@ class Door:
             self.socket = _listening(self._socket_path)
             self._made = _identity(self._socket_path)
         except BaseException:
+            with contextlib.suppress(OSError):
+                self._lock_path.unlink()
             self._lock.close()
             raise
 
@@ -158,6 +161,7 @@ class Doors:
                     raise
                 except OSError as error:
                     reason = error
+                    _tidy(place)
         if not self._open:
             raise reason
 
@@ -219,6 +223,7 @@ def faults() -> tuple[list[Path], list[str]]:
             try:
                 Door(place, f"try-{secrets.token_hex(4)}-").close(remove=True)
             except OSError as error:
+                _tidy(place)
                 if place == folder:
                     wrong.append(f"{place}: {error.strerror or error}")
             else:
@@ -245,7 +250,12 @@ def _locked(path: Path) -> IO[bytes]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _identity(path) == _identity(file.fileno()):
                 return file
+        except BlockingIOError:
+            file.close()
+            raise
         except BaseException:
+            with contextlib.suppress(OSError):  # nobody can lock it here
+                path.unlink()
             file.close()
             raise
         file.close()
@@ -284,6 +294,13 @@ def _short(path: Path) -> Iterator[str]:
             through = Path(made) / "to"
             through.symlink_to(path.parent)
         yield str(through / path.name)
+
+
+def _tidy(place: Path) -> None:
+    """Remove a stand-in that was made in vain."""
+    with contextlib.suppress(OSError):
+        if place.parent in SHARED and place not in wanted():
+            place.rmdir()
 
 
 def _shared() -> Path:

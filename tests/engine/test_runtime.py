@@ -194,7 +194,8 @@ def test_a_file_system_without_locks_or_sockets(
     stand_in = runtime.candidates(surroundings / "run")[1]
     assert stand_in.is_dir()
     assert stopped_by_command() == "The engine stops.\n"
-    assert eventually(lambda: not stand_in.exists())
+    assert eventually(lambda: not stand_in.exists(), 20)
+    assert not [path for path in (surroundings / "run").iterdir() if path.name != "leases"]
 
 
 def test_a_folder_of_somebody_else_is_not_taken(surroundings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,3 +255,7 @@ def test_where_nothing_can_be_used_the_reason_is_said(
     assert found.level == "bad" and "No locks available" in found.found and "QOOD_RUNTIME" in found.do
     with pytest.raises(OSError, match="No locks"):
         Doors()
+    with pytest.raises(OSError, match="No locks"):
+        runtime.usable_folder()
+    assert not list((surroundings / "run").iterdir())
+    assert not any(place.exists() for place in runtime.candidates(surroundings / "run")[1:])
