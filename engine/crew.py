@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from engine import child
+from engine import child, class_names
 from engine.calibration import Calibration, Known, Models, Ready, load_saved
 from engine.chunk import AHEAD, Scored
 from engine.devices import release_memory
@@ -46,6 +46,7 @@ class Order(NamedTuple):
     device: str
     threads: int
     size: int
+    class_names: tuple[str, ...] = ()  # see `class_names.of`
 
 
 class Member:
@@ -112,12 +113,13 @@ class Crew:
         variants = station.each(calibrate)
         self.progress.know(variants)
         digests = {ready.variant.key: ready.digest for ready in variants if ready is not None}
+        named = class_names.of(station.models)
         station.models.by_name.clear()
         del variants
         release_memory()
         fit = station.sets.fit.chosen if station.sets.fit is not None else None
         contents = [files.contents if (files := files_of(one)) else {} for one in _all(station.sets)]
-        return Order(self.job, prepared, digests, fit, contents, "", threads, station.batches.size)
+        return Order(self.job, prepared, digests, fit, contents, "", threads, station.batches.size, named)
 
     def _in_order(self, members: list[Member], size: int) -> Generator[Scored]:
         waiting = deque(self.firsts)
@@ -211,7 +213,7 @@ def serve(line: Connection, order: Order) -> None:
 def _open(order: Order, emit: Any, decoders: Decoders, pool: ThreadPoolExecutor) -> tuple[Station, Variants]:
     job, plan = order.job, order.job.plan
     patience = Patience(emit, lambda: False)
-    sets = patience.patiently(lambda: open_sets(plan, job.resources, decoders))
+    sets = patience.patiently(lambda: open_sets(plan, job.resources, decoders, order.class_names))
     for images, contents in zip(_all(sets), order.contents, strict=True):
         if (files := files_of(images)) is not None:
             files.remember(contents)

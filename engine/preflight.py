@@ -11,7 +11,7 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
-from engine import catalog
+from engine import catalog, class_names
 from engine.arrays import Rows, layout, type_of_ranks
 from engine.calibration import Models
 from engine.datasets import imagenet
@@ -19,6 +19,7 @@ from engine.datasets.discover import read_classes
 from engine.errors import InputError, QuantizeError, ScoreError
 from engine.files import PARTS
 from engine.images.sets import Sets, files_of
+from engine.measure.guessing import LEAST_ACCURACY, least_accuracy
 from engine.models.features import sizes_of
 from engine.models.loaded import Loaded, count_parameters
 from engine.outputs import bytes_of
@@ -30,9 +31,7 @@ from engine.text import in_bytes
 
 # Outputs of models that were trained on ImageNet-22k, by who counts, or on its 12k or larger classes.
 IMAGENET_22K = (21841, 21842, 21843, 11821, 11221, 10450)
-LEAST_ACCURACY = 0.01
 LEAST_IMAGES = 200  # labelled ones, before accuracy is judged
-GUESS = 3.0  # times chance, where there are few classes
 FLOAT_BYTES = 4
 COPIES = 2  # of its weights in a quantized variant: rounded, and as they were
 SPARE = 256 * 2**20  # bytes of disk for the journal
@@ -55,6 +54,7 @@ def check(
             raise InputError("classes", f"{len(classes)} names", right)
         warnings += [*loaded.warnings, *_form(plan, name, loaded)]
         warnings += _labels(plan, sets, name, loaded, classes)
+    warnings += class_names.check(plan, resources, sets, models)
     _disk(plan, session, sets, models)
     return [*dict.fromkeys(warnings), *_memory(plan, models, device)]
 
@@ -78,11 +78,7 @@ def check_accuracy(plan: Plan, rows: Rows, classes: Mapping[str, int], hint: str
         labelled = ranks[ranks >= 0]
         if not variant.bits.is_float or variant.key not in classes or len(labelled) < LEAST_IMAGES:
             continue
-        least = (
-            max(LEAST_ACCURACY, min(GUESS / classes[variant.key], 0.5))
-            if classes[variant.key] < 100
-            else LEAST_ACCURACY
-        )
+        least = least_accuracy(classes[variant.key])
         top1 = float((labelled == 0).mean())
         if top1 < least:
             right = f"a trained model is far above {least:.1%}: {hint}; if this is meant, give --any-accuracy"
@@ -119,9 +115,9 @@ def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded, classes: tuple[st
                 "the names of its classes in order (--classes FILE)"
             )
             raise InputError(field, f"labels up to {highest}", right)
-        _outputs(plan, field, of_set.name, highest, name, loaded, named=bool(classes))
-        distinct = len(np.unique(of_set.labels[of_set.labels >= 0]))
+        _outputs(plan, field, of_set.name, highest, name, loaded, named=bool(classes or loaded.class_names))
         files = files_of(of_set)
+        distinct = len(files.folders) if files is not None else 0
         if files is not None and files.is_guessed and distinct != loaded.classes:
             right = (
                 f"{name} has {loaded.classes} classes, so their alphabetical order does not tell the labels; "
@@ -134,7 +130,7 @@ def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded, classes: tuple[st
         return [f"{plan.fit_set} has images without a label, which scores that need classes take for one"]
     shown = len(np.unique(images.labels[images.labels >= 0]))
     if shown < loaded.classes and not catalog.is_made(plan.id_set):
-        return [f"{plan.id_set} has images of {shown} of the {loaded.classes} classes that models know"]
+        return [f"{plan.id_set} has images of {shown} of the {loaded.classes} classes of {name}"]
     return []
 
 

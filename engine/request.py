@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from engine import catalog, environment, journal, lease, sessions
-from engine.datasets.discover import discover, id_set, ood_folder, read_classes
+from engine.datasets.discover import discover, id_set, is_found, ood_folder, read_classes
 from engine.datasets.found import Found
 from engine.errors import InputError
 from engine.plan import Plan, preset, validated
@@ -125,7 +125,10 @@ def settle(
             _check_there(field, name, resources, found)
     plan = validated(plan, resources)
     counts = {name: len(one.files) for name, one in found.items()}
-    counts |= {name: len(ood_folder(name, folder).files) for name, folder in resources.ood.items()}
+    counts |= {
+        name: len((found[name] if is_found(name, resources, found) else ood_folder(name, folder)).files)
+        for name, folder in resources.ood.items()
+    }
     classes = read_classes(resources.classes) if resources.classes else ()
     root = Path(resources.data) if resources.data else None
     for name, path in {**resources.id, **resources.train}.items():

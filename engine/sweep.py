@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from engine import lease, preflight, resume
+from engine import class_names, lease, preflight, resume
 from engine.arrays import SET, Arrays, ArrayWriter
 from engine.calibration import Emit, Known
 from engine.chunk import Scored
@@ -45,6 +45,9 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> No
     sets = patience.patiently(lambda: open_sets(plan, job.resources, team.decoders))
     patience.emit(PhaseChanged("models", f"{len(plan.models)} models on {device}"))
     station = Station(plan, job.resources, sets, device, patience, team.pool, session)
+    if named := class_names.of(station.models):
+        sets = patience.patiently(lambda: open_sets(plan, job.resources, team.decoders, named))
+        station.take(sets)
     for text in preflight.check(plan, job.resources, session, sets, station.models, device):
         emit(Logged("warning", text))
     patience.emit(PhaseChanged("checking", f"the contents of {sets.rows} images"))

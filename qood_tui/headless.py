@@ -64,6 +64,8 @@ def print_table(found: Document, console: Console) -> None:
     """Print the delta table, what its numbers are, and where the session lies."""
     if not console.is_terminal:
         console.width = max(console.width, 80 + 14 * sum(s.role == "ood" for s in found.images))
+    for warning in found.guesses:
+        console.print(f"! {clean(warning)}", style="yellow", markup=False, soft_wrap=True)
     console.print(_table(found))
     legend = "* a change: p < 0.05, adjusted by Holm over the table, the means below it among themselves."
     if found.sequential:

@@ -23,7 +23,10 @@ def differences(names: Iterable[str]) -> list[str]:
     """Return in words the first classes whose place depends on the order; empty where none does."""
     natural, codepoint = (sorted_by(order, names) for order in (NATURAL, CODEPOINT))
     places = [at for at, (one, other) in enumerate(zip(natural, codepoint, strict=True)) if one != other]
-    told = [f"class {at} is {natural[at]!r} or {codepoint[at]!r}" for at in places[:SHOWN]]
+    told = [
+        f"class {at} is {natural[at]!r} ({NATURAL}) or {codepoint[at]!r} ({CODEPOINT})"
+        for at in places[:SHOWN]
+    ]
     if len(places) > SHOWN:
         told.append(f"and {len(places) - SHOWN} more")
     if not places and (twins := _twins(natural)):

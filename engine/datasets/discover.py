@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from engine import catalog
 from engine.datasets import imagenet, lists
+from engine.datasets.class_order import placed
 from engine.datasets.found import Found
 from engine.datasets.others import as_classes, as_ood
 from engine.datasets.walk import images_below, normal, on_disk, passed_over
+from engine.datasets.wordnet import synsets
 from engine.errors import InputError
+from engine.resources import Resources
 
 
 def discover(root: Path) -> dict[str, Found]:
@@ -24,6 +28,48 @@ def discover(root: Path) -> dict[str, Found]:
     for target in catalog.LAYOUTS:
         catalog.resolve(target)(folder, found)
     return {name: found[name] for name in (*catalog.SETS, *found) if name in found}
+
+
+def below_root(resources: Resources, names: Iterable[str]) -> dict[str, Found]:
+    """Return the sets below the root of image sets, if any of the named ones may be among them."""
+    if not resources.data:
+        return {}
+    root = Path(resources.data)
+    places = [Path(resources.ood[name]) for name in names if name in resources.ood]
+    is_published = any(name in catalog.SETS and not catalog.is_made(name) for name in names)
+    return discover(root) if is_published or any(root in (p, *p.parents) for p in places) else {}
+
+
+def is_found(name: str, resources: Resources, found: Mapping[str, Found]) -> bool:
+    """Return whether a set is the one that was found below the root, and no folder of the user's own."""
+    if name not in found or name in resources.id or name in resources.train:
+        return False
+    return name not in resources.ood or resources.ood[name] == str(found[name].root)
+
+
+def with_names(one: Found, names: tuple[str, ...]) -> Found:
+    """Return a set with labels that are places among the classes that a model's own file names.
+
+    Its folders, or the WordNet identifiers that its labels stand for, must be among them, or it is returned
+    as it is.
+    """
+    if not names or one.role == "ood":
+        return one
+    if one.is_guessed:
+        places = placed(one.classes, names)
+        if places is None:
+            return one
+        one.labels = [places.get(path.split("/")[0], -1) if "/" in path else -1 for path in one.files]
+        one.is_guessed = False
+        one.notes = [note for note in one.notes if not note.startswith(one.of_order)]
+    else:
+        known = sorted(synsets(), key=synsets().__getitem__)
+        shown = sorted({label for label in one.labels if label >= 0})
+        if not one.is_of_imagenet or (places := placed([known[label] for label in shown], names)) is None:
+            return one
+        one.labels = [places[known[label]] if label >= 0 else -1 for label in one.labels]
+    one.notes.append("labels are places among the classes that the model's own file names")
+    return one
 
 
 def ood_folder(name: str, given: str) -> Found:

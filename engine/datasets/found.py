@@ -26,7 +26,8 @@ class Found(msgspec.Struct):
     expected: int | None = None
     classes: tuple[str, ...] = ()  # names of the folders that the labels count
     is_guessed: bool = False  # labels are places of the folders in an order
-    order: str = ""  # in which the folders were counted, where that was said: see `class_order`
+    of_order: str = ""  # the note that says which order that is
+    is_of_imagenet: bool = False  # labels stand for WordNet identifiers of ImageNet-1k
     problems: dict[str, str] = {}
     notes: list[str] = []
     parts: list[str] = []  # the folders in `root` that it is made of, where others are in there too

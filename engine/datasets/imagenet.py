@@ -50,6 +50,12 @@ def key_of(name: str) -> str:
 
 def labelled(name: str, folder: Path, root: Path, walked: Walked) -> Found:
     """Return images of ImageNet's classes as an ID set, labels by what its folders, files or a list say."""
+    one = _labelled(name, folder, root, walked)
+    one.is_of_imagenet = True
+    return one
+
+
+def _labelled(name: str, folder: Path, root: Path, walked: Walked) -> Found:
     tops = sorted({path.split("/")[0] for path in walked.files if "/" in path})
     labels = [label_of_path(path) for path in walked.files]
     if are_classes(tops):
@@ -175,5 +181,5 @@ def of_version_2(name: str, folder: Path, walked: Walked) -> Found | None:
     labels = [int(path.split("/")[0]) if "/" in path else -1 for path in walked.files]
     notes = ["labels are the numbers of its folders, as ImageNet-V2 has them"]
     one = found_in(name, "id", f"{len(tops)} classes", "numbered folders", folder, walked, labels, notes)
-    one.classes = tops
+    one.classes, one.is_of_imagenet = tops, True
     return one

@@ -51,6 +51,7 @@ def _listed(path: Path, bases: tuple[Path, ...], entry: Set) -> Found | None:
         labels, notes = imagenet.checked(imagenet.by_name(listed), listed.files, path.name)
     notes += listed.notes
     one = Found(entry.name, entry.role, entry.label, LISTED, base, listed.files, labels, notes=notes)
+    one.is_of_imagenet = entry.role != "ood"
     return _described(sized(one, entry.listed or entry.available), entry)
 
 

@@ -128,7 +128,7 @@ def as_classes(
     names = names or tuple(n for n in folders_in(str(folder)) if n in held or _is_class(folder / n, walked))
     if not class_names and (are_classes(list(names)) or not held):
         return imagenet.labelled(name, folder, folder, walked)
-    notes, is_guessed = [], not class_names
+    notes = []
     if class_names:
         places = placed(names, class_names)
         if places is None:
@@ -144,7 +144,8 @@ def as_classes(
     if empty := [known for known in names if known not in held]:
         notes.append(f"{len(empty)} folders of classes hold no image: {', '.join(empty[:5])}")
     one = found_in(name, "id", f"{len(names)} classes", "folder of classes", folder, walked, labels, notes)
-    one.classes, one.is_guessed, one.order = tuple(names), is_guessed, order
+    one.classes, one.is_guessed = tuple(names), not class_names
+    one.of_order = "" if class_names else notes[0]
     return one
 
 

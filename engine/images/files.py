@@ -22,6 +22,9 @@ class FileImages:
         self.labels = np.asarray(found.labels, np.int64)
         self.expected, self.notes = found.expected, (*found.notes, *_problems(found))
         self.is_guessed = found.is_guessed
+        is_counted = bool(found.classes) and not found.is_of_imagenet
+        self.folders = _labels_of(found) if is_counted else {}  # of classes, with their labels
+        self.is_named = is_counted and not found.is_guessed
         self.contents: dict[int, str] = {}  # SHA-256 by index, of the files that were asked for
         self._decoders = decoders
 
@@ -52,6 +55,13 @@ class FileImages:
     def remember(self, contents: Mapping[int, str]) -> None:
         """Take in the SHA-256 of files by index: what is read later must have that content."""
         self.contents.update(contents)
+
+
+def _labels_of(found: Found) -> dict[str, int]:
+    """Return the label of each folder of a class, -1 for one without an image."""
+    labels = dict.fromkeys(found.classes, -1)
+    paths = zip(found.files, found.labels, strict=True)
+    return labels | {path.split("/")[0]: label for path, label in paths if "/" in path and label >= 0}
 
 
 def _problems(found: Found) -> list[str]:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from engine import catalog
-from engine.datasets.discover import discover, id_set, ood_folder, read_classes
+from engine.datasets.discover import below_root, id_set, is_found, ood_folder, read_classes, with_names
 from engine.datasets.found import Found
 from engine.errors import InputError
 from engine.images import demo, order
@@ -64,9 +64,14 @@ class Sets(NamedTuple):
         return chosen
 
 
-def open_sets(plan: Plan, resources: Resources, decoders: Decoders) -> Sets:
-    """Open every set of a plan and draw its images; raise InputError for one that is not there."""
-    found = _Opened(plan, resources, decoders)
+def open_sets(
+    plan: Plan, resources: Resources, decoders: Decoders, class_names: tuple[str, ...] = ()
+) -> Sets:
+    """Open every set of a plan and draw its images; raise InputError for one that is not there.
+
+    `class_names` are the classes that the models' own files name, in the order of their outputs.
+    """
+    found = _Opened(plan, resources, decoders, class_names)
     evaluated = [found.open(name) for name in (plan.id_set, *plan.ood_sets)]
     pools = [np.arange(len(images.labels)) for images in evaluated]
     held_out = pools[0][:0]
@@ -182,26 +187,28 @@ def files_of(images: ImageSet) -> FileImages | None:
 class _Opened:
     """Sets by name, each looked for once."""
 
-    def __init__(self, plan: Plan, resources: Resources, decoders: Decoders) -> None:
-        self.resources, self.decoders = resources, decoders
+    def __init__(
+        self, plan: Plan, resources: Resources, decoders: Decoders, class_names: tuple[str, ...] = ()
+    ) -> None:
+        self.resources, self.decoders, self.order = resources, decoders, plan.class_order
         self.classes = read_classes(resources.classes) if resources.classes else ()
+        self.class_names = () if self.classes or plan.class_order else class_names
         names = (plan.id_set, *plan.ood_sets, plan.calibration_set, plan.fit_set)
-        on_disk = [name for name in names if name in catalog.SETS and not catalog.is_made(name)]
-        self.found = discover(Path(resources.data)) if on_disk and resources.data else {}
+        self.found = below_root(resources, names)
 
     def open(self, name: str) -> ImageSet:
         if catalog.is_made(name):
             return demo.load_set(name)
-        images = FileImages(self._find(name), self.decoders)
+        images = FileImages(with_names(self._find(name), self.class_names), self.decoders)
         return KeptImages(images, Path(self.resources.crops)) if self.resources.crops else images
 
     def _find(self, name: str) -> Found:
         there = self.resources
+        if is_found(name, there, self.found):
+            return self.found[name]
         if name in there.ood:
             return ood_folder(name, there.ood[name])
         if name in there.id or name in there.train:
             path = there.id.get(name) or there.train[name]
-            return id_set(name, path, Path(there.data) if there.data else None, self.classes)
-        if name in self.found:
-            return self.found[name]
+            return id_set(name, path, Path(there.data) if there.data else None, self.classes, self.order)
         raise InputError("data", there.data or "nothing", f"a folder that holds {name} is needed")

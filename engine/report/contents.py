@@ -161,6 +161,7 @@ class Document(msgspec.Struct, frozen=True):
     failures: tuple[str, ...]
     checked: Checked
     damage: tuple[str, ...]  # of the journal: what stood there is in no number
+    guesses: tuple[str, ...] = ()  # models that know no more of the labels than guessing would
 
     @property
     def mismatches(self) -> tuple[str, ...]:

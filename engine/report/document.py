@@ -31,6 +31,7 @@ from engine.report.again import Again, compared
 from engine.report.check import Check
 from engine.report.contents import Document
 from engine.report.curves import histograms
+from engine.report.guesses import guesses
 from engine.report.skipped import damage, failures, interruptions
 from engine.sessions import state_of
 from engine.text import clean
@@ -62,6 +63,7 @@ def document(session: Path, *, quick: bool = False) -> Document:
     prepared = journal.prepared_of(events)
     planned = prepared.rows if prepared else None
     table, recorded = compared(finished, current, check, planned=planned, quick=quick)
+    models = tuple({e.model: e for e in _of(events, ModelLoaded)}.values())
     return Document(
         session=clean(session.resolve().name),
         id=header.id,
@@ -82,7 +84,7 @@ def document(session: Path, *, quick: bool = False) -> Document:
         calibrations=prepared.calibrations if prepared else (),
         fit=prepared.fit if prepared else None,
         fit_seen=next((e for e in reversed(events) if isinstance(e, FitSeen)), None),
-        models=tuple({e.model: e for e in _of(events, ModelLoaded)}.values()),
+        models=models,
         attention=tuple({e.model: e for e in _of(events, AttentionCompared)}.values()),
         workers=tuple(_of(events, WorkerStarted)),
         batches=tuple(_of(events, BatchSized)),
@@ -106,6 +108,7 @@ def document(session: Path, *, quick: bool = False) -> Document:
         failures=tuple(failures(events, again.variants, reader)),
         checked=check.result(),
         damage=tuple(damage(reader)),
+        guesses=guesses(again.variants, models, prepared.sets if prepared else ()),
     )
 
 

@@ -62,7 +62,10 @@ def _of_images(found: Document) -> Iterator[str]:
         if name in catalog.SETS and catalog.SETS[name].note
     ]
     if notes:
-        yield f"OOD images may show ID classes and labels may be wrong: {'; '.join(dict.fromkeys(notes))}."
+        yield (
+            "OOD images may show ID classes and labels may be wrong. What is known of the sets: "
+            f"{'; '.join(dict.fromkeys(notes))}."
+        )
     if found.unreadable:
         lost = ", ".join(f"{n} of {name}" for name, n in found.unreadable.items())
         yield f"Unreadable images count nowhere ({lost}); what they would have scored is not known."

@@ -17,6 +17,7 @@ def sections(found: Document) -> tuple[Section, ...]:
     """Return everything that a report says, the urgent first."""
     every = (
         disagreement(found),
+        _listed("At the level of guessing", found.guesses, is_urgent=True),
         losses.headline(found),
         losses.stated(found),
         _listed("What these numbers cannot tell", limits.limits(found)),
@@ -101,5 +102,5 @@ def _in_a_sentence(found: Document) -> str:
     )
 
 
-def _listed(title: str, items: tuple[str, ...]) -> Section | None:
-    return Section(title, (Items(items),)) if items else None
+def _listed(title: str, items: tuple[str, ...], is_urgent: bool = False) -> Section | None:
+    return Section(title, (Items(items),), is_urgent=is_urgent) if items else None
