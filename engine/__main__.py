@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine import client, environment, journal, places, report, request, sessions
+from engine import catalog, client, environment, journal, places, report, request, sessions
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError, of_disk
 from engine.protocol import SessionClosed
 from engine.resources import gathered
@@ -45,6 +45,8 @@ def main() -> int:
     run.add_argument("--share", type=float)
     run.add_argument("--session-dir", type=Path)
     run.add_argument("--seed", type=int)
+    run.add_argument("--class-order", choices=tuple(catalog.CLASS_ORDERS))
+    run.add_argument("--largest-image", type=int)
     run.add_argument("--keep-outputs", action="store_true", default=None)
     again = commands.add_parser("report", help="print what a session found")
     again.add_argument("session")
@@ -110,7 +112,7 @@ def _run(given: argparse.Namespace) -> int:
         any_accuracy=given.any_accuracy,
         crops=given.crops,
     )
-    fields = ("share", "seed", "keep_outputs")
+    fields = ("share", "seed", "class_order", "largest_image", "keep_outputs")
     changes = {name: getattr(given, name) for name in fields if getattr(given, name) is not None}
     asked = request.prepare(
         given.plan, given.preset, given.resume, resources=resources, root=given.session_dir, changes=changes

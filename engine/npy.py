@@ -56,6 +56,24 @@ def read_arrays(path: Path, field: str, names: tuple[str, ...]) -> dict[str, NDA
     return found
 
 
+def read_named(path: Path, field: str) -> dict[str, NDArray[Any]]:
+    """Return all arrays of a file by name, that of an .npy file without one.
+
+    Raises InputError naming `field` if one cannot be read.
+    """
+    file = _load(path, field)
+    if isinstance(file, np.ndarray):
+        return {"": file}
+    found = {}
+    with file:
+        for name in file.files:
+            try:
+                found[name] = file[name]
+            except UNREADABLE as error:
+                raise InputError(field, f"{path}: {name}", f"it cannot be read ({short(error)})") from None
+    return found
+
+
 def _load(path: Path, field: str) -> Any:
     try:
         return np.load(path, allow_pickle=False)

@@ -12,6 +12,7 @@ from engine import catalog
 from engine.errors import InputError
 from engine.plan import Plan, from_mapping
 from engine.resources import HUB, Checkpoint, Resources, check_checkpoint, parse_named
+from engine.text import decoded
 
 
 def read_toml(path: Path) -> tuple[Plan, Resources]:
@@ -20,7 +21,7 @@ def read_toml(path: Path) -> tuple[Plan, Resources]:
     Raises InputError naming the key. Sets that are to be chosen by what there is are still `auto`.
     """
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = tomllib.loads(decoded(path.read_bytes()))
     except FileNotFoundError:
         raise InputError("plan", str(path), "there is no such file") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -43,6 +43,15 @@ def in_utc(time: str, *, seconds: bool = False) -> str:
     return f"{at:{'%Y-%m-%d %H:%M:%S' if seconds else '%Y-%m-%d %H:%M'}} UTC"
 
 
+def decoded(data: bytes) -> str:
+    """Return a text in UTF-8, or in UTF-16 where it begins with that mark, without the mark of an editor.
+
+    Raises UnicodeDecodeError where it is neither.
+    """
+    is_wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return data.decode("utf-16" if is_wide else "utf-8-sig")
+
+
 def clean(text: str) -> str:
     """Return `text` without control characters, so that it can neither move the cursor nor colour."""
     if text.isprintable():

@@ -13,6 +13,7 @@ from engine.datasets.formats import EXTENSIONS
 from engine.datasets.walk import is_file, same_names
 from engine.datasets.wordnet import synsets
 from engine.errors import InputError
+from engine.text import decoded
 
 PROBED = 50  # lines by which the folder that a list refers to is found
 _LAST = re.compile(r"(.*\S)[ \t]+(\S+)")
@@ -28,14 +29,12 @@ class Listed(NamedTuple):
 
 
 def lines_of(path: Path, field: str = "list") -> list[str]:
-    """Return the lines of a text file, in UTF-8 or what begins with the mark of UTF-16.
+    """Return the lines of a text file.
 
     Raises InputError naming `field` if it is none.
     """
     try:
-        data = path.read_bytes()
-        is_wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        text = data.decode("utf-16" if is_wide else "utf-8-sig")
+        text = decoded(path.read_bytes())
     except (OSError, UnicodeDecodeError, RuntimeError, ValueError) as error:
         raise InputError(field, str(path), f"a readable text file is needed ({error})") from None
     return text.splitlines()
@@ -140,10 +139,10 @@ def _split(separator: str, at: int) -> Parse:
     """Return a reading of lines whose first or last part is a label, and all the rest a path."""
 
     def parse(line: str) -> tuple[str, int | None]:
-        parts = _parts(line, separator)
-        rest = parts[1:] if at == 0 else parts[:-1]
-        label = _label(parts[at]) if rest else None
-        return (_unquoted(line), None) if label is None else (separator.join(rest), label)
+        parts = _parts(line, separator) if '"' in line else line.split(separator)
+        rest = separator.join(parts[1:] if at == 0 else parts[:-1]).strip()
+        label = _label(parts[at].strip()) if rest else None
+        return (_unquoted(line), None) if label is None else (_unquoted(rest), label)
 
     return parse
 

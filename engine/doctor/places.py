@@ -14,8 +14,9 @@ import psutil
 from platformdirs import user_cache_path
 
 from engine import catalog, client, runtime, sessions
-from engine.doctor.findings import Finding, counted, first_line, gigabytes, short
-from engine.errors import QoodError
+from engine.datasets.discover import discover
+from engine.doctor.findings import Finding, gigabytes, short
+from engine.errors import InputError, QoodError
 from engine.journal import NO_LOCKS
 from engine.places import sessions_folder
 from engine.plan import preset
@@ -116,16 +117,19 @@ def weights() -> list[Finding]:
 
 
 def data_root(given: Path) -> list[Finding]:
-    """Judge whether the folder of image sets is there; what is in it is another command's question."""
+    """Say which image sets are below a folder, as 'data check' finds them; their images are not read."""
     try:
-        root = given.expanduser()
-        entries = sum(1 for _ in root.iterdir())
-    except (OSError, RuntimeError) as error:  # RuntimeError: the home of nobody
-        why = getattr(error, "strerror", None) or first_line(error)
+        found = discover(given)
+    except InputError as error:
         do = "give the folder whose sub-folders are the image sets"
-        return [Finding("bad", "data", f"{given} cannot be read: {why}", do)]
+        return [Finding("bad", "data", f"{given} cannot be read: {error.right}", do)]
     more = f"qood-tui data check {shlex.quote(str(given))}"
-    if not entries:
-        return [Finding("warning", "data", f"{given} is empty", f"put image sets there; {more} tells which")]
-    found = f"{counted(entries, 'entry', 'entries')} in {given}; '{more}' tells what they are"
-    return [Finding("good", "data", found)]
+    if not found:
+        do = f"put image sets there, unpacked; {more} tells what was passed over"
+        return [Finding("warning", "data", f"{given} holds no image set", do)]
+    sets = ", ".join(f"{name} ({one.role}, {len(one.files):,} images)" for name, one in found.items())
+    problems = {path: reason for one in found.values() for path, reason in one.problems.items()}
+    if problems:
+        path, reason = next(iter(problems.items()))
+        return [Finding("warning", "data", f"in {given}: {sets}; {path}: {reason}", f"{more} names all")]
+    return [Finding("good", "data", f"in {given}: {sets}")]

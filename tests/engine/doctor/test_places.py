@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from engine import catalog
+from engine.datasets.discover import discover
 from engine.doctor import places
 from tests.engine.doctor.surroundings import file, make_weights, python
 
@@ -98,12 +100,28 @@ def test_sessions_are_tried_as_the_program_writes_them(
     assert found.level == level and not list(tmp_path.iterdir())
 
 
-def test_a_data_root_is_counted_and_what_cannot_be_read_is_bad(tmp_path: Path) -> None:
+def save(path: Path) -> None:
+    Image.new("RGB", (8, 8), "teal").save(path, "PNG")
+
+
+def test_the_sets_of_a_data_root_are_those_of_data_check_and_what_cannot_be_read_is_bad(
+    tmp_path: Path,
+) -> None:
     assert places.data_root(tmp_path)[0].level == "warning"  # empty
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
+    (tmp_path / "a").mkdir()
+    file(tmp_path / "shards.tar", "")
     [found] = places.data_root(tmp_path)
-    assert found.level == "good" and "2 entries" in found.found and "qood-tui data check" in found.found
+    assert found.level == "warning" and "no image set" in found.found and "qood-tui data check" in found.do
+    save(tmp_path / "a" / "1.png")
+    (tmp_path / "imagenet" / "val").mkdir(parents=True)
+    save(tmp_path / "imagenet" / "val" / "ILSVRC2012_val_00000001.JPEG")
+    [found] = places.data_root(tmp_path)
+    expected = [f"{name} ({one.role}, {len(one.files)} images)" for name, one in discover(tmp_path).items()]
+    assert len(expected) == 2 and found.level == "good"
+    assert all(words in found.found for words in expected)
+    (tmp_path / "a" / "gone.jpg").symlink_to(tmp_path / "nothing")
+    [found] = places.data_root(tmp_path)
+    assert found.level == "warning" and "gone.jpg" in found.found
     for given in (tmp_path / "none", file(tmp_path / "file", ""), Path("~nobody-of-that-name/x")):
         [found] = places.data_root(given)
         assert found.level == "bad" and str(given) in found.found and found.do
