@@ -78,7 +78,8 @@ def _judged(folder: Path, names: list[str], root: Path) -> list[Candidate]:
     other = mention[0] if mention is not None and mention[1] else None
     files = some_files(str(folder), PEEKED)
     if are_classes(names):
-        files = [name for top in names[:4] for name in some_files(str(folder / top), 5)]
+        classes = [name for name in names if label_of(name) >= 0]
+        files = [name for top in classes[:4] for name in some_files(str(folder / top), 5)]
     elif names and all(name.isdecimal() and int(name) <= imagenet.CLASSES for name in names):
         files = [name for top in names[:4] for name in some_files(str(folder / top), 5)]
         if not _are_validation(files) and not (other is not None and "v2" in other.name.lower()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from pathlib import Path
 
@@ -103,7 +102,7 @@ def test_names_composed_otherwise_are_found_and_the_file_on_disk_is_opened(
 def test_both_forms_beside_each_other_are_two_files(tmp_path: Path) -> None:
     names = [unicodedata.normalize(form, "caf\u00e9.jpg") for form in ("NFC", "NFD")]
     put(tmp_path, *names)
-    if len(os.listdir(tmp_path)) < 2:
+    if len(list(tmp_path.iterdir())) < 2:
         pytest.skip("this file system takes both for one name")
     (tmp_path / "list.txt").write_text("".join(f"{name} {at}\n" for at, name in enumerate(names)))
     one = id_set("mine", str(tmp_path / "list.txt"), None)

@@ -1,0 +1,79 @@
+"""What `data check` lists, a sweep is planned with and opens, and `doctor` says is one thing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from timm.data import ImageNetInfo
+
+from engine.datasets.discover import discover
+from engine.doctor.places import data_root
+from engine.images.decoders import Decoders
+from engine.images.sets import files_of, open_sets
+from engine.plan import Plan
+from engine.request import settle
+from engine.resources import Resources
+
+WNIDS = ImageNetInfo("imagenet-1k").label_names()
+ONE = Image.new("RGB", (8, 8), "teal")
+IMAGENET = [f"{wnid}/ILSVRC2012_val_{at:08d}.JPEG" for at, wnid in enumerate(WNIDS[300:320])]
+ROOTS = {
+    "beside other sets": [
+        *(f"imagenet2012/val/{file}" for file in IMAGENET),
+        *(f"cub200/val/albatross/{at}.jpg" for at in range(3)),
+        *(f"dtd/images/banded/{at}" for at in range(3)),
+    ],
+    "classes in the root": [*IMAGENET, "birds/1.jfif", "birds/2.ppm", "dtd/images/banded/3.jpg", "loose.png"],
+    "loose images and thumbnails": [
+        *(f"sets/in1k/val/{file}" for file in IMAGENET),
+        *(f"sets/{at}.jpe" for at in range(4)),
+        "sets/@eaDir/1.jpg",
+        "sets/more/2.webp",
+        "sets/more/.ipynb_checkpoints/2.webp",
+    ],
+    "several folders of a name": [
+        *(f"data/imagenet/val/{file}" for file in IMAGENET),
+        *(f"a/textures/{at}.jpg" for at in range(2)),
+        *(f"b/textures/images/{at}.jpg" for at in range(5)),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", ROOTS)
+def test_everything_that_looks_finds_the_same(tmp_path: Path, kind: str) -> None:
+    root = tmp_path / "root"
+    for name in ROOTS[kind]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        ONE.save(root / name, "PNG")
+    found = discover(root)
+    counts = {name: len(one.files) for name, one in found.items()}
+    assert counts["imagenet"] >= len(IMAGENET) and len(counts) > 1
+    command = [sys.executable, "-m", "engine", "data", "check", str(root), "--quick", "--json"]
+    checked = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["sets"]
+    assert {one["name"]: one["count"] for one in checked} == counts
+    assert {one["name"]: one["notes"] for one in checked} == {n: one.notes for n, one in found.items()}
+    ood = tuple(name for name, one in found.items() if one.role == "ood")
+    plan = Plan(models=("test_vit.r160_in1k",), id_set="imagenet", ood_sets=ood, share=1.0,
+                calibration_set="held-out", fit_set="held-out", calibration_images=1)  # fmt: skip
+    settled, resources, missing = settle(plan, Resources(data=str(root)))
+    assert not missing and {name: resources.counts[name] for name in ("imagenet", *ood)} == {
+        name: counts[name] for name in ("imagenet", *ood)
+    }
+    decoders = Decoders(1)
+    try:
+        for images in open_sets(settled, resources, decoders).sets:
+            files = files_of(images)
+            assert files is not None and files.files == found[images.name].files
+            assert files.labels.tolist() == found[images.name].labels
+            assert list(files.notes) == found[images.name].notes
+    finally:
+        decoders.close()
+    (finding,) = data_root(root)
+    assert all(
+        f"{name} ({one.role}, {len(one.files)} images)" in finding.found for name, one in found.items()
+    )
