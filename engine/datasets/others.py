@@ -151,7 +151,10 @@ def as_classes(
 
 def _is_class(folder: Path, walked: Walked) -> bool:
     """Return whether a folder without images is a class all the same: empty, or a link to another one."""
-    return folder.name in walked.problems or not any(folder.iterdir())
+    try:
+        return folder.name in walked.problems or not any(folder.iterdir())
+    except OSError:
+        return True
 
 
 def _of_order(names: tuple[str, ...], order: str) -> list[str]:

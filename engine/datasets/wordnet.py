@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,18 +31,16 @@ def label_of(name: str) -> int:
 
 def label_of_path(path: str) -> int:
     """Return the label by the nearest folder with an identifier, else by the file's own name; else -1."""
-    *folders, file = path.split("/")
-    for name in reversed(folders):
-        if (label := _of_folder(name)) >= 0:
-            return label
-    return label_of(file)
+    folders, _, file = path.rpartition("/")
+    label = _of_folders(folders)
+    return label if label >= 0 else label_of(file)
 
 
 def are_classes(names: list[str]) -> bool:
     """Return whether most of these folders are named by identifiers of ImageNet-1k's classes."""
-    return bool(names) and sum(_of_folder(name) >= 0 for name in names) > len(names) / 2
+    return bool(names) and sum(label_of(name) >= 0 for name in names) > len(names) / 2
 
 
-@cache
-def _of_folder(name: str) -> int:
-    return label_of(name)
+@lru_cache(4096)  # of paths that come folder by folder
+def _of_folders(path: str) -> int:
+    return next((label for name in reversed(path.split("/")) if (label := label_of(name)) >= 0), -1)
