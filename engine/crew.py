@@ -196,7 +196,7 @@ def serve(line: Connection, order: Order) -> None:
 
     torch.set_num_threads(1)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = order.job.plan.tf32
-    decoders = Decoders(order.threads, order.job.plan.largest_image)
+    decoders = Decoders(order.threads, order.job.plan.most_pixels)
     try:
         with ThreadPoolExecutor(
             1 if order.device != "cpu" else order.threads, initializer=torch.set_num_threads, initargs=(1,)

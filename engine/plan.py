@@ -10,6 +10,8 @@ import re
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
+from msgspec import UnsetType as Unset
 
 from engine import catalog
 from engine.errors import InputError, unknown_name
@@ -87,14 +89,16 @@ class Variant(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to sweep. The user's own sets and checkpoints take part by their names."""
+    """What to sweep. The user's own sets and checkpoints take part by their names.
+
+    A field that came later is unset where nobody gives it, and left out of the JSON: so a plan without it
+    has the identity that it always had.
+    """
 
     models: tuple[str, ...]
     bits: tuple[str, ...] = catalog.BITS
     quantizer: str = "repq"
-    # Bits of patch embedding and head; where nobody says, they have those of the bit setting. Left out of
-    # the JSON then, so that a plan without it has the identity that it always had.
-    first_and_last: int | msgspec.UnsetType = msgspec.UNSET
+    first_and_last: int | Unset = UNSET  # bits of patch embedding and head, where they are not the setting's
     overrides: dict[str, int] = {}  # bits of single tensors or layers, such as {"head": 8}
     id_set: str = "fractals"
     ood_sets: tuple[str, ...] = catalog.DEMO_OOD
@@ -112,8 +116,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     stop_width: float | None = None  # points of AUPR-out: stop once every mean's interval is narrower
     chunk_images: int = 125
     keep_outputs: bool = False  # logits and features of every image, from which scores can be added later
-    class_order: str = ""  # in which folders of classes are counted, where nothing else tells their labels
-    largest_image: int = catalog.LARGEST_IMAGE  # pixels; a larger one is unreadable
+    class_order: str | Unset = UNSET  # of folders of classes, where nothing else tells their labels
+    largest_image: int | Unset = UNSET  # pixels; a larger one is unreadable
     tf32: bool = False  # matrix products of floats rounded to 10 bits, on GPUs that can
     seed: int = 0
 
@@ -127,6 +131,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             for bits in ordered
             for draw in range(1 if bits.is_float else self.calibration_draws)
         ]
+
+    @property
+    def most_pixels(self) -> int:
+        """Return how many pixels an image may have."""
+        return self.largest_image or catalog.LARGEST_IMAGE
 
     @property
     def learns(self) -> bool:
@@ -207,7 +216,7 @@ def validated(plan: Plan, resources: Resources | None = None) -> Plan:
     check_shape(plan)
     _check_demo(plan)
     _check_sizes(plan)
-    if plan.first_and_last is not msgspec.UNSET:
+    if plan.first_and_last is not UNSET:
         check_width("first_and_last", plan.first_and_last, plan.first_and_last)
     for pattern, width in plan.overrides.items():
         check_width("overrides", width, f"{pattern} = {width}")
@@ -238,7 +247,7 @@ def _check_sizes(plan: Plan) -> None:
     for field, least in limits.items():
         if getattr(plan, field) < least:
             raise InputError(field, getattr(plan, field), f"give {least} or more")
-    if plan.largest_image < LEAST_PIXELS:
+    if plan.most_pixels < LEAST_PIXELS:
         right = f"give {LEAST_PIXELS:,} pixels or more"
         raise InputError("largest_image", plan.largest_image, right)
     if plan.class_order and plan.class_order not in catalog.CLASS_ORDERS:

@@ -148,7 +148,7 @@ def _sweep(job: Job, channel: Channel, orders: Orders) -> None:
     # One thread a variant: what a variant computes does not depend on how many cores there are.
     torch.set_num_threads(1)
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    decoders = Decoders(share, job.plan.largest_image)
+    decoders = Decoders(share, job.plan.most_pixels)
     try:
         with pool:
             sweep(

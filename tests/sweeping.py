@@ -89,6 +89,6 @@ def _team(job: Job) -> Iterator[Team]:
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield Team(["cpu"], 2, pool, DecodersHere(1, job.plan.largest_image), started(job, "cpu", 2, {}))
+            yield Team(["cpu"], 2, pool, DecodersHere(1, job.plan.most_pixels), started(job, "cpu", 2, {}))
     finally:
         torch.set_num_threads(threads)

@@ -190,7 +190,7 @@ class _Opened:
     def __init__(
         self, plan: Plan, resources: Resources, decoders: Decoders, class_names: tuple[str, ...] = ()
     ) -> None:
-        self.resources, self.decoders, self.order = resources, decoders, plan.class_order
+        self.resources, self.decoders, self.order = resources, decoders, plan.class_order or ""
         self.classes = read_classes(resources.classes) if resources.classes else ()
         self.class_names = () if self.classes or plan.class_order else class_names
         names = (plan.id_set, *plan.ood_sets, plan.calibration_set, plan.fit_set)
