@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine import catalog
 from engine.errors import InputError, QuantizeError, unknown_name
+from engine.files import whole
 from engine.models import build as models
 from engine.models import zoo
 from engine.models.build import CLASS, split
@@ -88,7 +89,9 @@ def run(given: argparse.Namespace) -> int:
         table = tabulate(name, model, shown)
         sys.stdout.write("\n".join([*table_lines(bit_table(table)), "", floats(table), ""]))
     if inputs is not None:
-        np.save(given.logits, forward(model, inputs))
+        logits = forward(model, inputs)
+        with whole(given.logits) as file:
+            np.save(file, logits)
         sys.stderr.write(f"wrote {given.logits}\n")
     return 0
 

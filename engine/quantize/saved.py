@@ -16,12 +16,13 @@ import msgspec
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as packed_bytes
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from engine import catalog
 from engine.errors import InputError
+from engine.files import whole
 from engine.plan import Bits
 from engine.quantize.bit_table import float_tensors
 from engine.quantize.bitstream import pack, unpack
@@ -82,7 +83,8 @@ def save(path: Path, model: VisionTransformer, about: dict[str, Any]) -> str:
         sha256=digest(tensors),
         **about,
     )
-    save_file(tensors, path, {"qood": msgspec.json.encode(saved).decode()})
+    with whole(path) as file:
+        file.write(packed_bytes(tensors, {"qood": msgspec.json.encode(saved).decode()}))
     return saved.sha256
 
 
