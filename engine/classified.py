@@ -234,7 +234,7 @@ FIELDS: dict[type, dict[str, Rule]] = {
     protocol.VariantReady: _rules("seconds classes", variant=_variant, digest=_of_own_weights),
     protocol.TensorRow: _rules("tensor method bits scales low high clipped sqnr elements bytes"),
     protocol.BitsTabled: _rules(
-        "floats float_bytes packed_bytes float32_bytes", variant=_variant, rows=_each
+        "floats float_bytes packed_bytes float32_bytes float_share", variant=_variant, rows=_each
     ),
     protocol.VariantFailed: _rules(variant=_variant, reason=_text),
     protocol.ImageUnreadable: _rules(set=_set, name=_image, reason=_text),

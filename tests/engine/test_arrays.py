@@ -99,7 +99,7 @@ def test_rows_are_not_put_into_an_array_of_another_type(tmp_path: Path) -> None:
     before = (tmp_path / FOLDER / "rank.npy").read_bytes()
     chunk = {name: np.zeros((3, n), dtype) for name, (dtype, n) in layout(plan, LONG).items()}
     with pytest.raises(EngineError, match=r"rank\.npy: it holds int16, int32 is needed"):
-        ArrayWriter(tmp_path, plan, 3, MANY).write(0, chunk)
+        ArrayWriter(tmp_path, plan, 3, MANY, finished=1).write(0, chunk)
     assert (tmp_path / FOLDER / "rank.npy").read_bytes() == before
 
 

@@ -20,6 +20,7 @@ from engine.protocol import AnyEvent, BatchSized, ChunkFinished, Job
 from engine.request import settle
 from engine.resources import Checkpoint, Resources
 from engine.sweep import Team, sweep
+from engine.worker import started
 from engine.writer import Writer
 from tests.real import SMALL, STUDY, openood_root, random_model
 
@@ -86,8 +87,9 @@ def run(
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            team = Team(["cpu"], 2, pool, decoders)
-            sweep(Job(str(session), settled, resources, first_row), events.append, is_cancelled, team)
+            job = Job(str(session), settled, resources, first_row)
+            team = Team(["cpu"], 2, pool, decoders, started(job, "cpu", 2, {}))
+            sweep(job, events.append, is_cancelled, team)
     except Cancelled:
         pass
     finally:
