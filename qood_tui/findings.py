@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from rich.text import Text
 
 from engine import catalog
 from engine.measure import means
+from engine.measure.guessing import warning
 from engine.protocol import Delta
 from engine.report.words import interval
 from qood_tui.store import State
@@ -37,13 +39,27 @@ def worst(state: State) -> Worst | None:
 
 
 def trouble(state: State) -> Text | None:
-    """Return why a session failed or waits, None where all is well."""
+    """Return why a session failed, waits or cannot be meant, None where all is well."""
     if state.closed and state.closed.outcome in ("failed", "refused"):
         words = f"{state.closed.outcome.capitalize()}: {state.closed.reason}"
         return Text(clean(words), style="bold red")
     if state.phase == "paused":
         return Text(clean(f"Paused: {state.note}"), style="bold yellow")
+    if guess := next(filter(None, _guesses(state)), ""):
+        return Text(clean(guess), style="bold yellow")
     return None
+
+
+def _guesses(state: State) -> Iterator[str]:
+    """Yield a warning for each model that knows no more of the labels than guessing would."""
+    images = next((one.count for one in state.prepared.sets if one.role == "id"), 0) if state.prepared else 0
+    for variant in state.header.plan.variants():
+        ready, measured = state.ready.get(variant.key), state.measured.get(variant.key)
+        if not variant.bits.is_float or ready is None or measured is None or not state.total:
+            continue
+        seen = round(images * measured.rows / state.total)
+        if measured.top1 is not None and measured.nll is not None:
+            yield warning(variant.model, measured.top1, seen, ready.classes)
 
 
 def headline(state: State, width: int = WIDEST) -> Text:

@@ -70,7 +70,8 @@ def print_table(found: Document, console: Console) -> None:
     legend = "* a change: p < 0.05, adjusted by Holm over the table, the means below it among themselves."
     if found.sequential:
         legend = "* outside a 95 % interval that holds at all looks together: the sweep ended early."
-    told = [f"{legend} This is {found.note}." if found.note else legend, *_stated(found), *_spread(found)]
+    told = [f"{legend} This is {found.note}." if found.note else legend]
+    told += [*words.in_float(found.plan, found.bit_tables), *_stated(found), *_spread(found)]
     for line in told:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for model in found.models:

@@ -12,6 +12,7 @@ from engine.measure.means import in_mean, mean_over_sets
 from engine.measure.spread import groups, spread
 from engine.plan import Variant
 from engine.protocol import Cell, Delta, VariantDelta
+from engine.report.words import in_float
 from qood_tui.look import Look, Measure, Order, Unit
 from qood_tui.store import State
 from qood_tui.words import verdict
@@ -88,6 +89,7 @@ class Table(msgspec.Struct, frozen=True):
     is_filtered: bool
     intervals: str  # what is known of them
     is_provisional: bool
+    in_float: tuple[str, ...] = ()  # models that keep weights in floating point, in words
 
 
 def table(state: State, look: Look) -> Table:
@@ -106,6 +108,7 @@ def table(state: State, look: Look) -> Table:
         bool(look.words or look.only_changes),
         _intervals(state, look.measure),
         _is_provisional(state, look.measure),
+        tuple(in_float(plan, state.bits.values())),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.measure.guessing import least_accuracy
+from engine.measure.guessing import warning
 from engine.protocol import ModelLoaded, SetReady
 from engine.report.contents import VariantRow
 
@@ -15,11 +15,9 @@ def guesses(
     """Return a warning for each model that is at the level of guessing in FP32, on however few images."""
     classes = {one.model: one.classes for one in models}
     count = next((one.count for one in images if one.role == "id"), 0)
-    return tuple(
-        f"{row.model} is at the level of guessing: in FP32 it is right on {row.top1:.1%} of {count:,} ID "
-        f"images, with {classes[row.model]:,} classes. Labels, their order or weights are most likely not "
-        "those that were meant, and what it loses says nothing."
+    found = (
+        warning(row.model, row.top1, count, classes[row.model])
         for row in variants
         if row.bits == "FP32" and row.top1 is not None and row.nll is not None and row.model in classes
-        if row.top1 < least_accuracy(classes[row.model])
     )
+    return tuple(filter(None, found))

@@ -9,11 +9,12 @@ from engine import catalog, study
 from engine.measure.spread import Spread
 from engine.measure.spread import spread as of_draws
 from engine.protocol import Delta, VariantDelta
-from engine.report.blocks import Cell, Row, Section, Shaded, Table, Text
+from engine.report.blocks import Cell, Items, Row, Section, Shaded, Table, Text
 from engine.report.contents import Document, MeanMeasures, VariantRow
 from engine.report.provenance import choices
 from engine.report.words import (
     NO_VALUE,
+    in_float,
     interval,
     points,
     relative,
@@ -48,6 +49,7 @@ def headline(found: Document) -> Section:
                 "Mean over OOD sets with its paired 95 % interval; a star marks a change (see Definitions)."
             ),
             Table("AUPR-out lost, in percentage points", columns, by_model(rows)),
+            *([Items(tuple(kept))] if (kept := in_float(found.plan, found.bit_tables)) else []),
             _means(found),
         ),
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.measure import means
-from engine.protocol import Delta, VariantDelta
+from engine.plan import Plan
+from engine.protocol import BitsTabled, Delta, VariantDelta
 
 NO_VALUE = "no value"
 SHOWN = 16  # characters of a hash
+LEAST_IN_FLOAT = 0.0005  # of the weights: less is 0.0 %
 
 
 def points(delta: Delta | None) -> str:
@@ -63,3 +65,19 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     """Return names in a row, the last of very many counted alone."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def in_float(plan: Plan, tables: Iterable[BitsTabled]) -> list[str]:
+    """Say how much of the weights of each model stays in floating point, at which bits where that differs."""
+    shares = {table.variant: table.float_share for table in tables}
+    found: dict[str, dict[str, list[str]]] = {}
+    for variant in plan.variants():
+        if shares.get(variant.key, 0) >= LEAST_IN_FLOAT:
+            of_model = found.setdefault(variant.model, {}).setdefault(f"{shares[variant.key]:.1%}", [])
+            of_model.append(str(variant.bits))
+    return [
+        f"{model}: {share} of its weights stay in floating point"
+        + (f" at {', '.join(dict.fromkeys(bits))}" if len(of_model) > 1 else "")
+        for model, of_model in found.items()
+        for share, bits in of_model.items()
+    ]

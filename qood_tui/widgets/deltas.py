@@ -104,7 +104,7 @@ class Deltas(Pane):
         elif visible < len(found.rows):
             hidden.append(f"{visible} of {len(found.rows)} rows, ↑↓")
         title = f"{found.measure.label} · {found.unit.value} · {score}{order}{provisional}"
-        self.caption(title, " · ".join([*hidden, found.intervals]))
+        self.caption(title, " · ".join([*hidden, *found.in_float, found.intervals]))
 
     def whole(self) -> list[Text]:
         """Return all rows, also those that are scrolled out of sight."""
