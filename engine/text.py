@@ -19,6 +19,11 @@ def in_bytes(count: float) -> str:
     raise AssertionError("the last unit returns")
 
 
+def counted(number: int, thing: str, things: str = "") -> str:
+    """Return a number of things in words."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
 def short(value: float, digits: int = 3) -> str:
     """Return a number with so many significant digits, or all those before its point.
 

@@ -12,6 +12,7 @@ from engine.datasets.found import Found, sized
 from engine.datasets.tree import SPLITS, Taken, tree_of
 from engine.datasets.walk import folders_in, images_below, some_files
 from engine.datasets.wordnet import are_classes, label_of
+from engine.text import counted
 
 PEEKED = 20  # names of files by which a folder is judged
 FEW_MISSING = 900  # classes, above which ImageNet is taken for incomplete, and not for a subset
@@ -161,7 +162,8 @@ def _take_largest(name: str, several: list[Found], root: Path, found: dict[str, 
     for one in several:
         if one is not best:
             where = one.root.relative_to(root)
-            best.notes.append(f"{where} holds {len(one.files):,} images of the same set and is left out")
+            there = counted(len(one.files), "image")
+            best.notes.append(f"{where} holds {there} of the same set and is left out")
             best.beside.append(one.root)
     if best.files:
         found[name] = sized(best, entry.available)
@@ -195,7 +197,7 @@ def _set_aside(several: list[Candidate], root: Path, found: dict[str, Found]) ->
         if "imagenet" in found:
             found["imagenet"].beside.append(candidate.folder)
             found["imagenet"].notes.append(
-                f"{where} holds {len(walked.files):,} test images, which have no labels, and is left out"
+                f"{where} holds {counted(len(walked.files), 'test image')} without labels and is left out"
             )
         else:
             one = _labelled(candidate.folder, root)

@@ -15,6 +15,7 @@ from engine.datasets.found import Found, found_in, sized
 from engine.datasets.tree import LISTED, Taken, tree_of
 from engine.datasets.walk import folders_in, images_below, is_file
 from engine.errors import InputError
+from engine.text import counted
 
 PLACES365 = 36_500
 
@@ -83,7 +84,8 @@ def known_folders(root: Path, found: dict[str, Found]) -> None:
             best.beside.append(candidates[one.root])
             if one is not best:
                 where = one.root.relative_to(root)
-                best.notes.append(f"{where} holds {len(one.files):,} images of that name and is left out")
+                there = counted(len(one.files), "image")
+                best.notes.append(f"{where} holds {there} of that name and is left out")
         found[entry.name] = _described(best, entry)
         taken.add(best)
 

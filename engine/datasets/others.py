@@ -12,6 +12,7 @@ from engine.datasets.tree import MOST_FOLDERS, SPLITS, Taken
 from engine.datasets.walk import Walked, folders_in, images_below, images_in
 from engine.datasets.wordnet import are_classes, label_of
 from engine.errors import InputError
+from engine.text import counted
 
 CONTAINERS = ("images_largescale", "images_classic", "data")  # of OpenOOD: they hold sets
 LISTS = "benchmark_imglist"
@@ -44,7 +45,7 @@ def _visit(folder: Path, root: Path, found: dict[str, Found], taken: Taken) -> N
             _visit(folder / name, root, found, taken)
     is_counted = classes or any(one.root == folder and one.parts for one in found.values())
     if not is_counted and (loose := images_in(str(folder))):
-        whole = found_in("", "ood", f"{len(loose)} images of a folder", "folder", folder, Walked(loose, {}))
+        whole = found_in("", "ood", _label(loose), "folder", folder, Walked(loose, {}))
         if free or found:
             whole.notes.append("images that lie in the folder itself, beside its folders")
         add(found, whole, folder.name)
@@ -100,7 +101,7 @@ def _of_classes(folder: Path, names: list[str]) -> Found:
 
 def as_ood(name: str, folder: Path, walked: Walked) -> Found:
     """Return images of a folder as an OOD set: none has a label."""
-    one = found_in(name, "ood", f"{len(walked.files)} images of a folder", "folder", folder, walked)
+    one = found_in(name, "ood", _label(walked.files), "folder", folder, walked)
     own = {part for path in walked.files for part in path.split("/")[:-1]}
     if shared := sum(label_of(part) >= 0 for part in own):
         one.notes.append(f"{shared:,} of its folders are named by identifiers of ImageNet-1k's classes")
@@ -168,3 +169,7 @@ def _of_order(names: tuple[str, ...], order: str) -> list[str]:
     if order:
         return [f"labels are the folders' places in {said[order]} (--class-order {order})"]
     return [f"timm and torchvision count its classes in different orders: {'; '.join(unlike)}"]
+
+
+def _label(files: list[str]) -> str:
+    return f"{counted(len(files), 'image')} of a folder"

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 import psutil
 
-from engine.doctor.findings import Finding, content, counted, first_line, gigabytes
+from engine.doctor.findings import Finding, content, first_line, gigabytes
 from engine.doctor.software import MATCHING, fault
+from engine.text import counted
 
 UNSEEN_MEMORY = 2e9  # an idle GPU's driver keeps less than this for itself
 CARDS = Path("/sys/bus/pci/devices")

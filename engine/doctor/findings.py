@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from engine.errors import FINISHED, WITH_FAILURES
+from engine.text import counted
 
 Level = Literal["good", "warning", "bad"]
 
@@ -73,11 +74,6 @@ def content(path: Path) -> str:
         return path.read_text(errors="replace").strip()
     except OSError:
         return ""
-
-
-def counted(number: int, thing: str, things: str = "") -> str:
-    """Return a number of things in words."""
-    return f"{number} {thing if number == 1 else things or thing + 's'}"
 
 
 def gigabytes(count: float) -> str:

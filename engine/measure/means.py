@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from engine.measure.pair import PairMeasures
 from engine.protocol import Cell, VariantDelta
+from engine.text import counted
 
 LEAST = 2  # images of the ID set, and of an OOD set
 
@@ -52,7 +53,7 @@ def models_at_bits(deltas: Iterable[VariantDelta], bits: str) -> tuple[str, ...]
 
 def models_in_words(deltas: Iterable[VariantDelta], bits: str) -> str:
     """Say over how many models the mean at a bit setting is."""
-    return _counted(len(models_at_bits(deltas, bits)), "model")
+    return counted(len(models_at_bits(deltas, bits)), "model")
 
 
 def sets_in_words(deltas: Iterable[VariantDelta], planned: Sequence[str]) -> str:
@@ -60,9 +61,5 @@ def sets_in_words(deltas: Iterable[VariantDelta], planned: Sequence[str]) -> str
     over = {name for delta in deltas for name in delta.ap_out}
     count = sum(name in over for name in planned)
     if count < len(planned):
-        return f"{count} of {_counted(len(planned), 'OOD set')}"
-    return _counted(count, "OOD set")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
+        return f"{count} of {counted(len(planned), 'OOD set')}"
+    return counted(count, "OOD set")

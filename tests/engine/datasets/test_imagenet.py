@@ -201,7 +201,9 @@ def test_test_images_of_imagenet_are_named_and_no_ood_set(tmp_path: Path) -> Non
     put(tmp_path / "CLS-LOC/val", *(f"{file}.JPEG" for file in VAL))
     put(tmp_path / "CLS-LOC/test", "ILSVRC2012_test_00000001.JPEG")
     found = discover(tmp_path)
-    assert list(found) == ["imagenet"] and any("1 test images" in note for note in found["imagenet"].notes)
+    assert list(found) == ["imagenet"] and any(
+        "1 test image without labels" in note for note in found["imagenet"].notes
+    )
 
 
 def test_a_root_of_many_small_classes_is_one_set(tmp_path: Path) -> None:
