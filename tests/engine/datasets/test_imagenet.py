@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from timm.data import ImageNetInfo
 
 from engine.datasets.discover import discover, id_set
 from engine.datasets.found import Found
+from tests.engine.datasets.test_discover import put
 
-ONE = Image.new("RGB", (8, 8), "teal")
 WNIDS = ImageNetInfo("imagenet-1k").label_names()
 FIRST = (65, 970, 230, 809, 516)  # labels of the first validation images, as Caffe's val.txt has them
 VAL = [f"ILSVRC2012_val_{at:08d}" for at in range(1, len(FIRST) + 1)]
@@ -19,13 +18,6 @@ KAGGLE = [
     "ImageId,PredictionString",
     *(f"{file},{WNIDS[label]} 1 2 3 4" for file, label in zip(VAL, FIRST, strict=True)),
 ]
-
-
-def put(root: Path, *names: str) -> None:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ONE.save(path, "JPEG")
 
 
 def put_imagenet(folder: Path) -> None:
