@@ -87,7 +87,7 @@ def carried(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_worker(requested: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment of a worker: this process's, with the variables of one request alone."""
+    """Return the whole environment of a worker: this process's, with only the variables of one request."""
     rest = {name: value for name, value in os.environ.items() if not is_carried(name)}
     return {**rest, **requested}
 

@@ -66,7 +66,7 @@ class _Output(_Stream):
         self._program = program
 
     def lose(self, error: OSError) -> None:
-        """Say why and end the command; what follows goes nowhere."""
+        """Say why, and end the command; discard what follows."""
         _to_nowhere(1, os.O_WRONLY)
         why = _WORDS.get(error.errno or 0, error.strerror or str(error))
         sys.stderr.write(f"{self._program}: standard output cannot be written: {why}\n")
@@ -75,13 +75,13 @@ class _Output(_Stream):
 
 
 class _Errors(_Stream):
-    """Standard error: where it cannot be written nobody is told, and the command goes on."""
+    """Standard error: if it cannot be written, the command continues."""
 
     def __init__(self) -> None:
         super().__init__(2, "w", closefd=False)
 
     def lose(self, error: OSError) -> None:
-        """Let what follows go nowhere."""
+        """Discard what follows."""
         _to_nowhere(2, os.O_WRONLY)
 
 
@@ -102,7 +102,7 @@ def _open_closed() -> None:
         try:
             os.fstat(number)
         except OSError:
-            # Standard output is opened for reading: whoever writes to it is told, in child processes too.
+            # Standard output is opened for reading, so that writing fails with an error, in child processes too.
             _to_nowhere(number, os.O_WRONLY if number == 2 else os.O_RDONLY)
 
 

@@ -45,7 +45,7 @@ def read(path: Path, near: Sequence[Path] = ()) -> Listed:
 
     A line is a path and a label between which a space, a tab, a comma or a semicolon stands, the path perhaps
     in quotes, or the label first. The label is a whole number, a WordNet identifier of ImageNet-1k, or a
-    Python dictionary with a `label`, as in OpenOOD; a line without one is a path alone. Where several
+    Python dictionary with a `label`, as in OpenOOD; a line without one is only a path. Where several
     readings are possible, all lines are read alike: as most of the files are there, beside the list or in one
     of the folders `near`, or else as most lines give a label.
     """

@@ -25,7 +25,7 @@ from numpy._core import multiarray
 from safetensors import SafetensorError, safe_open
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-SAVE = "save the weights alone: torch.save(model.state_dict(), FILE) or safetensors"
+SAVE = "save only the weights: torch.save(model.state_dict(), FILE) or safetensors"
 _LARGEST_TEXT = 50_000_000  # bytes of an index of shards
 
 
