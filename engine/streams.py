@@ -102,7 +102,7 @@ def _open_closed() -> None:
         try:
             os.fstat(number)
         except OSError:
-            # Standard output is opened for reading, so that writing fails with an error, in child processes too.
+            # Standard output is opened for reading, so that writing fails, in child processes too.
             _to_nowhere(number, os.O_WRONLY if number == 2 else os.O_RDONLY)
 
 

@@ -8,6 +8,7 @@ list or a torn row is decoded again.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import zlib
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,9 @@ class _Store:
 
     def __init__(self, folder: Path, images: KeptImages, geometry: Geometry) -> None:
         # Another decoder makes other pixels of the same file, and another limit none of some.
-        made_from = f"{images.name} {geometry} {made_by()} {images.images.largest}"
-        key = hashlib.sha256(made_from.encode()).hexdigest()[:16]
         count = len(images.labels)
+        made_from = f"{images.name} {count} {geometry} {made_by()} {images.images.largest}"
+        key = hashlib.sha256(made_from.encode()).hexdigest()[:16]
         self._paths = [folder / f"{images.name}-{key}{part}.npy" for part in ("", "-contents")]
         shapes = ((count, 3, geometry.size, geometry.size), (count, DIGEST + 4))
         try:
@@ -108,15 +109,22 @@ class _Store:
 
 
 def _opened(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
-    """Open an array for reading; a damaged one, or one of another size, begins anew."""
+    """Open an array for reading; one that is missing or damaged is replaced by an empty one.
+
+    Threads and processes open the same array at once: it is never there in part.
+    """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(array, np.memmap) and array.shape == shape and array.dtype == np.uint8:
             return array
     except (OSError, ValueError, EOFError):
         pass
-    path.unlink(missing_ok=True)
-    np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    new = path.with_name(f"{path.stem}-{secrets.token_hex(4)}.partial")
+    try:
+        np.lib.format.open_memmap(new, "w+", np.uint8, shape)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
     return np.lib.format.open_memmap(path, "r")
 
 

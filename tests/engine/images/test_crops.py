@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from engine.images import decode as decoding
 from engine.images.crops import KeptImages
 from engine.images.decoders import Decoders
 from engine.images.files import FileImages
-from engine.images.source import Geometry
+from engine.images.source import Geometry, Pixels
 from tests.engine.images.albums import opened, save
 
 
@@ -109,3 +111,24 @@ def test_every_part_of_the_key_of_kept_crops_counts(
     assert {"pillow", "libjpeg_turbo", "zlib", "webp", "decode"} <= decoding.made_by().keys()
     save(folder / "3.png")  # another number of images
     assert decodes()
+
+
+def test_several_threads_open_kept_crops_at_once(tmp_path: Path, decoders: Decoders) -> None:
+    """Calibration images are read while chunks of the same set are read ahead."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    save(folder / "a.png")
+    images, everything, geometry = opened(folder, decoders), np.arange(1), Geometry(16)
+    expected = images.read(everything, [geometry]).pixels[geometry]
+    for number in range(30):
+        start = threading.Barrier(4)
+
+        def read(number: int = number, start: threading.Barrier = start) -> Pixels:
+            kept = KeptImages(images, tmp_path / f"crops{number}")
+            start.wait(10)
+            return kept.read(everything, [geometry]).pixels[geometry]
+
+        with ThreadPoolExecutor(4) as pool:
+            for found in [pool.submit(read) for _ in range(4)]:
+                np.testing.assert_array_equal(found.result(), expected)
+        assert len(list((tmp_path / f"crops{number}").iterdir())) == 2
