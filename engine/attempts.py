@@ -7,7 +7,7 @@ images, models and variants, and later ones must agree with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from engine.protocol import (
     AnyEvent,
@@ -73,6 +73,12 @@ def counted(events: Iterable[AnyEvent]) -> list[AnyEvent]:
         else:
             kept.append(event)
     return [*kept, *preparation, *(one for one in waiting if isinstance(one, LOOKS))]
+
+
+def last_worker(events: Sequence[AnyEvent]) -> WorkerStarted | None:
+    """Return the worker that finished the last chunk; None where no chunk is finished, or none was named."""
+    last = max((at for at, event in enumerate(events) if isinstance(event, ChunkFinished)), default=0)
+    return next((event for event in reversed(events[:last]) if isinstance(event, WorkerStarted)), None)
 
 
 def _is_ahead(event: AnyEvent, rows: int) -> bool:

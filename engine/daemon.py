@@ -59,8 +59,8 @@ class Run:
         self._cancelled = asyncio.Event()
         if self.writer.has_events:
             try:
-                before = environment.before([entry.event for entry in journal.read(session)[1]])
-                environment.check_same(before, variables)
+                worker = self.writer.worker
+                environment.check_same(worker.arithmetic if worker else None, variables)
                 self.writer.append(SessionResumed(self.writer.finished_rows))
             except BaseException:
                 self.writer.abandon()

@@ -9,9 +9,8 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from engine.errors import InputError
@@ -132,16 +131,6 @@ def check_same(before: Mapping[str, str] | None, variables: Mapping[str, str] | 
             raise InputError(
                 name, new or "not set", f"the session was computed {how}; {right} to resume to the same bits"
             )
-
-
-def before(events: Sequence[Any]) -> Mapping[str, str] | None:
-    """Return the variables that the last worker of a session's events computed under, None if not known."""
-    from engine.protocol import ChunkFinished, WorkerStarted
-
-    if not any(isinstance(event, ChunkFinished) for event in events):
-        return None
-    started = (event.arithmetic for event in reversed(events) if isinstance(event, WorkerStarted))
-    return next(started, None)
 
 
 def secrets(variables: Mapping[str, str] | None = None) -> list[str]:

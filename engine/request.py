@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from engine import catalog, environment, journal, lease, sessions
+from engine import attempts, catalog, environment, journal, lease, sessions
 from engine.datasets.discover import discover, id_set, is_found, ood_folder, read_classes
 from engine.datasets.found import Found
 from engine.errors import InputError
@@ -169,7 +169,8 @@ def resumable(session: Path, given: Resources, *, take_over: bool = False) -> tu
     header, entries, _ = journal.read(session)
     _check_free(session, entries, take_over)
     environment.check_exact(tf32=header.plan.tf32)
-    environment.check_same(environment.before([entry.event for entry in entries]))
+    worker = attempts.last_worker([entry.event for entry in entries])
+    environment.check_same(worker.arithmetic if worker else None)
     resources = joined(recall(header.id), given)
     if missing := [name for name in header.folders if name not in resources.names()]:
         raise InputError("session", str(session), f"say again where its sets lie: --ood {missing[0]}=FOLDER")

@@ -139,9 +139,7 @@ def _check_rows(session: Path, plan: Plan, events: Sequence[AnyEvent]) -> int:
 
 def _changes(events: Sequence[AnyEvent], now: WorkerStarted) -> Iterator[str]:
     """Yield what differs between the worker of the last finished chunk and the one that resumes."""
-    last = max(at for at, event in enumerate(events) if isinstance(event, ChunkFinished))
-    worker = next((e for e in reversed(events[:last]) if isinstance(e, WorkerStarted)), None)
-    if worker is None:
+    if (worker := attempts.last_worker(events)) is None:
         return
     before, after = ({"device": one.device, **one.versions} for one in (worker, now))
     for name in sorted(before.keys() & after.keys()):  # what an older program did not record is unknown

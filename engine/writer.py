@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine import lease
+from engine import attempts, lease
 from engine.errors import InputError, JournalError
 from engine.files import open_end, open_new, sync, sync_folder
 from engine.journal import NAME, NO_LOCKS, Reader, finished_rows
@@ -79,6 +79,7 @@ class Writer:
         self._synced = 0.0
         self.has_events = bool(entries)
         self.finished_rows = finished_rows(entries)
+        self.worker = attempts.last_worker([entry.event for entry in entries])
 
     @property
     def owner(self) -> str:

@@ -26,7 +26,7 @@ class Guarded(click.Group):
     """Turn every error into words: bad input exits with 2, a defect names its log."""
 
     def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
-        """Run a command as a process does: output that cannot be written is told in words too."""
+        """Run a command as a process does: output that cannot be written is reported in words too."""
         from engine.streams import served
 
         served(lambda: self.main(*arguments, **options), "qood-tui")

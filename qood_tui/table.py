@@ -163,7 +163,7 @@ def _of_values(
 def _of_deltas(
     state: State, variant: Variant, delta: VariantDelta, look: Look, over: Collection[str] | None
 ) -> Row:
-    """Return deltas with their intervals; a mean over some of their sets alone has none."""
+    """Return deltas with their intervals; a mean over only some of their sets has none."""
     unit, measure = look.unit, look.measure
     found: dict[str, Delta] = getattr(delta, measure.name)
     mean: Delta = getattr(delta, f"{measure.name}_mean")

@@ -70,7 +70,7 @@ def run_until(session: Path, resources: Resources, stop: Stop | None = None) -> 
 
     job = Job(str(session), writer.plan, resources, writer.finished_rows, writer.owner)
     try:
-        with _team(job) as team:
+        with a_team(job, DecodersHere(1, job.plan.most_pixels)) as team:
             emit(team.worker)
             sweep(job, emit, lambda: False, team)
     except Killed:
@@ -84,11 +84,12 @@ def run_until(session: Path, resources: Resources, stop: Stop | None = None) -> 
 
 
 @contextmanager
-def _team(job: Job) -> Iterator[Team]:
+def a_team(job: Job, decoders: Decoders) -> Iterator[Team]:
+    """Give what a worker gathers for a job on the CPU: one thread per variant, two variants at once."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield Team(["cpu"], 2, pool, DecodersHere(1, job.plan.most_pixels), started(job, "cpu", 2, {}))
+            yield Team(["cpu"], 2, pool, decoders, started(job, "cpu", 2, {}))
     finally:
         torch.set_num_threads(threads)

@@ -31,6 +31,7 @@ class KeptImages:
         self.labels = images.labels
         self.images, self.folder = images, folder
         self.problem = ""  # why no more images are kept
+        self.made_by = made_by()
 
     def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
         """Return the images, those that are kept from the disk; keep the others."""
@@ -76,7 +77,7 @@ class _Store:
     def __init__(self, folder: Path, images: KeptImages, geometry: Geometry) -> None:
         # Another decoder makes other pixels of the same file, and another limit none of some.
         count = len(images.labels)
-        made_from = f"{images.name} {count} {geometry} {made_by()} {images.images.largest}"
+        made_from = f"{images.name} {count} {geometry} {images.made_by} {images.images.largest}"
         key = hashlib.sha256(made_from.encode()).hexdigest()[:16]
         self._paths = [folder / f"{images.name}-{key}{part}.npy" for part in ("", "-contents")]
         shapes = ((count, 3, geometry.size, geometry.size), (count, DIGEST + 4))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,10 @@ from engine.plan import Plan
 from engine.protocol import AnyEvent, BatchSized, ChunkFinished, Job
 from engine.request import settle
 from engine.resources import Checkpoint, Resources
-from engine.sweep import Team, sweep
-from engine.worker import started
+from engine.sweep import sweep
 from engine.writer import Writer
 from tests.real import SMALL, STUDY, openood_root, random_model
+from tests.sweeping import a_team
 
 
 class CountingDecoders(Decoders):
@@ -83,17 +83,9 @@ def run(
     def is_cancelled() -> bool:
         return sum(isinstance(event, ChunkFinished) for event in events) >= stop_after
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            job = Job(str(session), settled, resources, first_row)
-            team = Team(["cpu"], 2, pool, decoders, started(job, "cpu", 2, {}))
-            sweep(job, events.append, is_cancelled, team)
-    except Cancelled:
-        pass
-    finally:
-        torch.set_num_threads(threads)
+    job = Job(str(session), settled, resources, first_row)
+    with contextlib.suppress(Cancelled), a_team(job, decoders) as team:
+        sweep(job, events.append, is_cancelled, team)
     return session, events
 
 

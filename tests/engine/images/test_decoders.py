@@ -1,4 +1,4 @@
-"""Processes that decode: what ends them is told from what is wrong with an image."""
+"""Processes that decode: what ends one is not taken for a fault of the image."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_photograph_of_108_megapixels_is_read_and_the_limit_can_be_moved(tmp_p
 
 
 def blocked_in_open(process: psutil.Process) -> bool:
-    """Tell whether a process waits for a file to be opened (x86-64 and ARM)."""
+    """Return whether a process waits for a file to be opened (x86-64 and ARM)."""
     try:
         return Path(f"/proc/{process.pid}/syscall").read_text().startswith(("257 ", "56 "))
     except OSError:
