@@ -10,19 +10,22 @@ from pathlib import Path
 
 import msgspec
 
-from engine import catalog, client, environment, journal, places, report, request, sessions
+from engine import catalog, report
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError, of_disk
-from engine.protocol import SessionClosed
-from engine.resources import gathered
-from engine.streams import served
+from engine.plan.resources import gathered
+from engine.protocol.events import SessionClosed
+from engine.service import client, request
+from engine.session import journal, store
+from engine.system import environment, paths
+from engine.system.streams import served
 
 COMMANDS = {
-    "quantize": ("engine.quantize.command", "quantize a model of your own, save it, run a saved one"),
-    "scores": ("engine.scores.command", "OOD scores of arrays of your own"),
-    "data": ("engine.images.command", "which image sets a folder holds, and whether they can be read"),
-    "metrics": ("engine.measure.command", "OOD measures of scores of your own"),
-    "rescore": ("engine.rescore", "add scores to a finished session that kept its outputs"),
-    "doctor": ("engine.doctor.command", "whether everything is ready here"),
+    "quantize": ("engine.commands.quantize", "quantize a model of your own, save it, run a saved one"),
+    "scores": ("engine.commands.scores", "OOD scores of arrays of your own"),
+    "data": ("engine.commands.data", "which image sets a folder holds, and whether they can be read"),
+    "metrics": ("engine.commands.metrics", "OOD measures of scores of your own"),
+    "rescore": ("engine.sweep.rescore", "add scores to a finished session that kept its outputs"),
+    "doctor": ("engine.commands.doctor", "whether everything is ready here"),
 }
 COMPUTING = ("quantize", "scores", "metrics", "rescore")
 
@@ -83,7 +86,7 @@ def _say(command: str, text: str) -> None:
 def _kept(trace: str) -> str:
     """Append the traceback of a defect to the log; return what to tell the user."""
     try:
-        path = places.log_file("engine")
+        path = paths.log_file("engine")
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(trace)
     except OSError as error:
@@ -128,7 +131,7 @@ def _run(given: argparse.Namespace) -> int:
     closed = journal.read(asked.session)[1][-1].event
     if isinstance(closed, SessionClosed) and closed.outcome == "refused":
         sys.stderr.write(f"engine: {closed.reason}\n")
-        sessions.discard(asked.session)
+        store.discard(asked.session)
         return BAD_INPUT
     found = report.document(asked.session, quick=True)
     sys.stdout.write(report.render(msgspec.structs.replace(found, session=str(asked.session)), "json"))
@@ -136,7 +139,7 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _report(given: argparse.Namespace) -> int:
-    found = report.document(sessions.find(given.session))
+    found = report.document(store.find(given.session))
     sys.stdout.write(report.render(found, given.format))
     for line in found.mismatches:
         sys.stderr.write(f"engine: {line}\n")

@@ -14,22 +14,22 @@ from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 
 from engine.errors import QoodError
-from engine.journal import is_being_written
-from engine.plan import Plan
-from engine.resources import Resources
-from qood_tui.actions import GROUPS, key_names
-from qood_tui.bindings import bindings
-from qood_tui.config import Config, keymap
+from engine.plan.plan import Plan
+from engine.plan.resources import Resources
+from engine.session.journal import is_being_written
 from qood_tui.defects import keep_traceback
+from qood_tui.screens.base import Room
 from qood_tui.screens.compare import CompareScreen
-from qood_tui.screens.help import HelpScreen
+from qood_tui.screens.dialogs.help import HelpScreen
 from qood_tui.screens.live import LiveScreen
 from qood_tui.screens.replay import ReplayScreen
-from qood_tui.screens.room import Room
 from qood_tui.screens.session import SessionScreen
 from qood_tui.screens.sessions import SessionsScreen
 from qood_tui.screens.setup import SetupScreen
-from qood_tui.sources import LiveSource, ReplaySource
+from qood_tui.settings.actions import GROUPS, key_names
+from qood_tui.settings.bindings import bindings
+from qood_tui.settings.config import Config, keymap
+from qood_tui.state.sources import LiveSource, ReplaySource
 
 THEMES = {"dark": "textual-dark", "light": "textual-light", "terminal": "ansi-dark"}
 LIGHT_BACKGROUNDS = ("7", "15")  # as COLORFGBG counts

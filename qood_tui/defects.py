@@ -6,8 +6,8 @@ import sys
 import time
 import traceback
 
-from engine.environment import without_secrets
-from engine.places import log_file
+from engine.system.environment import without_secrets
+from engine.system.paths import log_file
 
 
 def keep_traceback() -> str:

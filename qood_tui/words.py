@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from engine.protocol import Delta
+from engine.protocol.events import Delta
 from engine.text import clean
 
 LONGEST = 1e9  # seconds that are told apart

@@ -35,7 +35,7 @@ def home() -> Iterator[Path]:
     for name in ("NO_COLOR", "COLUMNS", "LINES"):  # the last two are set for processes that share the tests
         os.environ.pop(name, None)
     yield home
-    from engine import client
+    from engine.service import client
 
     client.stop()
     os.environ.clear()

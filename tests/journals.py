@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.journal import NAME
-from engine.seal import sealed
+from engine.session.journal import NAME
+from engine.session.seal import sealed
 
 RECORDED = Path(__file__).parent / "engine" / "recorded"  # one session of every format, by its number
 Plain = dict[str, Any]

@@ -9,12 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import sessions
-from engine.arrays import Arrays, ArrayWriter, layout
 from engine.images import order
-from engine.plan import Plan
-from engine.progress import Progress
-from engine.protocol import (
+from engine.plan.plan import Plan
+from engine.protocol.events import (
     AnyEvent,
     CalibrationDraw,
     ChunkFinished,
@@ -22,7 +19,10 @@ from engine.protocol import (
     SetsPrepared,
     VariantReady,
 )
-from engine.writer import Writer
+from engine.session import store
+from engine.session.arrays import Arrays, ArrayWriter, layout
+from engine.session.writer import Writer
+from engine.sweep.progress import Progress
 
 CLASSES = 10
 
@@ -78,7 +78,7 @@ class Made:
 
     def written(self, root: Path) -> Path:
         """Write the session into a folder, as one that was swept to its end, and return its own."""
-        made = sessions.create(self.plan, (), root, "made")
+        made = store.create(self.plan, (), root, "made")
         writer, parts, rows = Writer(made), self.parts(), sum(self.sizes.values())
         for event in self.events():
             writer.append(event)

@@ -8,8 +8,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from engine import sessions
-from qood_tui.screens import planning
+from engine.session import store
+from qood_tui.screens import setup_actions
 from tests.qood_tui.scenes import DARK, SCENES, SIZES, shown
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "screens"
@@ -35,9 +35,9 @@ def main() -> None:
             QOOD_SESSIONS=f"{home}/sessions", QOOD_STATE=home, QOOD_LOGS=home, QOOD_RUNTIME=home
         )
         os.environ.update(QOOD_CONFIG=f"{home}/none.toml", TEXTUAL_ANIMATIONS="none")
-        planning.measured_pace = lambda is_real: None  # type: ignore[assignment]
-        planning.client.warm = lambda: None  # type: ignore[assignment]
-        os.chdir(sessions.find("demo"))
+        setup_actions.measured_pace = lambda is_real: None  # type: ignore[assignment]
+        setup_actions.client.warm = lambda: None  # type: ignore[assignment]
+        os.chdir(store.find("demo"))
         TARGET.mkdir(parents=True, exist_ok=True)
         wanted = [(scene, size) for scene in EVERY_SIZE for size in SIZES]
         wanted += [(scene, SIZES[0]) for scene in NARROW] + [("session-interim", SIZES[2])]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from engine import client, sessions
-from engine.plan import Plan
-from engine.protocol import Entry
-from engine.resources import Resources
+from engine.plan.plan import Plan
+from engine.plan.resources import Resources
+from engine.protocol.events import Entry
+from engine.service import client
+from engine.session import store
 
 CPU = Resources(devices="cpu")
 
@@ -30,7 +31,7 @@ def small_plan(**changes: object) -> Plan:
 def sweep(plan: Plan, folders: dict[str, str] | None = None, resources: Resources = CPU) -> Path:
     """Sweep a plan to its end, with more folders of images, and return its session."""
     resources = msgspec.structs.replace(resources, ood={**resources.ood, **(folders or {})})
-    session = sessions.create(plan, resources.names(), title="test")
+    session = store.create(plan, resources.names(), title="test")
     client.start(session, resources)
     follow(session)
     return session

@@ -13,11 +13,11 @@ import torch
 from engine.errors import QoodError
 from engine.images.decoders import Decoded, Decoders, Given, decode_files
 from engine.images.source import Geometry
-from engine.protocol import AnyEvent, ChunkFinished, Job, SessionResumed
-from engine.resources import Resources
-from engine.sweep import Team, sweep
-from engine.worker import started
-from engine.writer import Writer
+from engine.plan.resources import Resources
+from engine.protocol.events import AnyEvent, ChunkFinished, Job, SessionResumed
+from engine.session.writer import Writer
+from engine.sweep.sweep import Team, sweep
+from engine.sweep.worker import started
 
 
 class Killed(BaseException):

@@ -32,17 +32,27 @@ class Quantizer(msgspec.Struct, frozen=True):
 
 _IMAGE_AT_8 = "patch embedding and head at the bit setting, the image at 8 bits"
 _IMAGE_FLOAT = "patch embedding and head at the bit setting, the image in floating point"
-_REPQ = "engine.quantize.repq:quantize"
-_PTQ4VIT = "engine.quantize.ptq4vit:quantize"
+_REPQ = "engine.quantize.methods.repq:quantize"
+_PTQ4VIT = "engine.quantize.methods.ptq4vit:quantize"
 _OF_PTQ4VIT = (
     "scales are judged by the Fisher information, where the code's Hessian is rounding noise",
     "queries, keys and values have one scale per tensor, in the code one per head",
     "the split is searched beside quantized values, in the code beside exact ones",
 )
 QUANTIZERS: Mapping[str, Quantizer] = by_name(
-    Quantizer("minmax", "round to nearest between minimum and maximum", "engine.quantize.plain:minmax"),
-    Quantizer("percentile", "both ends clipped at percentile 0.9999", "engine.quantize.plain:percentile"),
-    Quantizer("omse", "clipped where the squared error is least", "engine.quantize.plain:omse"),
+    Quantizer(
+        "minmax",
+        "round to nearest between minimum and maximum",
+        "engine.quantize.methods.round_to_nearest:minmax",
+    ),
+    Quantizer(
+        "percentile",
+        "both ends clipped at percentile 0.9999",
+        "engine.quantize.methods.round_to_nearest:percentile",
+    ),
+    Quantizer(
+        "omse", "clipped where the squared error is least", "engine.quantize.methods.round_to_nearest:omse"
+    ),
     Quantizer("repq", "RepQ-ViT as its official code does it", _REPQ, published=_IMAGE_AT_8),
     Quantizer(
         "repq-rounded",
@@ -88,7 +98,7 @@ QUANTIZERS: Mapping[str, Quantizer] = by_name(
     Quantizer(
         "adalog",
         "AdaLog: logarithms of a searched base",
-        "engine.quantize.adalog:quantize",
+        "engine.quantize.methods.adalog:quantize",
         seconds=50,
         published=_IMAGE_AT_8,
         departures=(
@@ -101,7 +111,7 @@ QUANTIZERS: Mapping[str, Quantizer] = by_name(
     Quantizer(
         "erq",
         "ridge-corrected weights, rounded by halves",
-        "engine.quantize.erq:quantize",
+        "engine.quantize.methods.erq:quantize",
         published=_IMAGE_FLOAT,
         departures=(
             "a weight has one scale per output channel; in the code a twentieth of the input columns of qkv "
@@ -113,7 +123,7 @@ QUANTIZERS: Mapping[str, Quantizer] = by_name(
     Quantizer(
         "qwt",
         "RepQ-ViT with a linear correction beside each block",
-        "engine.quantize.qwt:quantize",
+        "engine.quantize.methods.qwt:quantize",
         published="patch embedding and head at 8 bits (first_and_last = 8 in a plan)",
         departures=(
             "corrections are fitted on the calibration images, in the code on 512",

@@ -13,7 +13,7 @@ from engine.datasets.others import as_classes, as_ood
 from engine.datasets.walk import images_below, normal, on_disk, passed_over
 from engine.datasets.wordnet import synsets
 from engine.errors import InputError
-from engine.resources import Resources
+from engine.plan.resources import Resources
 
 
 def discover(root: Path) -> dict[str, Found]:

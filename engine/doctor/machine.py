@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from engine import environment
 from engine.doctor.findings import Finding, content, gigabytes
 from engine.errors import InputError
+from engine.system import environment
 
 LITTLE_MEMORY, NO_MEMORY = 4e9, 1e9
 OWN_GROUP = Path("/proc/self/cgroup")

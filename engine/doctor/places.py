@@ -13,15 +13,18 @@ from pathlib import Path
 import psutil
 from platformdirs import user_cache_path
 
-from engine import catalog, client, runtime, sessions
+from engine import catalog
 from engine.datasets.discover import discover
 from engine.doctor.findings import Finding, gigabytes, short
 from engine.errors import InputError, QoodError
-from engine.journal import NO_LOCKS
-from engine.places import sessions_folder
-from engine.plan import preset
-from engine.protocol import Status
-from engine.writer import Writer
+from engine.plan.plan import preset
+from engine.protocol.events import Status
+from engine.service import client
+from engine.session import store
+from engine.session.journal import NO_LOCKS
+from engine.session.writer import Writer
+from engine.system import runtime
+from engine.system.paths import sessions_folder
 
 NETWORK_FILE_SYSTEMS = ("nfs", "lustre", "fuse.sshfs", "cifs", "smb", "beegfs")
 LITTLE_DISK, NO_DISK = 2e9, 1e8
@@ -29,9 +32,9 @@ LITTLE_DISK, NO_DISK = 2e9, 1e8
 
 def folders() -> list[Finding]:
     """Judge the folders of sessions and of what can be made again."""
-    sessions, cache = sessions_folder(), user_cache_path("qood-tui")
+    store, cache = sessions_folder(), user_cache_path("qood-tui")
     return [
-        judge_folder("sessions", sessions, "set QOOD_SESSIONS to a folder on a local disk", locks=True),
+        judge_folder("sessions", store, "set QOOD_SESSIONS to a folder on a local disk", locks=True),
         judge_folder("cache", cache, "set XDG_CACHE_HOME to a folder elsewhere"),
         engine(),
     ]
@@ -85,7 +88,7 @@ def judge_folder(name: str, place: Path, elsewhere: str, locks: bool = False) ->
 def _try_session(folder: Path) -> None:
     """Make a session and write to it, as an engine would."""
     with tempfile.TemporaryDirectory(dir=folder) as made:
-        Writer(sessions.create(preset("demo"), (), Path(made))).abandon()
+        Writer(store.create(preset("demo"), (), Path(made))).abandon()
 
 
 def file_system(place: Path, mounts: Iterable[tuple[str, str]]) -> str:

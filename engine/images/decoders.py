@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import child
 from engine.catalog import LARGEST_IMAGE
 from engine.images.decode import UnreadableError, decode, prepare, read_bytes
 from engine.images.source import NO_FILE, Geometry, Images, PassingError, Pixels
+from engine.system import subprocesses
 
 SLICE = 8  # images that one process takes at a time
 MOST = 16
@@ -171,4 +171,4 @@ def _joined(found: Decoded, geometries: list[Geometry]) -> Images:
 
 def _begin() -> None:
     gc.freeze()
-    child.begin(NICENESS)
+    subprocesses.begin(NICENESS)

@@ -18,9 +18,9 @@ from engine.images.crops import KeptImages
 from engine.images.decoders import Decoders
 from engine.images.files import FileImages
 from engine.images.source import NO_FILE, ImageSet, Indices, digest_of
-from engine.plan import Plan
-from engine.protocol import CalibrationDraw, SetReady, SetsPrepared
-from engine.resources import Resources
+from engine.plan.plan import Plan
+from engine.plan.resources import Resources
+from engine.protocol.events import CalibrationDraw, SetReady, SetsPrepared
 
 
 class Learnt(NamedTuple):

@@ -11,15 +11,15 @@ import msgspec
 import numpy as np
 
 from engine import catalog
-from engine.arrays import Rows
 from engine.errors import MeasureError
 from engine.measure import bootstrap, means
 from engine.measure.bootstrap import ResampledId
 from engine.measure.delong import Placements, mean_difference, placements
 from engine.measure.detection import Floats, check_scores
 from engine.measure.significance import holm, mcnemar, sequential_reach, two_sided
-from engine.plan import Variant
-from engine.protocol import Delta, DeltasMeasured, VariantDelta
+from engine.plan.plan import Variant
+from engine.protocol.events import Delta, DeltasMeasured, VariantDelta
+from engine.session.arrays import Rows
 
 DIGITS = 7
 WEIGHTS_AT_ONCE = 1_000_000  # resamples times images: some 20 MB in each thread, however many images

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from engine.measure.pair import PairMeasures
-from engine.protocol import Cell, VariantDelta
+from engine.protocol.events import Cell, VariantDelta
 from engine.text import counted
 
 LEAST = 2  # images of the ID set, and of an OOD set

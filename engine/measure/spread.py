@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from engine.plan import Plan, Variant
-from engine.protocol import Cell, Measured, VariantDelta
+from engine.plan.plan import Plan, Variant
+from engine.protocol.events import Cell, Measured, VariantDelta
 
 COUNTS = ("name", "score", "n_id", "n_ood", "problem")
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from engine.arrays import Rows
 from engine.errors import MeasureError
 from engine.measure.detection import Detection, count, detection, roc, thin
 from engine.measure.pair import PairMeasures
@@ -16,7 +15,8 @@ from engine.measure.reliability import (
     area_under_risk_coverage,
     expected_calibration_error,
 )
-from engine.protocol import Cell, Curve, Measured
+from engine.protocol.events import Cell, Curve, Measured
+from engine.session.arrays import Rows
 
 LEAST_FOR_TOP5 = 10  # classes
 DIGITS = 7

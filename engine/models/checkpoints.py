@@ -30,7 +30,7 @@ from engine.models.folders import Folder, beside, file_in, is_google, read_folde
 from engine.models.hub import fetch, is_hub
 from engine.models.loaded import Loaded, Tell
 from engine.models.weights import Taken, take
-from engine.protocol import WeightsTaken
+from engine.protocol.events import WeightsTaken
 
 # How the names of Google's arrays end.
 _HEAD, _PATCHES, _REPRESENTATION = "head/kernel", "embedding/kernel", "pre_logits/kernel"

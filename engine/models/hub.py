@@ -9,7 +9,7 @@ from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
 from engine.errors import InputError
 from engine.models.loaded import Tell
-from engine.resources import HUB
+from engine.plan.resources import HUB
 
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 DESCRIBED = ("config.json", "preprocessor_config.json")

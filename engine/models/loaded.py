@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from engine import catalog
 from engine.errors import InputError
 from engine.images.source import Geometry
-from engine.protocol import WeightsTaken
-from engine.resources import Resources
+from engine.plan.resources import Resources
+from engine.protocol.events import WeightsTaken
 
 Tell = Callable[[str], None]  # what takes long is told in words
 

@@ -16,8 +16,8 @@ from engine.models import contents
 from engine.models.build import loaded_of, overlay_of
 from engine.models.checkpoints import check_known, load_checkpoint, of_google, reason_of
 from engine.models.loaded import Loaded, Tell
-from engine.protocol import WeightsTaken
-from engine.resources import Resources
+from engine.plan.resources import Resources
+from engine.protocol.events import WeightsTaken
 
 CACHED = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.models import contents, naming
 from engine.models.contents import FormError, Placeholder
-from engine.protocol import WeightsTaken
+from engine.protocol.events import WeightsTaken
 
 # Modules that wrap others and leave their own name in that of every tensor, wherever they are.
 WRAPPERS = (

@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from engine.images.source import Geometry
 from engine.models.loaded import Loaded, Tell
-from engine.resources import Resources
+from engine.plan.resources import Resources
 
 CLASSES = 50
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.protocol import BitsTabled, TensorRow
-from engine.quantize.bitstream import packed_size
+from engine.protocol.events import BitsTabled, TensorRow
+from engine.quantize.formats.bitstream import packed_size
 from engine.quantize.layers import QuantizedLayer, quantized_layers, quantizers
 
 FLOAT_BYTES = 4  # also of scales and zero points: RepQ-ViT's may be fractional

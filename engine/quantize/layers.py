@@ -11,8 +11,8 @@ from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor, nn
 
 from engine.errors import QuantizeError
-from engine.plan import FLOAT, Bits
-from engine.quantize.quantizer import Quantizer
+from engine.plan.plan import FLOAT, Bits
+from engine.quantize.grids.base import Quantizer
 from engine.quantize.sites import Role, Site, Widths
 
 MUCH = 0.05  # of the weights, in floating point whatever the bits: it is warned of

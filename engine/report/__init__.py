@@ -2,7 +2,7 @@
 
 from engine.report.contents import Document, VariantRow
 from engine.report.document import document
-from engine.report.earlier import earlier
-from engine.report.formats import FORMATS, checked, render
+from engine.report.formats.registry import FORMATS, checked, render
+from engine.report.recheck.earlier import earlier
 
 __all__ = ["FORMATS", "Document", "VariantRow", "checked", "document", "earlier", "render"]

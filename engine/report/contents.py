@@ -6,8 +6,8 @@ import msgspec
 
 from engine.measure.pair import PairMeasures
 from engine.measure.spread import SpreadRow
-from engine.plan import Bits, Plan, Variant
-from engine.protocol import (
+from engine.plan.plan import Bits, Plan, Variant
+from engine.protocol.events import (
     AttentionCompared,
     BatchSized,
     BitsTabled,
@@ -20,7 +20,7 @@ from engine.protocol import (
     VariantDelta,
     WorkerStarted,
 )
-from engine.study import Stated
+from engine.report.study import Stated
 from engine.text import clean
 
 

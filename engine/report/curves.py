@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from engine.arrays import Rows
 from engine.errors import MeasureError
 from engine.measure.detection import Floats, count, roc, thin
-from engine.plan import Bits, Variant
-from engine.protocol import Curve
+from engine.plan.plan import Bits, Variant
+from engine.protocol.events import Curve
 from engine.report.contents import Histogram
+from engine.session.arrays import Rows
 
 POINTS = 64  # of a thinned curve: about one a millimetre on paper
 BINS = 40

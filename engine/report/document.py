@@ -9,12 +9,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from engine import attempts, catalog, journal, samples, study
-from engine.arrays import FOLDER, Arrays
+from engine import catalog
 from engine.errors import InputError, JournalError
 from engine.measure import spread
-from engine.plan import Plan
-from engine.protocol import (
+from engine.plan.plan import Plan
+from engine.protocol.events import (
     AnyEvent,
     AttentionCompared,
     BatchSized,
@@ -27,13 +26,16 @@ from engine.protocol import (
     VariantReady,
     WorkerStarted,
 )
-from engine.report.again import Again, compared
-from engine.report.check import Check
+from engine.report import study
 from engine.report.contents import Document
 from engine.report.curves import histograms
-from engine.report.guesses import guesses
-from engine.report.skipped import damage, failures, interruptions
-from engine.sessions import state_of
+from engine.report.recheck.check import Check
+from engine.report.recheck.measured import Again, compared
+from engine.report.recheck.skipped import damage, failures, interruptions
+from engine.report.sections.guesses import guesses
+from engine.session import attempts, journal, samples
+from engine.session.arrays import FOLDER, Arrays
+from engine.session.store import state_of
 from engine.text import clean
 
 Kind = TypeVar("Kind")

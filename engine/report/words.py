@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from engine.measure import means
-from engine.plan import Plan
-from engine.protocol import BitsTabled, Delta, VariantDelta
+from engine.plan.plan import Plan
+from engine.protocol.events import BitsTabled, Delta, VariantDelta
 
 NO_VALUE = "no value"
 SHOWN = 16  # characters of a hash

@@ -11,21 +11,21 @@ from textual import on
 from textual.app import ComposeResult
 
 from engine.errors import InputError
-from qood_tui import compare, findings
-from qood_tui.bindings import bindings
-from qood_tui.compare import MEAN, Comparison, Difference, Line
-from qood_tui.export import as_svg, as_text
-from qood_tui.look import MEASURES, Unit, turned
+from qood_tui.panes.base import ScrollingPane
 from qood_tui.plot.palette import LIGHT, style
-from qood_tui.screens.export import ExportScreen, Form
-from qood_tui.screens.room import Room
-from qood_tui.sources import LiveSource
+from qood_tui.screens.base import Room
+from qood_tui.screens.dialogs.export import ExportScreen, Form
+from qood_tui.settings.bindings import bindings
+from qood_tui.state import comparison, findings
+from qood_tui.state.comparison import MEAN, Comparison, Difference, Line
+from qood_tui.state.sources import LiveSource
+from qood_tui.state.table_export import as_svg, as_text
+from qood_tui.state.view_options import MEASURES, Unit, turned
 from qood_tui.widgets.lines import Lines
-from qood_tui.widgets.pane import ScrollingPane
 from qood_tui.words import clean, clip, squeeze
 
 TICK = 1.0  # seconds between two looks at sessions that are still being written
-MOST_SESSIONS = len(compare.LETTERS)
+MOST_SESSIONS = len(comparison.LETTERS)
 NAME, CELL = 18, 10
 MOST_FIELDS = 4  # of the plans that differ, above the table
 
@@ -86,7 +86,7 @@ class CompareScreen(Room[None]):
     def in_brief(self, width: int) -> list[Text]:
         """Return the findings of the first sessions."""
         lines: list[Text] = []
-        for letter, source in zip(compare.LETTERS, self.sources, strict=False):
+        for letter, source in zip(comparison.LETTERS, self.sources, strict=False):
             lines += [Text(clip(f"{letter} {clean(source.session.name)}", width))]
             lines += findings.in_brief(source.state, width)
         return lines
@@ -96,7 +96,7 @@ class CompareScreen(Room[None]):
         if not self.is_mounted:
             return
         table = self.query_one(ComparisonTable)
-        found = compare.compared([source.state for source in self.sources], self.measure, self.unit)
+        found = comparison.compared([source.state for source in self.sources], self.measure, self.unit)
         self.draw_frame()
         width = self.query_one("#sessions", Lines).size.width or self.app.size.width - 2
         heading = self._heading(found, width)
@@ -111,7 +111,7 @@ class CompareScreen(Room[None]):
             head, rows = self._cells(found, lines, table)
         part = table.show_all(rows, [head])
         order = " · largest difference first" if self.by_difference else ""
-        where = "" if self.view is View.CELLS else f" · {compare.heading(self.column)}"
+        where = "" if self.view is View.CELLS else f" · {comparison.heading(self.column)}"
         title = f"{self.view.value} · {self.measure.label} · {self.unit.value}{where}{order}"
         told = "▼ ▲ against FP32 · ! the two intervals do not overlap · FP32 rows are values"
         table.caption(title, " · ".join(filter(None, (told, part))))
@@ -119,7 +119,7 @@ class CompareScreen(Room[None]):
     def _heading(self, found: Comparison, width: int) -> list[Text]:
         """Say which sessions these are and what is not the same in them."""
         lines = []
-        for letter, source in zip(compare.LETTERS, self.sources, strict=False):
+        for letter, source in zip(comparison.LETTERS, self.sources, strict=False):
             state = source.state
             line = Text(f"{letter} ", style="bold")
             words = f"{clean(source.session.name)} · {state.phase} · {state.rows:,} images"
@@ -130,7 +130,7 @@ class CompareScreen(Room[None]):
         return [*lines, *(Text(clip(clean(line), width), style="dim") for line in told)]
 
     def _side(self, found: Comparison, lines: list[Line], table: ComparisonTable) -> tuple[Text, list[Text]]:
-        heads = compare.column_heads(len(self.sources))
+        heads = comparison.column_heads(len(self.sources))
         fits = max((table.inner.width - NAME) // CELL, 1)
         head = Text(
             f"{'variant':<{NAME}}" + "".join(f"{name:>{CELL}}" for name in heads[:fits]), style="bold"
@@ -139,7 +139,7 @@ class CompareScreen(Room[None]):
         rows = []
         for line in lines:
             text = self._label(line)
-            for place, word in enumerate(compare.cells(found, line, self.column)[:fits]):
+            for place, word in enumerate(comparison.cells(found, line, self.column)[:fits]):
                 session = (place + 1) // 2
                 is_difference = place > 0 and place % 2 == 0
                 difference = line.difference(session, self.column) if is_difference else Difference()
@@ -151,8 +151,8 @@ class CompareScreen(Room[None]):
         fits = max((table.inner.width - NAME) // CELL, 1)
         columns = [c for c in found.columns if c != MEAN]
         columns = [MEAN, *columns][:fits]
-        pair = f"{compare.LETTERS[self.other]}-{compare.LETTERS[0]}"
-        heads = "".join(f"{clip(compare.heading(c), CELL - 1):>{CELL}}" for c in columns)
+        pair = f"{comparison.LETTERS[self.other]}-{comparison.LETTERS[0]}"
+        heads = "".join(f"{clip(comparison.heading(c), CELL - 1):>{CELL}}" for c in columns)
         head = Text(f"{pair:<{NAME}}{heads}", style="bold")
         head.append(" …" if len(columns) < len(found.columns) else "")
         rows = []
@@ -161,8 +161,8 @@ class CompareScreen(Room[None]):
             is_value = line.variant.bits.is_float or found.unit is Unit.VALUE
             for column in columns:
                 difference = line.difference(self.other, column)
-                form = ".3f" if is_value and column != compare.TOP1 else ".1f"
-                words = compare.difference_words(difference, form)
+                form = ".3f" if is_value and column != comparison.TOP1 else ".1f"
+                words = comparison.difference_words(difference, form)
                 text.append(f"{words:>{CELL}}", self._style(difference, column))
             rows.append(text)
         return head, rows
@@ -175,13 +175,13 @@ class CompareScreen(Room[None]):
         ink = self.query_one(ComparisonTable).ink
         if difference.is_clear and difference.value is not None:
             is_more = difference.value > 0
-            is_lost = is_more != (self.measure.less_is_better and column != compare.TOP1)
+            is_lost = is_more != (self.measure.less_is_better and column != comparison.TOP1)
             return style(ink.lost if is_lost else ink.gained, "bold")
         return "" if difference.value is None else "dim"
 
     def action_compare_set(self, steps: int = 1) -> None:
         """Compare on another column."""
-        columns = compare.compared([s.state for s in self.sources], self.measure, self.unit).columns
+        columns = comparison.compared([s.state for s in self.sources], self.measure, self.unit).columns
         self.column = turned(self.column, columns, steps)
         self.draw()
 
@@ -229,7 +229,7 @@ class CompareScreen(Room[None]):
     def action_compare_export(self) -> None:
         """Ask what to save or copy."""
         table = self.query_one(ComparisonTable)
-        found = compare.compared([s.state for s in self.sources], self.measure, self.unit)
+        found = comparison.compared([s.state for s in self.sources], self.measure, self.unit)
         names = [clean(source.session.name) for source in self.sources]
         lines, width, is_light = self._whole(), table.inner.width, table.ink is LIGHT
         forms = [
@@ -239,11 +239,11 @@ class CompareScreen(Room[None]):
                 lambda: as_svg(lines, width, "Comparison", is_light=is_light),
             ),
             Form("comparison as text", "-comparison.txt", lambda: as_text(lines)),
-            Form("comparison as CSV", "-comparison.csv", partial(compare.as_csv, found, names)),
+            Form("comparison as CSV", "-comparison.csv", partial(comparison.as_csv, found, names)),
             Form(
                 "comparison as markdown",
                 "-comparison.md",
-                partial(compare.as_markdown, found, names, [self.column]),
+                partial(comparison.as_markdown, found, names, [self.column]),
             ),
         ]
         self.app.push_screen(ExportScreen(forms, names[0]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from engine import client
-from engine.protocol import SessionClosed
-from qood_tui.bindings import bindings
-from qood_tui.screens.dialog import Question
+from engine.protocol.events import SessionClosed
+from engine.service import client
+from qood_tui.screens.dialogs.dialog import Question
 from qood_tui.screens.session import SessionScreen
-from qood_tui.sources import LiveSource
+from qood_tui.settings.bindings import bindings
+from qood_tui.state.sources import LiveSource
 from qood_tui.words import clean
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from textual import on
 
 from engine.errors import InputError
-from qood_tui.bindings import bindings
-from qood_tui.markers import Kind, of_kind
-from qood_tui.screens.prompt import Prompt
+from qood_tui.panes.status_line import Status
+from qood_tui.screens.dialogs.prompt import Prompt
 from qood_tui.screens.session import SessionScreen
-from qood_tui.sources import ReplaySource, seconds_of
-from qood_tui.widgets.status import Status
+from qood_tui.settings.bindings import bindings
+from qood_tui.state.markers import Kind, of_kind
+from qood_tui.state.sources import ReplaySource, seconds_of
 from qood_tui.words import clean, duration
 
 SEEK_SECONDS = 5.0

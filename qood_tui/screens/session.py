@@ -11,23 +11,23 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container
 
-from qood_tui import findings
-from qood_tui.bindings import bindings
-from qood_tui.export import TABLES, as_svg, as_text
+from qood_tui.panes.base import Moment, Pane, ScrollingPane
+from qood_tui.panes.curves import Curves
+from qood_tui.panes.deltas import Deltas
+from qood_tui.panes.layout import NAMES, PANES, SLOTS, in_sight
+from qood_tui.panes.status_line import Status
 from qood_tui.plot.palette import LIGHT
-from qood_tui.screens.export import ExportScreen, Form
-from qood_tui.screens.looking import Looking
-from qood_tui.screens.number import NumberScreen
+from qood_tui.screens.dialogs.export import ExportScreen, Form
+from qood_tui.screens.dialogs.number import NumberScreen
+from qood_tui.screens.session_actions import Looking
 from qood_tui.screens.sessions import SessionsScreen
-from qood_tui.sources import Source
-from qood_tui.table import table
-from qood_tui.widgets.curves import Curves
-from qood_tui.widgets.deltas import Deltas
+from qood_tui.settings.bindings import bindings
+from qood_tui.state import findings
+from qood_tui.state.delta_table import table
+from qood_tui.state.sources import Source
+from qood_tui.state.table_export import TABLES, as_svg, as_text
 from qood_tui.widgets.entry import Entry
 from qood_tui.widgets.lines import Lines
-from qood_tui.widgets.pane import Moment, Pane, ScrollingPane
-from qood_tui.widgets.panes import NAMES, PANES, SLOTS, in_sight
-from qood_tui.widgets.status import Status
 from qood_tui.widgets.strips import Part, Parts
 
 TICK = 0.25  # seconds between two looks at the journal

@@ -10,9 +10,9 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets import Input
 
-from engine import sessions
-from qood_tui.bindings import bindings
-from qood_tui.screens.keeping import Keeping
+from engine.session import store
+from qood_tui.screens.sessions_actions import Keeping
+from qood_tui.settings.bindings import bindings
 from qood_tui.widgets.entry import Entry
 from qood_tui.widgets.lines import Lines
 from qood_tui.widgets.picks import Option, Picks
@@ -60,7 +60,7 @@ class SessionsScreen(Keeping):
     def __init__(self, beside: Path | None = None) -> None:
         super().__init__()
         self.beside = beside  # a session that the chosen one is to be compared with
-        self.found: dict[str, sessions.Summary] = {}
+        self.found: dict[str, store.Summary] = {}
         self.order: list[str] = []  # of all there are, newest first
         self.words = ""
 
@@ -106,16 +106,16 @@ class SessionsScreen(Keeping):
     @work(thread=True, exclusive=True)
     def read_sessions(self) -> None:
         """Read all sessions without holding up the screen."""
-        folders = sessions.folders()
+        folders = store.folders()
         self.order = [str(folder) for folder in folders]
         self.found = {key: self.found[key] for key in self.order if key in self.found}
         for folder in folders:
-            found = sessions.summary(folder)
+            found = store.summary(folder)
             if self.found.get(str(folder)) != found:
                 self.app.call_from_thread(self._add, found)
         self.app.call_from_thread(self.offer)
 
-    def _add(self, found: sessions.Summary) -> None:
+    def _add(self, found: store.Summary) -> None:
         self.found[str(found.path)] = found
         self.offer()
 
@@ -139,7 +139,7 @@ class SessionsScreen(Keeping):
         lines = wrapped(Text(told), max(heading.inner.width, 1))
         heading.show([*lines, Text(none, style="dim")][: max(heading.inner.height, 1)])
 
-    def _option(self, key: str, found: sessions.Summary) -> Option:
+    def _option(self, key: str, found: store.Summary) -> Option:
         """Return a line: what tells sessions apart first, then what there is room for."""
         images = f"{found.rows:,}/{found.total:,}" if found.total else ""
         name = clip(clean(found.path.name), NAME)

@@ -12,17 +12,18 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button
 
-from engine import catalog, request
+from engine import catalog
 from engine.errors import InputError, QoodError
-from engine.plan import Plan, preset
-from engine.resources import Resources, joined
+from engine.plan.plan import Plan, preset
+from engine.plan.resources import Resources, joined
+from engine.service import request
 from engine.text import in_bytes
-from qood_tui import choices
-from qood_tui.bindings import bindings
-from qood_tui.choices import LAST
-from qood_tui.cost import estimate
-from qood_tui.screens.planning import Planning
-from qood_tui.screens.search import Hit, SearchScreen
+from qood_tui.screens.dialogs.search import Hit, SearchScreen
+from qood_tui.screens.setup_actions import Planning
+from qood_tui.settings.bindings import bindings
+from qood_tui.setup import choices
+from qood_tui.setup.choices import LAST
+from qood_tui.setup.cost import estimate
 from qood_tui.widgets.lines import Lines
 from qood_tui.widgets.numbers import Numbers
 from qood_tui.widgets.picks import Picks

@@ -16,7 +16,7 @@ import click
 from aiohttp import WSCloseCode, web
 from textual_serve.server import Server, to_int
 
-from engine.places import log_file
+from engine.system.paths import log_file
 from qood_tui.web.guard import Guard
 from qood_tui.web.served import GRACE, Served
 

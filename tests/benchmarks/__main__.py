@@ -12,10 +12,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine import client, journal, report, sessions
-from engine.plan import preset
-from engine.protocol import SessionClosed, SetsPrepared
-from engine.resources import Resources
+from engine import report
+from engine.plan.plan import preset
+from engine.plan.resources import Resources
+from engine.protocol.events import SessionClosed, SetsPrepared
+from engine.service import client
+from engine.session import journal, store
 from tests.benchmarks import calibration, of_numbers, recorded, scale, screens
 from tests.benchmarks.screens import opened
 
@@ -80,13 +82,13 @@ def demo_sweep() -> tuple[Path, float, float]:
     """Start the demo from the set-up screen and watch it to its end."""
     time.sleep(SETTLE_SECONDS)
     shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
-    before = set(sessions.folders())
+    before = set(store.folders())
     with opened("--preset", "demo") as terminal:
         terminal.wait_for("Models", 20)
         terminal.press("s")
         began = time.monotonic()
         first_curve = terminal.wait_for(r"FP32 +0\.\d\d\d", 120)
-        session = next(iter(set(sessions.folders()) - before))
+        session = next(iter(set(store.folders()) - before))
         reader, closed = journal.Reader(session), False
         while not closed:
             terminal.read(0.2)
@@ -97,7 +99,7 @@ def demo_sweep() -> tuple[Path, float, float]:
 
 def differing(session: Path) -> int:
     """Run the demo again without a terminal and count arrays that are not the same bytes."""
-    again = sessions.create(preset("demo"), {})
+    again = store.create(preset("demo"), {})
     client.start(again, Resources())
     for _ in client.watch(again):
         pass

@@ -14,11 +14,11 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from engine.plan import Bits
-from engine.quantize import repq
-from engine.quantize.search import PERCENTILES
+from engine.plan.plan import Bits
+from engine.quantize.grids.search import PERCENTILES
+from engine.quantize.grids.uniform import channels_first, fake_quantize
+from engine.quantize.methods import repq
 from engine.quantize.sites import Widths
-from engine.quantize.uniform import channels_first, fake_quantize
 
 IMAGES = 32
 WHAT = ("forward", "package", "loop")

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import msgspec
 
-from engine import journal, sessions
-from engine.protocol import Entry, Logged, Measured, Telemetry
-from engine.seal import sealed
+from engine.protocol.events import Entry, Logged, Measured, Telemetry
+from engine.session import journal, store
+from engine.session.seal import sealed
 
 EVERY_MEASURED = 50  # of so many made-up events one is a measure, one a log line, the rest telemetry
 
 
 def long_session(folder: Path, events: int) -> Path:
     """Write the demo's journal with made-up events before its last ones; return its folder."""
-    header, entries, _ = journal.read(sessions.find("demo"))
+    header, entries, _ = journal.read(store.find("demo"))
     *first, last = entries
     telemetry = [e.event for e in first if isinstance(e.event, Telemetry)]
     measured = [e.event for e in first if isinstance(e.event, Measured)]

@@ -31,12 +31,12 @@ from engine import catalog
 from engine.images import demo
 from engine.models import zoo
 from engine.models.loaded import normalise
-from engine.plan import FLOAT, Bits
-from engine.quantize import adalog, ptq4vit, repq
+from engine.plan.plan import FLOAT, Bits
+from engine.quantize.grids.twin import SummedTwinSoftmax, TwinSoftmax
 from engine.quantize.layers import quantized_copy, quantized_layers
-from engine.quantize.products import Product, in_turns, products
+from engine.quantize.methods import adalog, ptq4vit, repq
+from engine.quantize.methods.products import Product, in_turns, products
 from engine.quantize.sites import Widths
-from engine.quantize.twin import SummedTwinSoftmax, TwinSoftmax
 
 CALIBRATION, TEST = 32, 64  # images
 WIDTHS = (8, 6, 4, 3)

@@ -17,14 +17,15 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from engine import client, journal, sessions
 from engine.images.demo import load_set
 from engine.models import zoo
-from engine.plan import Plan, preset
-from engine.protocol import Status
-from engine.request import settle
-from engine.resources import Checkpoint, Resources
-from engine.writer import RESERVE
+from engine.plan.plan import Plan, preset
+from engine.plan.resources import Checkpoint, Resources
+from engine.protocol.events import Status
+from engine.service import client
+from engine.service.request import settle
+from engine.session import journal, store
+from engine.session.writer import RESERVE
 
 SHIPPED = Path(__file__).resolve().parents[2] / "sessions"
 CPU = Resources(devices="cpu")
@@ -32,7 +33,7 @@ CPU = Resources(devices="cpu")
 
 def demo() -> Path:
     """Sweep the demo plan."""
-    session = sessions.create(preset("demo"), (), title="demo")
+    session = store.create(preset("demo"), (), title="demo")
     _sweep(session, CPU)
     return session
 
@@ -46,7 +47,7 @@ def interrupted() -> Path:
         ood_images=300,
         chunk_images=100,
     )
-    session = sessions.create(plan, (), title="interrupted")
+    session = store.create(plan, (), title="interrupted")
     client.start(session, CPU)
     while journal.finished_rows(journal.read(session)[1]) < 800:
         time.sleep(0.01)
@@ -90,7 +91,7 @@ def failures() -> Path:
             chunk_images=100,
         )
         plan, resources, _ = settle(plan, resources)
-        session = sessions.create(plan, resources.names(), title="failures")
+        session = store.create(plan, resources.names(), title="failures")
         _sweep(session, resources)
         return session
 

@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine import journal, report, sessions
-from engine.verify import verify
-from qood_tui.sources import ReplaySource
-from qood_tui.store import fold
+from engine import report
+from engine.archive.verify import verify
+from engine.session import journal, store
+from qood_tui.state.sources import ReplaySource
+from qood_tui.state.state import fold
 from tests.benchmarks.made_up import long_session
 
 MANY_EVENTS = 100_000
@@ -22,17 +23,17 @@ SEEKS = 200
 
 def figures(place: Path) -> Iterator[tuple[str, float, float, str]]:
     """Yield name, value, bound and unit of every figure."""
-    wrong, cuts = cut_everywhere(sessions.find("failures"), place / "cut")
+    wrong, cuts = cut_everywhere(store.find("failures"), place / "cut")
     yield f"journal cut at each of {cuts:,} bytes, shown wrongly", wrong, 0, "cuts"
     median, most = seek_milliseconds(place / "long")
     yield "seek in a session of 100,000 events, largest of 200", most, 50, "ms"
     yield "the same, median", median, 50, "ms"
     began = time.perf_counter()
-    found = report.document(sessions.find("demo"))
+    found = report.document(store.find("demo"))
     yield "demo measured again from its arrays", time.perf_counter() - began, 20, "s"
     yield "numbers of the demo that do not agree", len(found.mismatches), 0, "numbers"
     began = time.perf_counter()
-    verify(sessions.find("demo"), quick=True)
+    verify(store.find("demo"), quick=True)
     yield "demo verified by check sums alone", time.perf_counter() - began, 1, "s"
 
 

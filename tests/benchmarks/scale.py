@@ -19,16 +19,18 @@ from pathlib import Path
 import psutil
 import torch
 
-from engine import catalog, client, journal, request, sessions
-from engine.batches import forward
-from engine.calibration import Ready
-from engine.devices import usable_cores
+from engine import catalog
 from engine.models.loaded import load
-from engine.plan import Plan
-from engine.protocol import BitsTabled, ChunkFinished, SessionClosed, Status
-from engine.quantize import saved
-from engine.quantize.states import States
-from engine.resources import Checkpoint, Resources
+from engine.plan.plan import Plan
+from engine.plan.resources import Checkpoint, Resources
+from engine.protocol.events import BitsTabled, ChunkFinished, SessionClosed, Status
+from engine.quantize.formats import packed
+from engine.service import client, request
+from engine.session import journal, store
+from engine.sweep.batches import forward
+from engine.sweep.calibration import Ready
+from engine.sweep.devices import usable_cores
+from engine.sweep.saved_variants import States
 from tests.conftest import SHARED
 from tests.real import SMALL, photographs_like, random_model
 
@@ -89,8 +91,8 @@ def forwards(session: Path, plan: Plan, resources: Resources, images: int) -> fl
     for variant in plan.variants():
         model = source.model
         if not variant.bits.is_float:
-            about, tensors = saved.read(States(session).path(variant))
-            model = saved.restore(source.model, about, tensors)
+            about, tensors = packed.read(States(session).path(variant))
+            model = packed.restore(source.model, about, tensors)
         ready.append(Ready(variant, model, source, ""))
     pixels = torch.randint(0, 255, (12, 3, 224, 224), dtype=torch.uint8)
     threads = torch.get_num_threads()
@@ -147,7 +149,7 @@ def kills() -> int:
     seconds = time.monotonic() - began
     different = 0
     for _ in range(KILLS):
-        session = sessions.create(plan, ())
+        session = store.create(plan, ())
         client.start(session, resources)
         time.sleep(chance.random() * seconds)
         status = client.call(Status())
@@ -170,7 +172,7 @@ def kills() -> int:
 
 def misfortunes() -> int:
     """Count the seeds with which a session went wrong, its sweep and its files being tampered with."""
-    test = "tests/engine/test_misfortunes.py::test_a_resumed_session_is_as_a_fresh_one_or_refused"
+    test = "tests/engine/sweep/test_misfortunes.py::test_a_resumed_session_is_as_a_fresh_one_or_refused"
     command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=no", "-rf", test]
     found = subprocess.run(
         command, env={**os.environ, "QOOD_MISFORTUNES": str(MISFORTUNES)}, capture_output=True, text=True
@@ -217,7 +219,7 @@ def small_plan(model: str, **changes: object) -> Plan:
 def swept(plan: Plan, resources: Resources) -> tuple[Path, Plan]:
     """Sweep a plan to its end."""
     settled, resources, _ = request.settle(plan, resources)
-    session = sessions.create(settled, resources.names())
+    session = store.create(settled, resources.names())
     client.start(session, resources)
     entries = [entry for found in client.watch(session) for entry in found]
     last = entries[-1].event

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import psutil
 
-from engine import client, journal, sessions
-from engine.plan import Plan, preset
-from engine.protocol import SessionClosed
+from engine.plan.plan import Plan, preset
+from engine.protocol.events import SessionClosed
+from engine.service import client
+from engine.session import journal, store
 from qood_tui.app import QoodApp
-from qood_tui.look import turned
 from qood_tui.screens.session import SessionScreen
+from qood_tui.state.view_options import turned
 from tests.benchmarks.made_up import long_session
 from tests.benchmarks.terminal import Terminal
 from tests.qood_tui.test_monkey import monkey
@@ -74,17 +75,17 @@ def first_paint(*arguments: str) -> float:
 @contextmanager
 def sweeping(plan: Plan) -> Iterator[tuple[Terminal, Path]]:
     """Start a plan from the set-up screen and give the terminal once curves are there."""
-    before = set(sessions.folders())
+    before = set(store.folders())
     file = Path(os.environ["QOOD_RUNTIME"]).parent / "bench.toml"
-    from engine.plan_file import to_toml
-    from engine.resources import Resources
+    from engine.plan.resources import Resources
+    from engine.plan.toml import to_toml
 
     file.write_text(to_toml(plan, Resources()))
     with opened("--plan", str(file)) as terminal:
         terminal.wait_for("Models", 20)
         terminal.press("s")
         terminal.wait_for(r"FP32 +0\.\d\d\d", 120)
-        yield terminal, next(iter(set(sessions.folders()) - before))
+        yield terminal, next(iter(set(store.folders()) - before))
 
 
 def while_sweeping() -> Iterator[Figure]:
@@ -208,7 +209,7 @@ async def random_keys() -> int:
     pressed = 0
     os.chdir(tempfile.mkdtemp(prefix="qood-keys-"))  # some of the keys save files
     for seed in range(100, 100 + RANDOM_KEYS // KEYS_AT_ONCE):
-        demo = sessions.find("demo")
+        demo = store.find("demo")
         app = QoodApp(demo, at=20.0) if seed % 2 else QoodApp(demo, others=(demo,))
         try:
             await monkey(app, seed, KEYS_AT_ONCE)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import sessions
+from engine.session import store
 from engine.text import in_utc, short
 
 
@@ -24,7 +24,7 @@ def test_a_time_of_day_has_its_zone(time: str, wanted: str) -> None:
 
 
 def test_the_list_of_sessions_says_the_zone_of_its_times() -> None:
-    assert sessions.summary(sessions.find("demo")).created.endswith(" UTC")
+    assert store.summary(store.find("demo")).created.endswith(" UTC")
 
 
 @pytest.mark.parametrize(

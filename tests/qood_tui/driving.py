@@ -7,7 +7,7 @@ from collections.abc import Callable
 from textual.app import App
 from textual.pilot import Pilot
 
-from qood_tui.screens.room import Room
+from qood_tui.screens.base import Room
 from qood_tui.widgets.lines import Lines
 from qood_tui.widgets.strips import Parts
 

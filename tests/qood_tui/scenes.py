@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 from textual.pilot import Pilot
 
-from engine import journal, sessions
-from engine.resources import Resources
+from engine.plan.resources import Resources
+from engine.session import journal, store
 from qood_tui.app import QoodApp
-from qood_tui.config import Config
-from qood_tui.widgets.panes import NAMES
+from qood_tui.panes.layout import NAMES
+from qood_tui.settings.config import Config
 from tests.qood_tui.driving import SIZES, until
 
 END = 1e9
@@ -29,7 +29,7 @@ def opened(*keys: str, at: float = END, session: str = "demo") -> Scene:
     """Return a replay of a session that ships after some keys."""
 
     def scene(**options: Any) -> tuple[QoodApp, Callable[[Pilot[None]], Awaitable[None]]]:
-        app = QoodApp(sessions.find(session), at=at, **options)
+        app = QoodApp(store.find(session), at=at, **options)
 
         async def act(pilot: Pilot[None]) -> None:
             await pilot.press(*keys)
@@ -58,7 +58,7 @@ def interrupted() -> Path:
     session = Path(mkdtemp(prefix="qood-scenes-")) / "demo-interrupted"
     session.mkdir()
     atexit.register(shutil.rmtree, session.parent, ignore_errors=True)
-    lines = (sessions.find("demo") / journal.NAME).read_bytes().splitlines(keepends=True)
+    lines = (store.find("demo") / journal.NAME).read_bytes().splitlines(keepends=True)
     kept = [line for line in lines[1:] if msgspec.json.decode(line)["t"] < MIDDLE]
     (session / journal.NAME).write_bytes(b"".join([lines[0], *kept]))
     return session
@@ -66,7 +66,7 @@ def interrupted() -> Path:
 
 def _compared(*keys: str) -> Scene:
     def scene(**options: Any) -> tuple[QoodApp, Callable[[Pilot[None]], Awaitable[None]]]:
-        app = QoodApp(sessions.find("demo"), others=(interrupted(),), **options)
+        app = QoodApp(store.find("demo"), others=(interrupted(),), **options)
 
         async def act(pilot: Pilot[None]) -> None:
             await pilot.press(*keys)

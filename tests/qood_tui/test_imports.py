@@ -16,22 +16,27 @@ def loaded_after(code: str) -> set[str]:
 
 def test_the_terminal_never_imports_torch_and_its_kin() -> None:
     modules = (
-        "qood_tui.app, qood_tui.cli, qood_tui.headless, qood_tui.screens.setup, qood_tui.screens.live, "
-        "qood_tui.screens.replay, engine.report, engine.client, engine.measure.table, qood_tui.plot.curve"
+        "qood_tui.app, qood_tui.cli.main, qood_tui.cli.headless, qood_tui.screens.setup, qood_tui.screens.live,"
+        " qood_tui.screens.replay, engine.report, engine.service.client, engine.measure.table,"
+        " qood_tui.plot.curve"
     )
     loaded = loaded_after(f"import {modules}")
     assert "textual" in loaded and not loaded & set(HEAVY)
 
 
 def test_help_needs_neither_textual_nor_numpy() -> None:
-    loaded = loaded_after("import qood_tui.cli")
+    loaded = loaded_after("import qood_tui.cli.main")
     assert not loaded & {"textual", "numpy", "rich", "msgspec", *HEAVY}
 
 
-@pytest.mark.parametrize("module", ["engine.daemon", "engine.worker"])
+@pytest.mark.parametrize("module", ["engine.service.daemon", "engine.sweep.worker"])
 def test_daemon_and_the_idle_worker_are_light(module: str) -> None:
     assert not loaded_after(f"import {module}") & {"torch", "textual", "timm", "sklearn", "numpy"}
 
 
 def test_the_engine_never_imports_the_terminal() -> None:
-    assert not loaded_after("import engine.sweep, engine.worker") & {"textual", "qood_tui", "plotext"}
+    assert not loaded_after("import engine.sweep.sweep, engine.sweep.worker") & {
+        "textual",
+        "qood_tui",
+        "plotext",
+    }

@@ -11,10 +11,10 @@ import pytest
 from textual import events
 from textual.keys import key_to_character
 
-from engine import sessions
-from qood_tui.actions import GROUPS
+from engine.session import store
 from qood_tui.app import QoodApp
 from qood_tui.screens.setup import SetupScreen
+from qood_tui.settings.actions import GROUPS
 from tests.running import CPU
 
 KEYS = 1000
@@ -85,7 +85,7 @@ async def test_random_keys_in_a_session(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("QOOD_SESSIONS", str(tmp_path / "sessions"))  # some keys delete what is there
     shutil.copytree(recorded, tmp_path / "sessions" / recorded.name)
-    await monkey(QoodApp(sessions.find("demo"), at=20.0 if seed == 1 else 1e9), seed, KEYS // 4)
+    await monkey(QoodApp(store.find("demo"), at=20.0 if seed == 1 else 1e9), seed, KEYS // 4)
 
 
 async def test_random_keys_in_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,5 +99,5 @@ async def test_random_keys_in_a_comparison(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     await monkey(
-        QoodApp(sessions.find("demo"), others=(recorded,)), int(os.environ.get("QOOD_SEED", 4)), KEYS // 4
+        QoodApp(store.find("demo"), others=(recorded,)), int(os.environ.get("QOOD_SEED", 4)), KEYS // 4
     )

@@ -13,9 +13,9 @@ from string import ascii_letters, digits
 import pytest
 from rich.segment import Segment
 
-from engine import sessions
+from engine.session import store
 from qood_tui.app import QoodApp
-from qood_tui.screens import planning
+from qood_tui.screens import setup_actions
 from tests.qood_tui.driving import SIZES
 from tests.qood_tui.scenes import ASCII, DARK, SCENES, settled, shown
 
@@ -30,11 +30,11 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QOOD_SESSIONS", str(tmp_path / "sessions"))
     monkeypatch.setenv("QOOD_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
-    monkeypatch.setattr(planning, "measured_pace", lambda is_real: None)
-    monkeypatch.setattr(planning.client, "warm", lambda: None)
-    monkeypatch.setattr(planning.client, "call", lambda command: None)
+    monkeypatch.setattr(setup_actions, "measured_pace", lambda is_real: None)
+    monkeypatch.setattr(setup_actions.client, "warm", lambda: None)
+    monkeypatch.setattr(setup_actions.client, "call", lambda command: None)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    monkeypatch.chdir(sessions.find("demo"))
+    monkeypatch.chdir(store.find("demo"))
 
 
 def cells_of(app: QoodApp) -> Cells:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from engine import journal, report
+from engine import report
 from engine.errors import JournalError
-from qood_tui import headless
+from engine.session import journal
 from qood_tui.app import QoodApp
+from qood_tui.cli import headless
 from qood_tui.screens.replay import ReplayScreen
-from qood_tui.sources import LOST_SECONDS, LiveSource
+from qood_tui.state.sources import LOST_SECONDS, LiveSource
 from qood_tui.widgets.lines import Lines
 from tests.journals import reseal, rewrite
 
@@ -111,5 +112,5 @@ def test_a_comparison_prints_nothing_that_a_terminal_obeys(copied: Path, recorde
 
     rewrite(copied, hostile)
     for as_csv in (False, True):
-        said = headless.comparison([recorded, copied], as_csv=as_csv)
+        said = headless.compared([recorded, copied], as_csv=as_csv)
         assert not {"\x1b", "\x07", "\x9b"} & set(said)

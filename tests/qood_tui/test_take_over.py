@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import journal, lease, sessions
-from engine.lease import Lease
+from engine.session import journal, lease, store
+from engine.session.lease import Lease
 from tests.benchmarks.terminal import Terminal
 from tests.running import small_plan
 
@@ -22,7 +22,7 @@ STALE = 2 * 3600
 def abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a session whose lease another machine has left two hours ago."""
     plan = small_plan(models=("vit-narrow",), bits=("FP32",), id_images=100, ood_images=40)
-    session = sessions.create(plan, (), tmp_path, "abandoned")
+    session = store.create(plan, (), tmp_path, "abandoned")
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("QOOD_RUNTIME", str(tmp_path / "elsewhere"))
         Lease(session)
@@ -37,7 +37,7 @@ def resume(session: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def state_of(session: Path) -> str:
-    return sessions.state_of(session, journal.read(session)[1])
+    return store.state_of(session, journal.read(session)[1])
 
 
 def test_without_a_terminal_it_is_refused_until_it_is_confirmed(abandoned: Path) -> None:

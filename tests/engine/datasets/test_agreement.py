@@ -15,9 +15,9 @@ from engine.datasets.discover import discover
 from engine.doctor.places import data_root
 from engine.images.decoders import Decoders
 from engine.images.sets import files_of, open_sets
-from engine.plan import Plan
-from engine.request import settle
-from engine.resources import Resources
+from engine.plan.plan import Plan
+from engine.plan.resources import Resources
+from engine.service.request import settle
 
 WNIDS = ImageNetInfo("imagenet-1k").label_names()
 ONE = Image.new("RGB", (8, 8), "teal")

@@ -11,7 +11,7 @@ from PIL import Image
 from engine.datasets import lists
 from engine.datasets.discover import discover, id_set, ood_folder, read_classes
 from engine.errors import InputError
-from engine.plan_file import read_toml
+from engine.plan.toml import read_toml
 
 ONE = Image.new("RGB", (8, 8), "teal")
 

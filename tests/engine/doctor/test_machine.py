@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from engine import environment
 from engine.doctor import machine
 from engine.doctor.findings import Finding
+from engine.system import environment
 from tests.engine.doctor.surroundings import GB, file
 
 

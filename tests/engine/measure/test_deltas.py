@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import catalog, journal, sessions
-from engine.arrays import Arrays
+from engine import catalog
 from engine.measure import deltas
-from engine.protocol import DeltasMeasured
+from engine.protocol.events import DeltasMeasured
+from engine.session import journal, store
+from engine.session.arrays import Arrays
 
 
 def test_blocks_of_resamples_give_the_sample_itself_and_about_the_same_intervals(
@@ -39,7 +40,7 @@ def test_an_interval_is_around_its_value_and_fp32_loses_nothing_against_itself(r
 
 
 def test_means_by_pretraining_and_of_twins_are_those_of_the_rows() -> None:
-    demo = sessions.find("demo")
+    demo = store.find("demo")
     header, entries, _ = journal.read(demo)
     rows = Arrays(demo, header.plan).first(journal.finished_rows(entries))
     found = deltas.measure_deltas(rows, 300, 1)
@@ -65,7 +66,7 @@ def holm_by_hand(p_values: list[float]) -> list[float]:
 
 
 def test_tests_are_adjusted_within_the_families_that_the_definition_names() -> None:
-    demo = sessions.find("demo")
+    demo = store.find("demo")
     found = next(e.event for e in reversed(journal.read(demo)[1]) if isinstance(e.event, DeltasMeasured))
     families = [
         [

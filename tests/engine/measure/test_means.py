@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from engine import journal, report
-from engine.arrays import Arrays
+from engine import report
 from engine.measure import means
-from engine.protocol import Cell
-from engine.report.limits import limits
-from qood_tui import findings
-from qood_tui.look import Look, Unit
-from qood_tui.store import fold
-from qood_tui.table import Row, table
+from engine.protocol.events import Cell
+from engine.report.sections.limits import limits
+from engine.session import journal
+from engine.session.arrays import Arrays
+from qood_tui.state import findings
+from qood_tui.state.delta_table import Row, table
+from qood_tui.state.state import fold
+from qood_tui.state.view_options import Look, Unit
 from tests.made import Made
 from tests.running import small_plan
 

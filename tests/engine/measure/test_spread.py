@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import journal, report
-from engine.arrays import Arrays
+from engine import report
 from engine.errors import InputError
 from engine.measure.spread import groups, spread
-from engine.plan import validated
-from engine.protocol import SetsPrepared, VariantReady
+from engine.plan.plan import validated
+from engine.protocol.events import SetsPrepared, VariantReady
+from engine.session import journal
+from engine.session.arrays import Arrays
 from tests.running import small_plan, sweep
 
 PLAN = small_plan(models=("vit-narrow",), bits=("FP32", "W4A4"), calibration_draws=3, seed=7)

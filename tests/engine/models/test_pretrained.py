@@ -16,7 +16,7 @@ from engine import catalog
 from engine.errors import InputError
 from engine.images.source import Geometry
 from engine.models.loaded import load
-from engine.resources import Checkpoint, Resources
+from engine.plan.resources import Checkpoint, Resources
 from tests.real import SMALL, cache_weights, random_model
 
 CPU = torch.device("cpu")

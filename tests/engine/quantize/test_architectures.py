@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from engine.errors import QuantizeError
-from engine.models.features import outputs
-from engine.plan import Bits
-from engine.quantize import plain
+from engine.plan.plan import Bits
 from engine.quantize.bit_table import tabulate
 from engine.quantize.layers import MUCH, check_architecture, quantized_copy, share_beyond, warning_of
+from engine.quantize.methods import round_to_nearest
 from engine.quantize.sites import Widths
+from engine.sweep.features import outputs
 
 SMALL: dict[str, Any] = {"depth": 2, "img_size": 32, "num_classes": 10}
 FAITHFUL: dict[str, dict[str, Any]] = {
@@ -83,7 +83,7 @@ def test_the_stem_of_a_hybrid_is_counted_and_warned_of() -> None:
     assert stem > 0 and share_beyond(model) == pytest.approx(stem / sum(weights.values()))
     images = torch.randn(4, 3, 64, 64)
     for bits, right in ((Bits(4, 4), share_beyond(model)), (Bits(32, 4), 0.0)):
-        table = tabulate("", plain.minmax(model, Widths(bits), images), images)
+        table = tabulate("", round_to_nearest.minmax(model, Widths(bits), images), images)
         assert table.float_share == pytest.approx(right, rel=1e-3)
     model = made("vit_small_r26_s32_224", arguments)
     assert share_beyond(model) > MUCH and f"{share_beyond(model):.1%}" in warning_of(model)
@@ -94,5 +94,5 @@ def test_weights_that_are_left_in_floating_point_by_an_override_are_counted() ->
     model = made("test_vit", {"num_classes": 10})
     images = torch.randn(2, 3, 160, 160)
     weights = sum(p.numel() for n, p in model.named_parameters() if n.endswith("weight") and p.ndim > 1)
-    table = tabulate("", plain.minmax(model, Widths(Bits(4, 4), {"head": 32}), images), images)
+    table = tabulate("", round_to_nearest.minmax(model, Widths(Bits(4, 4), {"head": 32}), images), images)
     assert table.float_share == pytest.approx(model.head.weight.numel() / weights, rel=1e-3)

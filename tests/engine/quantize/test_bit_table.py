@@ -6,10 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.plan import Bits
-from engine.quantize import repq
+from engine.plan.plan import Bits
 from engine.quantize.bit_table import tabulate
-from engine.quantize.bitstream import pack, packed_size, unpack
+from engine.quantize.formats.bitstream import pack, packed_size, unpack
+from engine.quantize.methods import repq
 from engine.quantize.sites import Widths
 from tests.engine.quantize.test_repq import tiny_model
 

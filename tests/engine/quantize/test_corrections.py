@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.plan import Bits
-from engine.quantize import erq, qwt, repq, search
+from engine.plan.plan import Bits
+from engine.quantize.grids import search
+from engine.quantize.grids.uniform import Uniform
 from engine.quantize.layers import quantized_layers
+from engine.quantize.methods import erq, qwt, repq
 from engine.quantize.sites import Widths
-from engine.quantize.uniform import Uniform
 from tests.engine.quantize.test_repq import tiny_model
 
 IMAGES = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -7,10 +7,10 @@ from timm.models.deit import VisionTransformerDistilled
 
 from engine import catalog
 from engine.errors import QuantizeError
-from engine.plan import Bits
-from engine.quantize import adalog, plain, repq
+from engine.plan.plan import Bits
 from engine.quantize.bit_table import tabulate
 from engine.quantize.layers import check_architecture, quantized_layers
+from engine.quantize.methods import adalog, repq, round_to_nearest
 from engine.quantize.sites import Widths
 from tests.engine.quantize.test_repq import tiny_model
 
@@ -36,7 +36,7 @@ def test_another_family_is_refused() -> None:
         check_architecture(timm.create_model("resnet10t"))
 
 
-@pytest.mark.parametrize("method", [plain.minmax, repq.quantize])
+@pytest.mark.parametrize("method", [round_to_nearest.minmax, repq.quantize])
 def test_first_and_last_layer_are_quantized_and_the_image_at_8_bits(method: object) -> None:
     model = method(tiny_model(), Widths(Bits(4, 4)), torch.randn(8, 3, 32, 32))  # type: ignore[operator]
     assert model.patch_embed.proj.input_quantizer.bits == 8
@@ -51,7 +51,10 @@ def test_more_bits_come_nearer_to_floating_point() -> None:
     model, images = tiny_model(), torch.randn(64, 3, 32, 32)
     with torch.inference_mode():
         exact = model(images)
-        errors = [(plain.minmax(model, Widths(Bits(b, b)), images)(images) - exact).norm() for b in (3, 5, 8)]
+        errors = [
+            (round_to_nearest.minmax(model, Widths(Bits(b, b)), images)(images) - exact).norm()
+            for b in (3, 5, 8)
+        ]
     assert errors[0] > errors[1] > errors[2]
 
 

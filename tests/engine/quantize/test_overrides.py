@@ -13,14 +13,15 @@ from torch import Tensor
 
 from engine import catalog
 from engine.errors import InputError
-from engine.plan import Bits
-from engine.protocol import BitsTabled
-from engine.quantize import adalog, ptq4vit, qwt, saved
+from engine.plan.plan import Bits
+from engine.protocol.events import BitsTabled
 from engine.quantize.bit_table import tabulate
+from engine.quantize.formats import packed
+from engine.quantize.grids.logarithmic import AdaptiveLog, LogSqrt2
+from engine.quantize.grids.uniform import Uniform
 from engine.quantize.layers import quantizers
-from engine.quantize.logarithmic import AdaptiveLog, LogSqrt2
+from engine.quantize.methods import adalog, ptq4vit, qwt
 from engine.quantize.sites import Widths
-from engine.quantize.uniform import Uniform
 from tests.engine.quantize.test_repq import tiny_model
 
 METHODS = sorted(catalog.QUANTIZERS)
@@ -113,7 +114,7 @@ def quantized(tmp_path: Path) -> Callable[[str, dict[str, int]], Result]:
         model = catalog.resolve(entry.target)(uneven_model(), widths, IMAGES, **entry.options)
         about = {"model": "", "model_kwargs": {}, "bits": "W4A4", "method": method, "overrides": {}}
         about |= {"calibration": "", "calibration_images": len(IMAGES)}
-        digest = saved.save(tmp_path / "model.safetensors", model, about)
+        digest = packed.save(tmp_path / "model.safetensors", model, about)
         return Result(model, tabulate("", model, IMAGES), model(IMAGES), digest)
 
     return run

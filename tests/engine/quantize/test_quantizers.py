@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import QuantizeError
-from engine.quantize import search
-from engine.quantize.logarithmic import LogSqrt2
-from engine.quantize.search import PERCENTILES
-from engine.quantize.uniform import Uniform, fake_quantize, quantiles
+from engine.quantize.grids import search
+from engine.quantize.grids.logarithmic import LogSqrt2
+from engine.quantize.grids.search import PERCENTILES
+from engine.quantize.grids.uniform import Uniform, fake_quantize, quantiles
 
 
 @settings(deadline=None)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from engine import catalog
 from engine.errors import InputError
-from engine.plan import Bits
-from engine.quantize import repq
+from engine.plan.plan import Bits
 from engine.quantize.layers import freeze
+from engine.quantize.methods import repq
 from engine.quantize.sites import Widths
 
 NAMES = {

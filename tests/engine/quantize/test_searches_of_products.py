@@ -10,14 +10,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.errors import QuantizeError
-from engine.plan import Bits
-from engine.quantize import adalog, ptq4vit, search
+from engine.plan.plan import Bits
 from engine.quantize.bit_table import tabulate
+from engine.quantize.grids import search
+from engine.quantize.grids.base import Quantizer
+from engine.quantize.grids.uniform import Uniform, symmetric
 from engine.quantize.layers import quantized_copy, without_quantizers
-from engine.quantize.products import LEFT, RIGHT, Product, products
-from engine.quantize.quantizer import Quantizer
+from engine.quantize.methods import adalog, ptq4vit
+from engine.quantize.methods.products import LEFT, RIGHT, Product, products
 from engine.quantize.sites import Widths
-from engine.quantize.uniform import Uniform, symmetric
 from tests.engine.quantize.test_repq import tiny_model
 
 IMAGES = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.quantize.logarithmic import FRACTIONS, AdaptiveLog, ShiftedAdaptiveLog
-from engine.quantize.twin import LEAST_GELU, SummedTwinSoftmax, TwinGelu, TwinSoftmax
+from engine.quantize.grids.logarithmic import FRACTIONS, AdaptiveLog, ShiftedAdaptiveLog
+from engine.quantize.grids.twin import LEAST_GELU, SummedTwinSoftmax, TwinGelu, TwinSoftmax
 
 widths = st.integers(2, 8)
 shares = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=80)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from engine import report
-from engine.protocol import SetReady, WorkerStarted
+from engine.protocol.events import SetReady, WorkerStarted
 from engine.report.contents import Checked, Document, Mismatch
 from tests.engine.report.pages import HOSTILE
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from engine import journal, report
-from engine.arrays import Arrays
+from engine import report
 from engine.errors import InputError, JournalError
-from engine.protocol import ScoresAdded
+from engine.protocol.events import ScoresAdded
 from engine.report import FORMATS, render
 from engine.report.document import document
-from engine.writer import Writer
+from engine.session import journal
+from engine.session.arrays import Arrays
+from engine.session.writer import Writer
 from tests.journals import Plain, rewrite
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from engine import report
 from engine.errors import InputError
-from engine.report import latex
 from engine.report.contents import Checked, Document, Mismatch
+from engine.report.formats import latex
 from tests.engine.report.pages import Page
 
 

@@ -11,8 +11,8 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from engine import report
-from engine.report import figures
 from engine.report.contents import Document
+from engine.report.formats import figures
 from tests.engine.report.pages import ALLOWED, Page, svgs
 from tests.engine.report.test_document import scores_of
 

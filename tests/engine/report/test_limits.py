@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.report.contents import Document
-from engine.report.limits import limits
+from engine.report.sections.limits import limits
 
 
 def test_a_small_demo_is_said_to_be_one(found: Document) -> None:

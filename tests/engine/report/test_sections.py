@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from engine.report import sections, words
+from engine.report import words
 from engine.report.contents import Document
+from engine.report.sections import outline
 
 
 @pytest.mark.parametrize(("bits", "other"), [("W4A3", "W4A32"), ("W3A3", "W3A32"), ("W4A32", "W4A3")])
@@ -26,7 +27,7 @@ def test_a_mean_counts_the_models_of_its_own_bit_setting_only(found: Document, b
     mean = msgspec.structs.replace(one.ap_out_mean, value=0.5, low=0.4, high=0.6)
     small = msgspec.structs.replace(one.ap_out_mean, value=0.1, low=0.0, high=0.2)
     changed = msgspec.structs.replace(found, plan=plan, deltas=rows, by_bits={bits: mean, other: small})
-    (sentence,) = [line for line in sections.lead(changed) if line.startswith("The largest mean loss")]
+    (sentence,) = [line for line in outline.lead(changed) if line.startswith("The largest mean loss")]
     assert f"at {bits}, over 1 model and" in sentence
     assert words.mean_of(rows, bits) == f"mean of 1 {bits}"
     assert words.mean_of(rows, other) == f"mean of 2 {other}"

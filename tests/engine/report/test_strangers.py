@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from engine import report
-from engine.report import markdown
 from engine.report.contents import Document
+from engine.report.formats import markdown
 from tests.engine.report.pages import ALLOWED, HOSTILE, Page, spoilt_data, svgs
 from tests.engine.report.test_document import edit_last
 from tests.journals import Plain, rewrite

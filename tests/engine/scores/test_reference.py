@@ -10,7 +10,8 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from engine.scores import command, scorers
+from engine.commands import scores
+from engine.scores import scorers
 
 EXACT = {
     "msp": "ref64__msp_conf",
@@ -74,7 +75,7 @@ def arrays(inputs: dict[str, Tensor], part: str = "train") -> dict[str, Tensor]:
 def test_logit_scores_equal_the_float64_reference(
     inputs: dict[str, Tensor], name: str, reference: str
 ) -> None:
-    found, _ = command.compute(arrays(inputs), [(name, {})])
+    found, _ = scores.compute(arrays(inputs), [(name, {})])
     expected = inputs[reference].double().numpy() * (-1 if "_conf" in reference else 1)
     np.testing.assert_allclose(found[name], expected, rtol=0, atol=1e-9)
 
@@ -85,7 +86,7 @@ def test_feature_scores_rank_as_the_libraries_do(
 ) -> None:
     part, _, text = asked.rpartition(" ")
     name, parameters = scorers.parse(text)
-    found, _ = command.compute(arrays(inputs, part or "train"), [(name, parameters)])
+    found, _ = scores.compute(arrays(inputs, part or "train"), [(name, parameters)])
     sign = -1 if reference.startswith("openood") else 1
     assert spearmanr(found[name], sign * inputs[reference].numpy())[0] > 0.999999
 
@@ -93,6 +94,6 @@ def test_feature_scores_rank_as_the_libraries_do(
 def test_kl_matching_equals_the_library_where_its_float32_does_not_saturate(
     inputs: dict[str, Tensor],
 ) -> None:
-    found, _ = command.compute(arrays(inputs, "val"), [("klm", {})])
+    found, _ = scores.compute(arrays(inputs, "val"), [("klm", {})])
     np.testing.assert_allclose(found["klm"], inputs["pytorch_ood__klm_fit_val"].numpy(), atol=1e-5)
     np.testing.assert_allclose(found["klm"], -inputs["openood__klm"].numpy(), atol=1e-5)

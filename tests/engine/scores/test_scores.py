@@ -159,12 +159,12 @@ def test_the_command_writes_what_it_can_and_says_what_it_left_out(tmp_path: Path
     ],
 )
 def test_wrong_arrays_are_refused_by_name(tmp_path: Path, change: dict[str, np.ndarray], words: str) -> None:
-    from engine.scores import command
+    from engine.commands import scores
 
     given = {"logits": np.zeros((1, 2)), **change}
     np.savez(tmp_path / "in.npz", **given)
     with pytest.raises(InputError, match=words) as caught:
-        command.read(tmp_path / "in.npz")
+        scores.read(tmp_path / "in.npz")
     assert caught.value.field == next(iter(change))
 
 
@@ -191,12 +191,12 @@ def test_another_package_can_offer_scores(tmp_path: Path) -> None:
         fit_features=OUTPUTS.features.numpy(),
         fit_labels=LABELS.numpy(),
     )
-    command = [sys.executable, "-m", "qood_tui", "scores"]
+    scores = [sys.executable, "-m", "qood_tui", "scores"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    listed = subprocess.run([*command, "--list"], capture_output=True, text=True, env=environment)
+    listed = subprocess.run([*scores, "--list"], capture_output=True, text=True, env=environment)
     assert "smallest" in listed.stdout and "power = 1.0" in listed.stdout
     given = [str(tmp_path / "in.npz"), "-o", str(tmp_path / "out.npz"), "--score", "smallest,spread"]
-    done = subprocess.run([*command, *given], capture_output=True, text=True, env=environment)
+    done = subprocess.run([*scores, *given], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "out.npz") as found:
         np.testing.assert_allclose(found["smallest"], OTHERS.logits.double().amin(1).numpy())

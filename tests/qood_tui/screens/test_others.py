@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, OptionList
 
-from engine import sessions
+from engine.session import store
 from qood_tui.app import QoodApp
 from qood_tui.screens.compare import CompareScreen
-from qood_tui.screens.export import ExportScreen
-from qood_tui.screens.help import HelpScreen
+from qood_tui.screens.dialogs.export import ExportScreen
+from qood_tui.screens.dialogs.help import HelpScreen
 from qood_tui.screens.live import LiveScreen
 from qood_tui.screens.replay import ReplayScreen
 from qood_tui.screens.sessions import SessionsScreen
@@ -72,7 +72,7 @@ async def test_a_click_on_a_line_opens_it_and_one_on_its_box_marks_it(few: Path)
 
 @pytest.mark.parametrize("size", [*SIZES, (50, 12)])
 async def test_sessions_side_by_side(recorded: Path, size: tuple[int, int]) -> None:
-    app = QoodApp(sessions.find("demo"), others=(recorded, recorded))
+    app = QoodApp(store.find("demo"), others=(recorded, recorded))
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
         await pilot.pause(0.2)

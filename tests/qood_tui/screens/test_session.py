@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from textual.widgets import Static
 
-from engine import journal, report, sessions
+from engine import report
+from engine.session import journal, store
 from qood_tui.app import QoodApp
-from qood_tui.look import CurvesOf, Order, Unit
-from qood_tui.screens.number import NumberScreen
+from qood_tui.panes.deltas import Deltas
+from qood_tui.panes.layout import NAMES, in_sight
+from qood_tui.screens.dialogs.number import NumberScreen
 from qood_tui.screens.replay import ReplayScreen
-from qood_tui.widgets.deltas import Deltas
+from qood_tui.state.view_options import CurvesOf, Order, Unit
 from qood_tui.widgets.lines import Lines
-from qood_tui.widgets.panes import NAMES, in_sight
 from tests.qood_tui.driving import SIZES, at_end, screen_lines, screen_text, text_of, title_of, until
 from tests.running import small_plan, sweep
 
@@ -169,7 +170,7 @@ async def test_the_filter_is_live_and_escape_clears_it_before_it_leaves(recorded
 
 
 async def test_l_goes_to_what_was_lost_most() -> None:
-    app = QoodApp(sessions.find("demo"), at=1e9)
+    app = QoodApp(store.find("demo"), at=1e9)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.3)
         await pilot.press("L")
@@ -344,7 +345,7 @@ async def test_every_row_shows_the_headline_score_even_where_it_is_not_the_first
 
 
 async def test_the_mouse_points_at_rows_columns_cells_tabs_and_findings() -> None:
-    app = QoodApp(sessions.find("demo"), at=1e9)
+    app = QoodApp(store.find("demo"), at=1e9)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.3)
         screen = replay(app)
@@ -379,7 +380,7 @@ async def test_an_interrupted_session_can_be_looked_at(copied: Path) -> None:
     path = copied / journal.NAME
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[: len(lines) // 2]) + b'{"seq":')
-    assert sessions.summary(copied).state == "interrupted"
+    assert store.summary(copied).state == "interrupted"
     app = QoodApp(copied)
     async with app.run_test(size=(120, 40)) as pilot:
         await at_end(pilot)
@@ -396,7 +397,7 @@ async def test_a_session_that_is_removed_while_it_is_shown_is_called_lost(copied
 
 
 async def test_less_false_positives_are_no_loss_in_the_heat_map() -> None:
-    app = QoodApp(sessions.find("demo"), at=1e9)
+    app = QoodApp(store.find("demo"), at=1e9)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
         await pilot.press("3", "a", "a", "a")
@@ -407,7 +408,7 @@ async def test_less_false_positives_are_no_loss_in_the_heat_map() -> None:
 
 @pytest.mark.parametrize("size", [(100, 24), (60, 16)])
 async def test_what_does_not_fit_into_the_matrix_can_be_scrolled_to(size: tuple[int, int]) -> None:
-    app = QoodApp(sessions.find("demo"), at=1e9)
+    app = QoodApp(store.find("demo"), at=1e9)
     async with app.run_test(size=size) as pilot:
         await pilot.pause(0.2)
         await pilot.press("3")

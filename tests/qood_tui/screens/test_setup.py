@@ -10,17 +10,19 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from engine import catalog, journal, places
-from engine.plan import preset
-from engine.plan_file import read_toml
-from engine.protocol import SessionClosed
-from engine.resources import Resources
-from qood_tui import last_choice
+from engine import catalog
+from engine.plan.plan import preset
+from engine.plan.resources import Resources
+from engine.plan.toml import read_toml
+from engine.protocol.events import SessionClosed
+from engine.session import journal
+from engine.system import paths
 from qood_tui.app import QoodApp
-from qood_tui.cost import in_words, outputs_size
+from qood_tui.screens.dialogs.prompt import Prompt
 from qood_tui.screens.live import LiveScreen
-from qood_tui.screens.prompt import Prompt
 from qood_tui.screens.setup import SetupScreen
+from qood_tui.setup import last_choice
+from qood_tui.setup.cost import in_words, outputs_size
 from qood_tui.widgets.numbers import Numbers
 from qood_tui.widgets.picks import Picks
 from tests.qood_tui.driving import SIZES, click_part, screen_lines, screen_text, text_of, told, until
@@ -32,7 +34,7 @@ from tests.running import CPU
 def forgetful() -> None:
     """Begin with no last choice."""
     for kind in ("demo", "real"):
-        places.choice_file(kind).unlink(missing_ok=True)
+        paths.choice_file(kind).unlink(missing_ok=True)
 
 
 def setup_of(app: QoodApp) -> SetupScreen:
@@ -348,7 +350,7 @@ async def test_tab_goes_through_the_groups_at_every_width() -> None:
 
 
 def test_an_unreadable_last_choice_is_no_trouble() -> None:
-    path = places.choice_file("demo")
+    path = paths.choice_file("demo")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\xff\x00")
     assert last_choice.recall(is_real=False) is None

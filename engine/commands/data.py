@@ -1,0 +1,134 @@
+"""`python -m engine data check ROOT`: which image sets a folder holds, and whether they can be read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine import catalog
+from engine.datasets.discover import discover
+from engine.datasets.found import Found
+from engine.datasets.walk import images_below, passed_over
+from engine.errors import FINISHED, WITH_FAILURES, InputError
+from engine.images.decoders import Decoders
+from engine.images.source import PassingError
+from engine.sweep.devices import usable_cores
+from engine.text import clean
+
+AT_ONCE = 256
+SHOWN = 5  # unreadable files of a set that are shown; JSON has them all
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    commands = parser.add_subparsers(dest="action", required=True)
+    check = commands.add_parser("check", help="list every image set below a folder, and read all its images")
+    check.add_argument("root", type=Path)
+    check.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    check.add_argument(
+        "--largest-image",
+        type=int,
+        default=catalog.LARGEST_IMAGE,
+        metavar="PIXELS",
+        help="a larger image is unreadable (else %(default)s, as Pillow and timm have it)",
+    )
+    check.add_argument("--quick", action="store_true", help="count and compare, open no image")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Carry the command out; the status says whether everything that was looked at can be read."""
+    found = discover(given.root)
+    decoders = Decoders(usable_cores(), given.largest_image)
+    try:
+        unreadable = {name: _unreadable(one, decoders, given.quick) for name, one in found.items()}
+    except PassingError as error:
+        raise InputError("data", str(given.root), f"the disk does not answer ({error.strerror})") from None
+    finally:
+        decoders.close()
+    if given.json:
+        described = [_described(one, unreadable[name]) for name, one in found.items()]
+        sys.stdout.write(json.dumps({"sets": described}, indent=2, ensure_ascii=True) + "\n")
+    else:
+        sys.stdout.write("\n".join(_lines(given.root, found, unreadable, given.quick)) + "\n")
+    return WITH_FAILURES if any(unreadable.values()) else FINISHED
+
+
+def _unreadable(one: Found, decoders: Decoders, quick: bool) -> dict[str, str]:
+    """Return by path why files cannot be used; training images are read when drawn."""
+    problems = dict(one.problems)
+    if quick or one.name == "imagenet-train":
+        return problems
+    for start in range(0, len(one.files), AT_ONCE):
+        part = one.files[start : start + AT_ONCE]
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{clean(one.name)}: {start:,} of {len(one.files):,} images read")
+            sys.stderr.flush()
+        read = decoders.read(one.root, part, [])
+        problems |= {part[at]: reason for at, reason in read.unreadable.items()}
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+    return problems
+
+
+def _described(one: Found, unreadable: dict[str, str]) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "role": one.role,
+        "label": one.label,
+        "kind": one.kind,
+        "path": _text(str(one.root)),
+        "count": len(one.files),
+        "expected": one.expected,
+        "labelled": sum(label >= 0 for label in one.labels),
+        "unreadable": [_text(path) for path in unreadable],
+        "reasons": {_text(path): _text(reason) for path, reason in unreadable.items()},
+        "notes": one.notes,
+    }
+
+
+def _lines(
+    root: Path, found: dict[str, Found], unreadable: dict[str, dict[str, str]], quick: bool
+) -> list[str]:
+    if not found:
+        empty = f"{clean(str(root))} holds no image set: no known layout, and no folder of images."
+        walked = images_below(str(root.expanduser()))
+        return [empty, *(clean(text) for text in passed_over(walked.passed))]
+    lines = []
+    for name, one in found.items():
+        count = f"{len(one.files):,}" + (f" of {one.expected:,}" if one.expected else "")
+        state = "not read" if quick or name == "imagenet-train" else f"{len(unreadable[name])} unreadable"
+        lines.append(f"{clean(name):<18} {one.role:<6} {count:>22}  {state:<14} {clean(one.label)}")
+        lines.append(f"    {one.kind}, {clean(str(one.root))}")
+        for path, reason in list(unreadable[name].items())[:SHOWN]:
+            lines.append(f"  ! {_text(path)}: {_text(reason)}")
+        if (more := len(unreadable[name]) - SHOWN) > 0:
+            lines.append(f"  ! and {more:,} more; --json lists all")
+        lines += [f"    {clean(note)}" for note in one.notes]
+    study = catalog.PRESETS["kuang-wong-2026"].plan["ood_sets"]
+    if missing := [name for name in study if name not in found and "imagenet" in found]:
+        lines.append(f"Not found of the study's sets: {', '.join(missing)}")
+    return [*lines, "", *_next(root, found)]
+
+
+def _next(root: Path, found: dict[str, Found]) -> list[str]:
+    """Say which command uses what was found."""
+    ood = [name for name, one in found.items() if one.role == "ood"]
+    where = f"--data {shlex.quote(clean(str(root)))}"
+    if "imagenet" in found and ood:
+        return [f"Start the study with: qood-tui run --preset kuang-wong-2026 {where}"]
+    if "imagenet" in found:
+        return [f"Add OOD sets with: {where} --ood NAME=FOLDER"]
+    own = [one for one in found.values() if one.role != "ood"]
+    if own:
+        options = (f"--{one.role} " + shlex.quote(f"{clean(one.name)}={clean(str(one.root))}") for one in own)
+        return [f"Use them with: {' '.join(options)}"]
+    return [f"OOD sets alone: give the ID set too, with --id NAME=FOLDER, beside {where}"]
+
+
+def _text(path: str) -> str:
+    return clean(os.fsencode(path).decode("utf-8", "backslashreplace"))

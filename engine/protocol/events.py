@@ -1,0 +1,544 @@
+"""Every durable event of a session and every command to the engine, as tagged frozen Structs.
+
+All numbers are fractions in [0, 1] unless a field says otherwise; a measure without a value is None
+and `problem` says why.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.plan.plan import Plan
+from engine.plan.resources import Resources
+
+FORMAT = "qood-session"
+VERSION = 2  # a change that older programs cannot read; `migrations.py` reads what was before
+LARGEST_LINE = 1 << 20  # bytes
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The first line of a journal; `identity` is that of the plan as it stands there."""
+
+    format: str
+    version: int
+    id: str
+    created: str  # UTC, ISO 8601
+    app: str
+    plan: Plan
+    identity: str
+    folders: tuple[str, ...] = ()  # names of the user's own image folders, never their paths
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="type", gc=False):
+    """Base of everything that is appended to a journal.
+
+    None can be part of a cycle, so the collector need not look at a hundred thousand of them.
+    """
+
+
+class PhaseChanged(Event, frozen=True, tag="phase.changed"):
+    """The engine turned to something else.
+
+    `starting`, `images`, `checking`, `models`, `calibrating`, `fitting`, `sweeping`,
+    `measuring`, or `paused` until a disk answers again.
+    """
+
+    phase: str
+    note: str = ""
+
+
+class WorkerStarted(Event, frozen=True, tag="worker.started"):
+    """A worker runs; everything about it that may move a number.
+
+    `device` names all devices, `accelerators` the UUID and name of each that is a GPU, `arithmetic` the
+    environment variables that may move a number, None where older programs did not say.
+    """
+
+    device: str
+    threads: int
+    versions: dict[str, str]
+    resumed_at: int = 0
+    accelerators: dict[str, str] = {}
+    arithmetic: dict[str, str] | None = None
+
+
+class SetReady(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An image set as it takes part: how many images of how many, and the hash of their contents and labels.
+
+    `expected` is how many the published set has; `copies` how many images that are also evaluated were left
+    out of a set that is learnt from.
+    """
+
+    name: str
+    role: str
+    label: str
+    count: int
+    digest: str
+    available: int = 0
+    expected: int | None = None
+    copies: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class CalibrationDraw(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The images that quantizers are calibrated on, by name and in order; `digest` is of their contents.
+
+    Of the set's `available` images `copies` were passed over, because they are evaluated too, and
+    `unreadable`, because they cannot be decoded.
+    """
+
+    set: str
+    seed: int
+    images: tuple[str, ...]
+    digest: str
+    copies: int = 0
+    unreadable: int = 0
+    available: int = 0
+
+
+class SetsPrepared(Event, frozen=True, tag="sets.prepared"):
+    """All image sets are there; `rows` images will be swept."""
+
+    sets: tuple[SetReady, ...]
+    rows: int
+    calibrations: tuple[CalibrationDraw, ...]
+    fit: SetReady | None = None
+
+
+class WeightsTaken(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was taken of a file of weights, what else it holds, and what was done to the names of its tensors.
+
+    `entry` is empty where the file is nothing but the weights; `mapped` says whose names were translated.
+    """
+
+    entry: str = ""
+    is_ema: bool = False  # an average over training, which was asked for
+    beside: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    mapped: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        kind = "EMA weights" if self.is_ema else "plain weights"
+        parts = [f"{kind} from {self.entry}" if self.entry else kind]
+        parts += [f"not used: {', '.join(self.beside)}"] if self.beside else []
+        parts += [f"prefixes stripped: {', '.join(self.prefixes)}"] if self.prefixes else []
+        parts += [f"names mapped: {self.mapped}"] if self.mapped else []
+        return "; ".join((*parts, *self.notes))
+
+
+class ModelLoaded(Event, frozen=True, tag="model.loaded"):
+    """A model and its preprocessing; `digest` is the SHA-256 of its weights, `origin` where they are from.
+
+    `weights` says what was taken of a file; models of the demo have none.
+    """
+
+    model: str
+    origin: str
+    digest: str
+    parameters: int
+    classes: int
+    size: int  # pixels a side
+    crop: float
+    interpolation: str
+    crop_mode: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    weights: WeightsTaken | None = None
+
+
+class BatchSized(Event, frozen=True, tag="batch.sized"):
+    """From row `first` on so many images go through a model at once; `reason` says why."""
+
+    first: int
+    images: int
+    reason: str = ""
+
+
+class VariantReady(Event, frozen=True, tag="variant.ready"):
+    """A variant is calibrated; `digest` is the SHA-256 of its weights, or of its saved quantized state."""
+
+    variant: str
+    digest: str
+    seconds: float
+    classes: int
+
+
+class TensorRow(msgspec.Struct, frozen=True, array_like=True):
+    """One tensor in the bit table, written as a list in this order."""
+
+    tensor: str
+    method: str
+    bits: int
+    scales: int  # 1 is per tensor, more is per channel
+    low: float
+    high: float
+    clipped: float  # share of elements outside the range
+    sqnr: float | None  # dB; None where nothing was lost
+    elements: int  # in a weight, or seen in an activation
+    bytes: int  # when packed, scales and zero points included
+
+
+class BitsTabled(Event, frozen=True, tag="bits.tabled"):
+    """The bit table of a variant; sizes in bytes.
+
+    `float_share` is how much of the weights of linear layers and convolutions stays in floating point; 0
+    where the bit setting leaves all of them there.
+    """
+
+    variant: str
+    rows: tuple[TensorRow, ...]
+    floats: tuple[str, ...]  # tensors left in floating point
+    float_bytes: int
+    packed_bytes: int  # everything, as saved
+    float32_bytes: int  # everything, were it not quantized
+    float_share: float = 0.0
+
+
+class AttentionCompared(Event, frozen=True, tag="attention.compared"):
+    """How far the logits of a model differ between fused attention and the explicit product, in float32.
+
+    FP32 runs the fused one, as timm does, and quantized variants the product, whose operands they quantize:
+    so much of every delta is no quantization. `largest` is the largest difference of a logit on `images`
+    calibration images, `deviation` the standard deviation of their logits, `changed` counts predictions.
+    """
+
+    model: str
+    images: int
+    largest: float
+    deviation: float
+    changed: int
+
+
+class VariantFailed(Event, frozen=True, tag="variant.failed"):
+    """A variant cannot be measured; the others go on."""
+
+    variant: str
+    reason: str
+
+
+class ImageUnreadable(Event, frozen=True, tag="image.unreadable"):
+    """An image could not be read; its row counts nowhere."""
+
+    set: str
+    name: str
+    reason: str
+
+
+class FitSeen(Event, frozen=True, tag="fit.seen"):
+    """Every variant was shown so many `images` of the fit set; `unreadable` ones could not be decoded."""
+
+    images: int
+    unreadable: int = 0
+
+
+class OutputsKept(Event, frozen=True, tag="outputs.kept"):
+    """Logits and features of every image are kept, in so many `bytes` when all are there.
+
+    `fits` are the SHA-256 of what each variant says of the fit set, and of its head.
+    """
+
+    bytes: int
+    fits: dict[str, str]
+
+
+class ChunkFinished(Event, frozen=True, tag="chunk.finished", omit_defaults=True):
+    """Rows `first` to `first + rows` are on disk for every array; `digests` are their SHA-256.
+
+    Of kept logits and features of all variants there is one, under `outputs`.
+    `batch` images went through a model at once; of the `seconds` the device waited `waited` for images.
+    """
+
+    first: int
+    rows: int
+    seconds: float
+    digests: dict[str, str]
+    batch: int = 0
+    waited: float = 0.0
+
+
+class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One OOD set, by its name, under one score; written as a list in this order."""
+
+    name: str
+    score: str
+    n_id: int
+    n_ood: int
+    auroc: float | None = None
+    ap_out: float | None = None
+    ap_in: float | None = None
+    fpr95_ood_positive: float | None = None
+    fpr95_id_positive: float | None = None
+    problem: str = ""
+
+
+class Measured(Event, frozen=True, tag="measured", omit_defaults=True):
+    """What the first `rows` rows say of one variant, under the headline score.
+
+    Calibration errors are of the maximum softmax probability; `aurc` is the area under risk and coverage.
+    """
+
+    rows: int
+    variant: str
+    top1: float | None
+    top5: float | None
+    nll: float | None
+    cells: tuple[Cell, ...]
+    brier: float | None = None
+    ece: float | None = None
+    ece_adaptive: float | None = None
+    aurc: float | None = None
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """A ROC curve, thinned by arc length: false and true positive rates, OOD positive."""
+
+    set: str
+    fpr: tuple[float, ...]
+    tpr: tuple[float, ...]
+
+
+class CurvesDrawn(Event, frozen=True, tag="curves.drawn"):
+    """The ROC curves of one variant under the headline score after `rows` rows."""
+
+    rows: int
+    variant: str
+    curves: tuple[Curve, ...]
+
+
+class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """FP32 minus quantized with its paired 95 % interval; `relative` is to the FP32 value.
+
+    `p` tests the difference being 0; `p_holm` is adjusted for all tests of its family: of a measure those of
+    all variants, sets and means over sets; the means by bits, those by pretraining, and those of twins.
+    """
+
+    value: float
+    low: float
+    high: float
+    relative: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+    @property
+    def is_change(self) -> bool:
+        """Tell whether this is distinguishable from no change: by the adjusted test, else by the interval."""
+        return self.p_holm < 0.05 if self.p_holm is not None else self.low > 0 or self.high < 0
+
+
+class VariantDelta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What quantization cost one variant, on the same images as its FP32 reference.
+
+    By OOD set, and their mean with the ID images resampled once for all of them. AUPR-in and FPR95 (OOD
+    positive; a loss is negative) are there at the end alone.
+    """
+
+    variant: str
+    top1: Delta | None  # None where no ID image has a label
+    nll: Delta | None
+    ap_out: dict[str, Delta]
+    auroc: dict[str, Delta]
+    ap_out_mean: Delta
+    auroc_mean: Delta
+    ap_in: dict[str, Delta] = {}
+    fpr95: dict[str, Delta] = {}
+    ap_in_mean: Delta | None = None
+    fpr95_mean: Delta | None = None
+
+
+class DeltasMeasured(Event, frozen=True, tag="deltas.measured"):
+    """The delta table after `rows` rows, and per bit setting the mean over models and OOD sets.
+
+    `by_pretraining` has that mean for the models of each pretraining; `twins` how much more the larger
+    pretraining lost than its twin, the mean over pairs of models that differ in it alone.
+
+    While a sweep runs intervals are `sequential`: they hold at all looks together. At its planned end they
+    are percentile intervals of the bootstrap.
+    """
+
+    rows: int
+    resamples: int
+    seed: int
+    variants: tuple[VariantDelta, ...]
+    by_bits: dict[str, Delta]
+    sequential: bool = False
+    by_pretraining: dict[str, dict[str, Delta]] = {}
+    twins: dict[str, Delta] = {}
+
+
+class DeviceLoad(msgspec.Struct, frozen=True, array_like=True):
+    """How loaded one accelerator is, written as a list in this order; None where it does not tell."""
+
+    use: float | None  # percent of the time
+    memory: int | None  # bytes, of all processes
+    memory_total: int | None
+    power: float | None  # watts
+    power_limit: float | None
+    temperature: float | None  # degrees Celsius
+
+
+class Telemetry(Event, frozen=True, tag="telemetry"):
+    """How loaded the machine is; percentages of the whole machine, memory in bytes.
+
+    `devices` are in the order of `worker.started`.
+    """
+
+    processor: float
+    memory: int
+    memory_total: int
+    worker_memory: int
+    devices: tuple[DeviceLoad, ...] = ()
+
+
+class Logged(Event, frozen=True, tag="logged"):
+    """A line for the log pane: `level` is `info`, `warning` or `error`."""
+
+    level: str
+    text: str
+
+
+class WorkerDied(Event, frozen=True, tag="worker.died"):
+    """The worker ended by itself; finished chunks are kept."""
+
+    reason: str
+    will_restart: bool
+
+
+class SessionResumed(Event, frozen=True, tag="session.resumed"):
+    """An interrupted session goes on from `rows` finished rows."""
+
+    rows: int
+
+
+class ScoresAdded(Event, frozen=True, tag="scores.added"):
+    """Scores were computed from kept outputs after the sweep; `digests` are of their finished rows, SHA-256.
+
+    `headline` is the score of everything measured after this.
+    """
+
+    scores: tuple[str, ...]
+    parameters: dict[str, dict[str, int | float | str]]
+    headline: str
+    digests: dict[str, str]
+    versions: dict[str, str]
+
+
+class SessionClosed(Event, frozen=True, tag="session.closed"):
+    """The last event; `sha256` is of all lines before.
+
+    `outcome` is `finished`, `failed`, `cancelled`, or `refused` where nothing was begun because of what the
+    user gave.
+    """
+
+    outcome: str
+    reason: str
+    events: int
+    sha256: str
+
+
+AnyEvent = (
+    PhaseChanged
+    | WorkerStarted
+    | SetsPrepared
+    | ModelLoaded
+    | BatchSized
+    | AttentionCompared
+    | VariantReady
+    | BitsTabled
+    | VariantFailed
+    | ImageUnreadable
+    | FitSeen
+    | OutputsKept
+    | ChunkFinished
+    | Measured
+    | CurvesDrawn
+    | DeltasMeasured
+    | Telemetry
+    | Logged
+    | WorkerDied
+    | SessionResumed
+    | ScoresAdded
+    | SessionClosed
+)
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One line of a journal: `t` is seconds since the session was created."""
+
+    seq: int
+    t: float
+    event: AnyEvent
+
+
+class Job(msgspec.Struct, frozen=True, tag="job"):
+    """Daemon to worker: sweep `plan` into the folder `session`, from row `first_row` on.
+
+    Where an `owner` is given, no row is written once the session's lease is not its own any more.
+    """
+
+    session: str
+    plan: Plan
+    resources: Resources
+    first_row: int
+    owner: str = ""
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
+    """Worker to daemon: the job is over; `outcome` as in `session.closed`."""
+
+    outcome: str
+    reason: str = ""
+
+
+class Idle(msgspec.Struct, frozen=True, tag="idle"):
+    """Worker to daemon: everything is loaded and a job can begin at once."""
+
+
+Message = AnyEvent | Ended | Idle
+
+
+class Start(msgspec.Struct, frozen=True, tag="start"):
+    """Client to daemon: begin a session in the folder `session`, whose journal has its header.
+
+    `take_over` says that another machine that was writing it has stopped.
+    """
+
+    session: str
+    resources: Resources
+    take_over: bool = False
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Client to daemon, daemon to worker: stop the session, keeping what is finished."""
+
+    session: str
+
+
+class Warm(msgspec.Struct, frozen=True, tag="warm"):
+    """Client to daemon: start a worker now, so that a session begins at once."""
+
+    environment: dict[str, str] = {}
+
+
+class Status(msgspec.Struct, frozen=True, tag="status"):
+    """Client to daemon: say what is going on."""
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """Client to daemon: cancel everything and end."""
+
+
+Command = Start | Cancel | Warm | Status | Stop
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """Daemon to client."""
+
+    ok: bool
+    reason: str = ""
+    running: str = ""
+    queued: tuple[str, ...] = ()
+    worker: bool = False
+    process: int = 0
+    version: str = ""
+    place: str = ""  # the folder of the running program: another checkout is another engine

@@ -1,0 +1,179 @@
+"""Does the journal say what the arrays say: every number, every interval end, every hash of rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.measure.detection import Floats
+from engine.plan.plan import Plan
+from engine.protocol.events import (
+    AnyEvent,
+    Cell,
+    ChunkFinished,
+    CurvesDrawn,
+    Delta,
+    DeltasMeasured,
+    Measured,
+    ScoresAdded,
+    VariantDelta,
+)
+from engine.report.contents import Checked, Mismatch
+from engine.report.words import NO_VALUE, SHOWN
+from engine.session.arrays import Arrays, layout
+from engine.text import short
+
+ROUNDING = 1.5e-7  # numbers are written with seven digits
+ROUNDING_OF_P = 0.011  # relative: p-values are written with three digits
+ROUNDING_OF_CURVES = 5.1e-4  # points of curves are written with three digits or four
+OF_LABELS = ("top1", "top5", "nll", "brier", "ece", "ece_adaptive", "aurc")
+WHOLE = ("top1", "nll")
+BY_SET = ("ap_out", "auroc", "ap_in", "fpr95")
+FIELDS = {  # of a Delta
+    "value": "value",
+    "low": "low end",
+    "high": "high end",
+    "relative": "relative",
+    "p": "p",
+    "p_holm": "p adjusted",
+}
+
+Place = tuple[str, str, str]  # variant, set, measure
+
+
+class Check:
+    """Take in comparisons one by one."""
+
+    def __init__(self) -> None:
+        self.numbers = self.hashes = 0
+        self.found: list[Mismatch] = []
+
+    def result(self) -> Checked:
+        """Return everything that was compared so far."""
+        return Checked(self.numbers, self.hashes, tuple(self.found))
+
+    def same(self, place: Place, told: object, found: object, relative: float = 0) -> None:
+        """Compare what the journal told at a place with what the arrays say."""
+        self.numbers += 1
+        if not _agree(told, found, relative):
+            self.differs(place, _said(told), _said(found))
+
+    def differs(self, place: Place, told: str, found: str) -> None:
+        """Note something that does not agree."""
+        self.found.append(Mismatch(*place, told, found))
+
+    def measures(self, told: Measured, found: Measured) -> None:
+        """Compare the measures of one variant; the journal need not have all scores."""
+        for name in OF_LABELS:
+            if getattr(told, name) is not None or name in WHOLE:
+                self.same((told.variant, "", name), getattr(told, name), getattr(found, name))
+        cells = {(cell.name, cell.score): cell for cell in found.cells}
+        for cell in told.cells:
+            again = cells.get((cell.name, cell.score))
+            for name in Cell.__struct_fields__[2:]:
+                place = (told.variant, cell.name, f"{cell.score}, {name}")
+                self.same(place, getattr(cell, name), getattr(again, name) if again else None)
+
+    def deltas(self, told: DeltasMeasured, found: DeltasMeasured, *, quick: bool) -> None:
+        """Compare two delta tables; with `quick` their values alone."""
+        self.same(("", "", "sequential intervals"), told.sequential, found.sequential)
+        self.same(("", "", "seed of the bootstrap"), told.seed, found.seed)
+        again = dict(placed(found))
+        for place, delta in placed(told):
+            other = again.get(place)
+            for name in ("value", "relative") if quick else Delta.__struct_fields__:
+                where = (*place[:2], f"{place[2]}, {FIELDS[name]}")
+                tolerance = ROUNDING_OF_P if name in ("p", "p_holm") else 0
+                self.same(where, getattr(delta, name), getattr(other, name) if other else None, tolerance)
+
+    def curves(self, told: CurvesDrawn, exact: Mapping[str, tuple[Floats, Floats]]) -> None:
+        """Compare recorded curves with the whole ones: every point must be one of theirs."""
+        for curve in told.curves:
+            self.numbers += len(curve.fpr)
+            place = (told.variant, curve.set, "ROC curve")
+            if curve.set not in exact:
+                self.differs(place, f"{len(curve.fpr)} points", NO_VALUE)
+            elif len(curve.fpr) != len(curve.tpr):
+                self.differs(place, f"{len(curve.fpr)} and {len(curve.tpr)} rates", "as many of both")
+            elif off := _points_off(curve.fpr, curve.tpr, *exact[curve.set]):
+                self.differs(place, f"{len(curve.fpr)} points", f"that {off} of them are not on it")
+
+    def rows(self, arrays: Arrays, events: Sequence[AnyEvent], plan: Plan) -> None:
+        """Compare the finished rows with the hashes that they were written with."""
+        finished = 0
+        unseen = set(layout(plan))
+        for event in events:
+            if isinstance(event, ChunkFinished) and event.first == finished:
+                unseen -= self._hashes(arrays, finished, event.rows, event.digests)
+                finished += event.rows
+        for event in events:
+            if isinstance(event, ScoresAdded):
+                unseen -= self._hashes(arrays, 0, finished, event.digests)
+        for name in sorted(unseen):
+            self.differs(("", "", f"{name}.npy"), "no hash", "that there are rows")
+
+    def _hashes(self, arrays: Arrays, first: int, rows: int, told: Mapping[str, str]) -> set[str]:
+        """Compare some rows; return the arrays that were compared (kept outputs are none of them)."""
+        found = arrays.digests(first, rows)
+        for name in sorted(found.keys() & told.keys()):
+            self.hashes += 1
+            if found[name] != told[name]:
+                place = ("", "", f"SHA-256 of {name}.npy, rows {first} to {first + rows - 1}")
+                self.differs(place, told[name][:SHOWN], found[name][:SHOWN])
+        return found.keys() & told.keys()
+
+
+def placed(table: DeltasMeasured) -> Iterable[tuple[Place, Delta]]:
+    """Return every delta of a table with its place: variant or group, set, measure."""
+    for row in table.variants:
+        yield from _of_variant(row)
+    groups = {"": table.by_bits, **table.by_pretraining}
+    for group, means in groups.items():
+        for bits, delta in means.items():
+            yield (f"mean of {group} {bits}".replace("  ", " "), "", "ap_out lost"), delta
+    for bits, delta in table.twins.items():
+        yield (f"larger pretraining minus its twin {bits}", "", "ap_out lost"), delta
+
+
+def _of_variant(row: VariantDelta) -> Iterable[tuple[Place, Delta]]:
+    means = [f"{name}_mean" for name in BY_SET]
+    for name in (*WHOLE, *means):
+        delta = getattr(row, name)
+        if delta is not None:
+            yield (row.variant, "", f"{name} lost"), delta
+    for name in BY_SET:
+        for of_set, delta in getattr(row, name).items():
+            yield (row.variant, of_set, f"{name} lost"), delta
+
+
+def _agree(told: Any, found: Any, relative: float) -> bool:
+    if not (_is_number(told) and _is_number(found)):
+        return bool(told == found)
+    return math.isclose(told, found, rel_tol=relative, abs_tol=0 if relative else ROUNDING)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _said(value: object) -> str:
+    if isinstance(value, float):
+        return short(value, 7)
+    return NO_VALUE if value is None or value == "" else str(value)
+
+
+def _points_off(fpr: Sequence[float], tpr: Sequence[float], whole_fpr: Floats, whole_tpr: Floats) -> int:
+    """Count the points of a thinned curve that are none of the whole curve.
+
+    Along a ROC curve the sum of both rates never falls, so the neighbours of a point are found by it.
+    """
+    along, reach = whole_fpr + whole_tpr, 2 * ROUNDING_OF_CURVES
+    off = 0
+    for x, y in zip(fpr, tpr, strict=True):
+        near = slice(np.searchsorted(along, x + y - reach), np.searchsorted(along, x + y + reach, "right"))
+        distance = np.maximum(np.abs(whole_fpr[near] - x), np.abs(whole_tpr[near] - y))
+        off += not (distance <= ROUNDING_OF_CURVES).any()
+    return off

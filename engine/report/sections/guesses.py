@@ -1,0 +1,23 @@
+"""Models that know no more of the labels than guessing would: what is said of them first of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.measure.guessing import warning
+from engine.protocol.events import ModelLoaded, SetReady
+from engine.report.contents import VariantRow
+
+
+def guesses(
+    variants: Sequence[VariantRow], models: Sequence[ModelLoaded], images: Sequence[SetReady]
+) -> tuple[str, ...]:
+    """Return a warning for each model that is at the level of guessing in FP32, on however few images."""
+    classes = {one.model: one.classes for one in models}
+    count = next((one.count for one in images if one.role == "id"), 0)
+    found = (
+        warning(row.model, row.top1, count, classes[row.model])
+        for row in variants
+        if row.bits == "FP32" and row.top1 is not None and row.nll is not None and row.model in classes
+    )
+    return tuple(filter(None, found))

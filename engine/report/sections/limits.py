@@ -1,0 +1,185 @@
+"""What the numbers of a session cannot tell, from how it went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from engine import catalog
+from engine.catalog.models import UNKNOWN
+from engine.report.contents import Document
+from engine.report.sections.provenance import fit_images
+from engine.text import short
+
+FEW_IMAGES = 1000  # in a set, below which FPR95 and AUPR move in visible steps
+WIDE = 0.02  # of a mean's interval: two points
+MUCH_LOST = 0.01
+MUCH_IN_FLOAT = 0.05  # of a model's weights
+LITTLE, NAMED = 0.55, 4  # AUROC that is hardly above chance; how many are named
+
+
+def limits(found: Document) -> tuple[str, ...]:
+    """Return in sentences what must be kept in mind with these numbers."""
+    return (
+        *_of_images(found),
+        *_of_intervals(found),
+        *_of_quantization(found),
+        *_of_scores(found),
+        *_of_run(found),
+    )
+
+
+def _of_images(found: Document) -> Iterator[str]:
+    plan = found.plan
+    if found.note:
+        yield (
+            f"It is {found.note}: its micro models and sets were made to show the method at work. How much a "
+            "vision transformer loses on ImageNet cannot be read from it."
+        )
+    few = {c.name: c.n_ood for row in found.variants for c in row.sets if c.n_ood < FEW_IMAGES}
+    if few:
+        least = min(few, key=lambda name: few[name])
+        one_image = f"; one image of {least} is {short(100 / few[least], 2)} points" if few[least] else ""
+        yield (
+            f"{len(few)} of {len(plan.ood_sets)} OOD sets have fewer than {FEW_IMAGES:,} images "
+            f"({least}: {few[least]}): FPR95 and AUPR at such counts are coarse{one_image}."
+        )
+    ratios = {c.chance_aupr_out for row in found.variants for c in row.sets if c.chance_aupr_out is not None}
+    if ratios:
+        yield (
+            f"AUPR depends on how many OOD images stand beside the ID images. Chance for AUPR-out is "
+            f"{min(ratios):.3f}{f' to {max(ratios):.3f}' if max(ratios) - min(ratios) > 5e-4 else ''} here; "
+            "figures from other proportions cannot be compared with these."
+        )
+    shares = [one for one in found.images if one.available and one.count < one.available]
+    if shares:
+        told = ", ".join(f"{one.name} {one.count:,} of {one.available:,}" for one in shares)
+        yield f"Sets are not evaluated whole ({told}), but as a sample by seed {plan.seed}."
+    notes = [f"{one.name}: {note}" for one in found.images for note in one.notes]
+    notes += [
+        f"{name}: {catalog.SETS[name].note}"
+        for name in plan.ood_sets
+        if name in catalog.SETS and catalog.SETS[name].note
+    ]
+    if notes:
+        yield (
+            "OOD images may show ID classes and labels may be wrong. What is known of the sets: "
+            f"{'; '.join(dict.fromkeys(notes))}."
+        )
+    if found.unreadable:
+        lost = ", ".join(f"{n} of {name}" for name, n in found.unreadable.items())
+        yield f"Unreadable images count nowhere ({lost}); what they would have scored is not known."
+    if any(row.top1 is None for row in found.variants):
+        yield "ID images have no labels here, so nothing is said of accuracy, NLL and calibration."
+    else:
+        # One that diverged has no NLL, and errs on every image for that reason alone.
+        alive = [row for row in found.variants if row.bits == "FP32" and row.nll is not None]
+        right = [row.top1 for row in alive if row.top1 is not None]
+        if right:
+            yield (
+                f"In FP32 the models err on {1 - max(right):.1%} to {1 - min(right):.1%} of the ID images. "
+                "These count as ID all the same: scores that follow confidence take them for OOD."
+            )
+
+
+def _of_intervals(found: Document) -> Iterator[str]:
+    wide = [row for row in found.deltas if row.ap_out_mean.high - row.ap_out_mean.low > WIDE]
+    if wide:
+        yield (
+            f"The mean's interval is wider than {WIDE * 100:g} points for {len(wide)} of {len(found.deltas)} "
+            "variants: losses smaller than half of that cannot be told from chance."
+        )
+    unclear = [row for row in found.deltas if not row.ap_out_mean.is_change]
+    if unclear:
+        large = sum(row.ap_out_mean.value >= MUCH_LOST for row in unclear)
+        yield (
+            f"{len(unclear)} of {len(found.deltas)} mean losses are not distinguishable from no change, "
+            f"{large} of them {MUCH_LOST * 100:g} point or more. That is no proof that nothing was lost."
+        )
+    if found.sequential:
+        yield (
+            f"It ended after {found.rows:,} of {found.planned:,} images: intervals hold at all looks "
+            "together and are wider for it, there are no tests, AUPR-in and FPR95 have no deltas."
+        )
+    yield (
+        "Intervals are of images alone: another draw of images of the same sets. They say nothing of other "
+        "OOD sets, other trainings of the models or other calibration images."
+    )
+    if found.intervals == "journal":
+        yield "Intervals and tests are taken from the journal; they were not made again from the arrays."
+
+
+def _of_quantization(found: Document) -> Iterator[str]:
+    plan = found.plan
+    if all(row.bits == "FP32" for row in found.variants):
+        return
+    draws = len(found.calibrations)
+    if draws == 1:
+        yield (
+            f"Quantizers were calibrated on one draw of {len(found.calibrations[0].images)} images: how far "
+            "another draw would move these numbers is not known (calibration_draws in a plan)."
+        )
+    elif draws > 1:
+        yield f"Quantizers were calibrated on {draws} draws; every delta is of one of them, see the spread."
+    yield (
+        f"Quantization ({plan.quantizer}) is simulated: values are rounded to the grid of their bits and "
+        "computed on in floating point. An integer kernel may round otherwise, and speed and memory in use "
+        "cannot be read from it."
+    )
+    floating = {table.variant.partition(" ")[0]: table.float_share for table in found.bit_tables}
+    floating = {model: share for model, share in floating.items() if share > MUCH_IN_FLOAT}
+    if floating:
+        told = ", ".join(f"{share:.1%} of {model}" for model, share in floating.items())
+        yield f"Weights that stay in floating point ({told}) lose nothing, and models differ in that."
+    if any(not row.pretraining for row in found.variants):
+        yield f"What some models were pretrained on is not known; they stand under {UNKNOWN}."
+    groups = Counter({row.model: row.pretraining or "not known" for row in found.variants}.values())
+    if len(groups) > 1:
+        told = ", ".join(f"{name} {count}" for name, count in groups.items())
+        yield (
+            f"Pretrainings are compared on few models ({told}), each trained once: a difference may be of "
+            "these models and not of their pretraining."
+        )
+
+
+def _of_scores(found: Document) -> Iterator[str]:
+    names = found.plan.scores
+    if len(names) > 1:
+        chosen = catalog.label_of(found.chosen)
+        when = f", chosen after the sweep: the plan had chosen {chosen}"
+        yield (
+            f"Deltas and tests are of {catalog.label_of(found.headline)}"
+            f"{', which the plan chose beforehand' if found.headline == found.chosen else when}. The other "
+            f"{len(names) - 1} scores have no intervals, and picking the best of them afterwards flatters it."
+        )
+    weak = [
+        f"{row.key} on {cell.name} {cell.auroc:.3f}"
+        for row in found.variants
+        for cell in row.sets
+        if row.bits == "FP32" and cell.score == found.headline
+        if cell.auroc is not None and cell.auroc < LITTLE
+    ]
+    if weak:
+        more = f" and {len(weak) - NAMED} more" if len(weak) > NAMED else ""
+        yield (
+            f"{catalog.label_of(found.headline)} tells OOD hardly better than chance, or worse, before "
+            f"anything is quantized (AUROC of {', '.join(weak[:NAMED])}{more}): there is little to lose."
+        )
+    noted = [f"{catalog.label_of(n)}: {catalog.SCORES[n].note}" for n in names if n in catalog.SCORES]
+    noted = [text for text in noted if not text.endswith(": ")]
+    if noted:
+        yield f"What scores assume need not hold here ({'; '.join(noted)})."
+    if images := fit_images(found):
+        yield f"Scores that learn were fitted once, on {images}."
+
+
+def _of_run(found: Document) -> Iterator[str]:
+    if found.state != "finished":
+        yield f"The session is {found.state}: this is what {found.rows:,} images say."
+    absent = [v.key for v in found.plan.variants() if found.row(v.key) is None]
+    if absent:
+        yield f"Nothing is known of {', '.join(absent)}: no means, tests or adjustments count them."
+    for line in found.interruptions:
+        yield f"It was interrupted: {line}. Finished rows were kept as they were."
+    if not found.checked.numbers:
+        yield "The journal has no table of as many images, so there was nothing to compare the numbers with."

@@ -1,0 +1,74 @@
+"""What the study's abstract states of a model, beside what was measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+import msgspec
+
+from engine import catalog
+from engine.measure.means import bits_of
+from engine.protocol.events import Delta, VariantDelta
+
+BITS = "W4A4"
+MEASURES = {"ap_out": "AUPR-out, mean over OOD sets", "top1": "top-1"}
+
+
+class Stated(msgspec.Struct, frozen=True):
+    """A loss that the study states, in percent, and the same as measured: absolute and relative."""
+
+    variant: str
+    stands_for: str
+    measure: str
+    stated: float
+    measured: Delta
+
+
+def beside(deltas: Iterable[VariantDelta]) -> tuple[Stated, ...]:
+    """Return what the study states of any of these variants."""
+    found = []
+    for delta in deltas:
+        entry = catalog.MODELS.get(delta.variant.partition(" ")[0])
+        if entry is None or bits_of(delta.variant) != BITS:
+            continue
+        measured = {"ap_out": delta.ap_out_mean, "top1": delta.top1}
+        found += [
+            Stated(delta.variant, entry.stands_for, measure, stated, loss)
+            for measure, stated in entry.stated.items()
+            if (loss := measured[measure]) is not None
+        ]
+    return tuple(found)
+
+
+def order_holds(rows: Iterable[Stated]) -> str:
+    """Say whether models pretrained on more classes lost more, as the study found; empty if untold.
+
+    Of several calibration draws it is the mean, over those that both models have.
+    """
+    lost: dict[str, dict[str, Delta]] = {}
+    for row in rows:
+        if row.measure == "ap_out":
+            model, _, rest = row.variant.partition(" ")
+            lost.setdefault(model, {})[rest] = row.measured
+    told = []
+    for family, label in (("vit", "ViT-S"), ("deit3", "DeiT3-S")):
+        of_family = [m for m in catalog.MODELS.values() if m.family == family and m.name in lost]
+        by_pretraining = {model.pretraining: lost[model.name] for model in of_family}
+        small, large = (by_pretraining.get(name, {}) for name in ("ImageNet-1k", "ImageNet-22k"))
+        if pairs := [(small[draw], large[draw]) for draw in small if draw in large]:
+            told.append(f"{label} pretrained on ImageNet-22k lost {_compared(pairs)}")
+    return "; ".join(told)
+
+
+def _compared(pairs: Sequence[tuple[Delta, Delta]]) -> str:
+    """Say how much more was lost by the second of each pair of models; there is one for each draw."""
+    small, large = (fmean(delta.value for delta in deltas) for deltas in zip(*pairs, strict=True))
+    verb = "more" if large > small else "no more"
+    words = f"{verb} than on ImageNet-1k ({large * 100:+.1f} against {small * 100:+.1f} points"
+    overlap = sum(two.low <= one.high and one.low <= two.high for one, two in pairs)
+    if len(pairs) == 1:
+        return f"{words}{', intervals overlap' if overlap else ''})"
+    more = sum(two.value > one.value for one, two in pairs)
+    words += f", means of {len(pairs)} calibration draws; more in {more} of them"
+    return f"{words}{f', intervals overlap in {overlap}' if overlap else ''})"

@@ -1,0 +1,158 @@
+"""Talk to the engine daemon; start it where it does not run."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from engine.errors import EngineError
+from engine.plan.resources import Resources, own_environment, remember
+from engine.protocol.events import Cancel, Command, Entry, Reply, SessionClosed, Start, Status, Stop, Warm
+from engine.session import journal
+from engine.system import environment, paths, runtime
+
+START_SECONDS = 20.0
+LISTENS_AGAIN_SECONDS = 4 * runtime.WATCH_SECONDS
+ELSEWHERE = "set QOOD_RUNTIME to a folder on a local disk"
+LOST_SECONDS = 3.0
+
+_reply = msgspec.json.Decoder(Reply)
+
+
+def call(command: Command) -> Reply | None:
+    """Send one command; return the answer, or None where no daemon listens."""
+    return next(_answers(command), None)
+
+
+def _answers(command: Command) -> Iterator[Reply]:
+    """Yield the answer from every folder that an engine can be reached in: one engine may give several."""
+    line = msgspec.json.encode(command)
+    for folder in runtime.folders():
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            if answer := runtime.ask(folder, line):
+                yield _reply.decode(answer)
+
+
+def ensure() -> Reply:
+    """Return the status of the daemon, started if need be; raise EngineError with the log's place."""
+    reply = call(Status())
+    if reply is not None and not _is_own(reply):
+        if reply.running:
+            raise EngineError(
+                f"the engine of {reply.place} (version {reply.version}) is at work on {reply.running}; "
+                "wait for it, or stop it with 'qood-tui stop'"
+            )
+        call(Stop())
+        reply = None
+    if reply is not None:
+        return reply
+    log = _launch()
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if (reply := call(Status())) is not None and _is_own(reply):
+            return reply
+        time.sleep(0.05)
+    working, wrong = runtime.faults()
+    if not working:
+        raise EngineError(f"the engine has no folder to be reached in ({'; '.join(wrong)}); {ELSEWHERE}")
+    raise EngineError(f"the engine did not start within {START_SECONDS:.0f} s; its log is {log}")
+
+
+def start(session: Path, resources: Resources, *, take_over: bool = False) -> None:
+    """Queue a session whose journal has been made; raise EngineError if the daemon refuses.
+
+    `take_over` says that another machine that was writing it has stopped.
+    """
+    resources = msgspec.structs.replace(resources, environment=own_environment())
+    begin = Start(str(session.resolve()), resources, take_over)
+    ensure()
+    if (reply := call(begin)) is None:  # it was just ending
+        ensure()
+        reply = call(begin)
+    if reply is None or not reply.ok:
+        raise EngineError(reply.reason if reply else "the engine does not answer")
+    remember(journal.Reader(session).header.id, resources)
+
+
+def warm() -> None:
+    """Start daemon and worker ahead of need."""
+    ensure()
+    call(Warm(own_environment()))
+
+
+def cancel(session: Path) -> None:
+    """Ask for a session to stop; what is finished is kept."""
+    list(_answers(Cancel(str(session.resolve()))))
+
+
+def stop() -> bool:
+    """End the daemon and whatever it runs; return whether there was one."""
+    if stopped := list(_answers(Stop())):
+        return bool(stopped)
+    time.sleep(LISTENS_AGAIN_SECONDS)  # one whose folder was just removed
+    return bool(list(_answers(Stop())))
+
+
+def watch(session: Path, beyond: int = 0, every: float = 0.1) -> Iterator[list[Entry]]:
+    """Yield what is in a session and what is appended until it is closed after entry `beyond`.
+
+    Raises EngineError if nobody writes the session any more.
+    """
+    reader = journal.Reader(session)
+    asked = time.monotonic()
+    while True:
+        entries = reader.poll()
+        yield entries
+        if any(isinstance(e.event, SessionClosed) and e.seq > beyond for e in entries):
+            return
+        if time.monotonic() - asked > LOST_SECONDS:
+            asked = time.monotonic()
+            if not journal.is_being_written(session):
+                yield (last := reader.poll())
+                if any(isinstance(e.event, SessionClosed) and e.seq > beyond for e in last):
+                    return
+                raise EngineError(
+                    f"the engine ended before the session did; what is finished is kept, "
+                    f"go on with 'qood-tui run --resume {session}'; its log is {paths.log_file('engine')}"
+                )
+        time.sleep(every)
+
+
+def _is_own(reply: Reply) -> bool:
+    return (reply.version, reply.place) == (version("qood-tui"), paths.program())
+
+
+def _launch() -> str:
+    """Start the daemon in a session of its own, so that a closing terminal does not take it along.
+
+    Returns where its log is.
+    """
+    variables = environment.without_secret_variables()
+    if "QOOD_RUNTIME" in variables:  # the daemon does not stay in the folder that this is seen from
+        variables["QOOD_RUNTIME"] = str(runtime.wanted()[0])
+    with contextlib.ExitStack() as opened:
+        try:
+            log = paths.log_file("engine").absolute()
+            file: int | IO[bytes] = opened.enter_context(log.open("ab"))
+            variables["QOOD_LOGS"], told = str(log.parent), str(log)
+        except OSError as error:
+            file = subprocess.DEVNULL
+            told = f"nowhere, since it cannot be written ({error.strerror}; QOOD_LOGS moves it)"
+        subprocess.Popen(
+            [sys.executable, "-m", "engine.service.daemon"],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            cwd="/",
+            env=variables,
+        )
+    return told

@@ -1,0 +1,88 @@
+"""What is added to a finished session: arrays beside those there, then events; all of it or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import EngineError, QoodError
+from engine.protocol.events import AnyEvent
+from engine.session import journal
+from engine.session.arrays import FOLDER, Array
+from engine.session.lease import LeaseLost
+from engine.session.writer import Writer
+from engine.system.files import open_new, sync_folder
+
+AS_IT_WAS = "the session is as it was"
+
+
+def check_writable(session: Path) -> None:
+    """Raise a QoodError if nothing could be added to a session at present."""
+    writer = _taken(session)
+    writer.release_reserve()
+    writer.abandon()
+
+
+def add(session: Path, last: int, arrays: Mapping[str, Array], events: Sequence[AnyEvent]) -> None:
+    """Add arrays by name, then events, and close the journal again as finished.
+
+    `last` is the number of the journal's last entry. Raises EngineError if there are others by now, or if the
+    disk does not take what is added.
+    """
+    partial = {name: session / FOLDER / f"{name}.{os.getpid()}.partial" for name in arrays}
+    try:
+        for name, array in arrays.items():
+            with open_new(partial[name]) as file:
+                np.save(file, array, allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
+        _commit(session, last, partial, events)
+    except OSError as error:
+        raise EngineError(f"{session}: {error.strerror or error}; {AS_IT_WAS}") from None
+    finally:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+
+
+def _commit(session: Path, last: int, partial: Mapping[str, Path], events: Sequence[AnyEvent]) -> None:
+    writer = _taken(session)
+    path = session / journal.NAME
+    whole = path.stat().st_size
+    placed: list[Path] = []
+    try:
+        if journal.read(session)[2].expected != last + 1:
+            raise EngineError(f"{session}: something else was added to it meanwhile; try again")
+        for name, made in partial.items():
+            placed.append(made.replace(session / FOLDER / f"{name}.npy"))
+        sync_folder(session / FOLDER)
+        for event in events:
+            writer.append(event)
+        writer.close("finished")
+    except LeaseLost:  # the journal is another's by now
+        writer.abandon()
+        raise
+    except BaseException:
+        # Without their events the arrays mean nothing, and neither do some of the events.
+        with contextlib.suppress(OSError):
+            os.truncate(path, whole)
+        for array in placed:
+            array.unlink(missing_ok=True)
+        writer.release_reserve()
+        writer.abandon()
+        raise
+
+
+def _taken(session: Path) -> Writer:
+    """Return the session's writer; raise in words if there is another or if it cannot be written."""
+    try:
+        return Writer(session)
+    except BlockingIOError:
+        raise EngineError(f"{session}: it is being written at this moment; try again later") from None
+    except QoodError:
+        raise
+    except OSError as error:
+        raise EngineError(f"{session}: {error.strerror or error}; {AS_IT_WAS}") from None

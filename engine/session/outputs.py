@@ -1,0 +1,196 @@
+"""Logits and features that a session keeps, so that scores can be added later: plain `.npy` arrays.
+
+Of a variant `logits` (rows, classes) and `features` (rows, width), float32, in sweep order; and what it says
+of the images that scores learn from: `fit_logits`, `fit_features`, `fit_labels`, with its head's `weight`
+(classes, width) and `bias` (classes,). A variant that could not be calibrated has none. They are what
+`qood-tui scores` takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.errors import EngineError, JournalError
+from engine.plan.plan import Plan, Variant
+from engine.protocol.events import AnyEvent, ChunkFinished, OutputsKept
+from engine.session.arrays import Array, make_array, mapped, put_rows
+
+FOLDER = "outputs"  # and the name of their digest in `chunk.finished`
+SINGLE, WHOLE = np.dtype("<f4"), np.dtype("<i8")
+ROWS = ("logits", "features")
+FIT: Mapping[str, tuple[np.dtype[Any], int]] = {  # type and number of dimensions
+    "fit_logits": (SINGLE, 2),
+    "fit_features": (SINGLE, 2),
+    "fit_labels": (WHOLE, 1),
+    "weight": (SINGLE, 2),
+    "bias": (SINGLE, 1),
+}
+HEAD_BYTES = 128  # of an .npy file
+
+
+def bytes_of(classes: int, width: int, rows: int, fit_images: int) -> int:
+    """Return what a variant's outputs take on the disk."""
+    of_fit = fit_images * WHOLE.itemsize + classes * (width + 1) * SINGLE.itemsize
+    heads = (len(ROWS) + len(FIT)) * HEAD_BYTES
+    return (rows + fit_images) * (classes + width) * SINGLE.itemsize + of_fit + heads
+
+
+def path_of(session: Path, variant: Variant, name: str) -> Path:
+    """Return the file of one of a variant's arrays."""
+    return session / FOLDER / f"{variant.stem}.{name}.npy"
+
+
+class OutputWriter:
+    """Keep what variants say of images; `sizes` are classes and width of every model.
+
+    Several threads, and the processes of several devices, write at once: each its own rows of a variant.
+    """
+
+    def __init__(self, session: Path, plan: Plan, sizes: Mapping[str, tuple[int, int]]) -> None:
+        self.session, self.variants, self.sizes = session, plan.variants(), sizes
+        self._fits: dict[str, str] = {}
+
+    def make(self, rows: int) -> None:
+        """Take the space of all rows; what was there before is of an attempt that finished none."""
+        folder = self.session / FOLDER
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+        for variant in self.variants:
+            for name, columns in zip(ROWS, self.sizes[variant.model], strict=True):
+                make_array(path_of(self.session, variant, name), SINGLE, (rows, columns))
+
+    def write(self, column: int, first: int, logits: Array, features: Array) -> str:
+        """Put a variant's rows from `first` on the disk and return their SHA-256."""
+        parts = [np.ascontiguousarray(part, SINGLE) for part in (logits, features)]
+        for name, part in zip(ROWS, parts, strict=True):
+            put_rows(path_of(self.session, self.variants[column], name), first, part)
+        return digest_of(*parts)
+
+    def keep_fit(self, column: int, arrays: Mapping[str, Array]) -> None:
+        """Keep what scores of a variant are fitted on, unless it is there already.
+
+        Raises EngineError if something else is there: another device, or this one before an interruption,
+        would fit other scores.
+        """
+        variant = self.variants[column]
+        typed = {name: np.ascontiguousarray(arrays[name], dtype) for name, (dtype, _) in FIT.items()}
+        for name, array in typed.items():
+            path = path_of(self.session, variant, name)
+            partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
+            with partial.open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
+            if path.exists() and path.read_bytes() != partial.read_bytes():
+                partial.unlink()
+                raise EngineError(
+                    f"{variant.key}: its outputs for the fit set are not those that are kept already "
+                    f"({path.name}); start a new session"
+                )
+            partial.replace(path)
+        self._fits[variant.key] = digest_of(*typed.values())
+
+    def kept(self, lost: Iterable[int]) -> OutputsKept:
+        """Say what is kept, once all that is learnt from is; `lost` are columns that have nothing to keep."""
+        for column in lost:
+            for name in ROWS:
+                path_of(self.session, self.variants[column], name).unlink(missing_ok=True)
+        alive = [variant for variant in self.variants if variant.key in self._fits]
+        size = sum(
+            path_of(self.session, variant, name).stat().st_size for variant in alive for name in (*ROWS, *FIT)
+        )
+        return OutputsKept(size, {variant.key: self._fits[variant.key] for variant in alive})
+
+
+def joined(digests: Mapping[int, str]) -> str:
+    """Return one digest for the rows of several variants, by their columns."""
+    together = "".join(digests[column] for column in sorted(digests))
+    return hashlib.sha256(together.encode()).hexdigest()
+
+
+class KeptOutputs:
+    """Read what a session keeps; raise JournalError where something is missing or is no such array.
+
+    `columns` are those of the variants that something is kept of.
+    """
+
+    def __init__(self, session: Path, plan: Plan) -> None:
+        self.session, self.variants = session, plan.variants()
+        self._rows: dict[int, tuple[Array, Array]] = {}
+        for column, variant in enumerate(self.variants):
+            paths = [path_of(session, variant, name) for name in ROWS]
+            if any(path.exists() for path in paths):
+                logits, features = (mapped(path, (SINGLE,), (None, None)) for path in paths)
+                self._rows[column] = logits, features
+        self.columns = tuple(self._rows)
+        if not self.columns:
+            raise JournalError(f"{session / FOLDER}: the logits and features that it kept are not here")
+        if len({len(array) for pair in self._rows.values() for array in pair}) != 1:
+            raise JournalError(f"{session / FOLDER}: the arrays have different numbers of rows")
+
+    def __len__(self) -> int:
+        return len(next(iter(self._rows.values()))[0])
+
+    def part(self, column: int, first: int, rows: int) -> tuple[Array, Array]:
+        """Return logits and features of some rows."""
+        logits, features = (np.array(array[first : first + rows]) for array in self._rows[column])
+        return logits, features
+
+    def fit(self, column: int) -> dict[str, Array]:
+        """Return what scores of a variant are fitted on; its digest is that of all of it in this order."""
+        arrays = {
+            name: np.array(
+                mapped(path_of(self.session, self.variants[column], name), (dtype,), (None,) * count)
+            )
+            for name, (dtype, count) in FIT.items()
+        }
+        classes, width = (array.shape[1] for array in self._rows[column])
+        images = len(arrays["fit_labels"])
+        wanted = ((images, classes), (images, width), (images,), (classes, width), (classes,))
+        for (name, array), shape in zip(arrays.items(), wanted, strict=True):
+            if array.shape != shape:
+                path = path_of(self.session, self.variants[column], name)
+                raise JournalError(f"{path}: {shape} is needed, this is {array.shape}")
+        return arrays
+
+    def damage(self, events: Iterable[AnyEvent]) -> list[str]:
+        """Say in words what is not as it was written, by the events of the session's journal."""
+        found, fits = [], {}
+        for event in events:
+            if isinstance(event, OutputsKept):
+                fits = event.fits
+            elif isinstance(event, ChunkFinished) and event.digests.get(FOLDER) != (
+                self.digest(event.first, event.rows) if event.first + event.rows <= len(self) else ""
+            ):
+                last = event.first + event.rows - 1
+                found.append(f"{FOLDER}: rows {event.first:,} to {last:,} are not those that were written")
+        for column in self.columns:
+            key = self.variants[column].key
+            try:
+                is_same = digest_of(*self.fit(column).values()) == fits.get(key)
+            except JournalError as error:
+                found.append(str(error))
+                continue
+            if not is_same:
+                found.append(f"{FOLDER}: what {key} says of the fit set is not what was written")
+        return found
+
+    def digest(self, first: int, rows: int) -> str:
+        """Return the SHA-256 of some rows of all variants, as `chunk.finished` has it."""
+        return joined({column: digest_of(*self.part(column, first, rows)) for column in self.columns})
+
+
+def digest_of(*arrays: Array) -> str:
+    """Return the SHA-256 of arrays of one variant, one after the other."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(array.tobytes())
+    return digest.hexdigest()

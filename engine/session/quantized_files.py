@@ -1,0 +1,73 @@
+"""The files of quantized variants, looked at without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from engine.errors import InputError
+from engine.system.files import open_plain
+
+LONGEST_HEADER = 16 << 20  # bytes of a safetensors file before its tensors
+PIECE = 1 << 20
+# The types of safetensors by torch's names and their bytes: those that a quantized model is saved with.
+TYPES = {
+    "F32": ("torch.float32", 4),
+    "F16": ("torch.float16", 2),
+    "U8": ("torch.uint8", 1),
+    "I64": ("torch.int64", 8),
+}
+
+
+class _Tensor(msgspec.Struct):
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 over names, shapes, types and bytes of a file's tensors, as they are saved with.
+
+    Raises InputError where the file is no safetensors file, or not a whole one.
+    """
+    with open_plain(path) as file:
+        try:
+            start, tensors = _described(file)
+        except (ValueError, TypeError, KeyError, RecursionError, struct.error) as error:
+            raise InputError(
+                "quantized", path.name, f"a whole safetensors file is needed ({error})"
+            ) from None
+        state = hashlib.sha256()
+        for name, one in sorted(tensors.items()):
+            state.update(f"{name} {one.shape} {TYPES[one.dtype][0]}".encode())
+            file.seek(start + one.data_offsets[0])
+            left = one.data_offsets[1] - one.data_offsets[0]
+            while left and (piece := file.read(min(left, PIECE))):
+                state.update(piece)
+                left -= len(piece)
+    return state.hexdigest()
+
+
+def _described(file: IO[bytes]) -> tuple[int, dict[str, _Tensor]]:
+    """Return where the tensors begin, and what they are; raise ValueError where that cannot be."""
+    (length,) = struct.unpack("<Q", file.read(8))
+    if length > LONGEST_HEADER:
+        raise ValueError(f"its header claims {length:,} bytes")
+    plain: dict[str, Any] = msgspec.json.decode(file.read(length))
+    plain.pop("__metadata__", None)
+    tensors = msgspec.convert(plain, dict[str, _Tensor])
+    start, size = 8 + length, file.seek(0, 2)
+    end = 0
+    for one in sorted(tensors.values(), key=lambda one: one.data_offsets):
+        wanted = math.prod(one.shape) * TYPES[one.dtype][1]
+        if one.data_offsets != (end, end + wanted):
+            raise ValueError("its tensors do not lie where they must")
+        end += wanted
+    if start + end != size:
+        raise ValueError(f"{start + end:,} bytes are needed, it has {size:,}")
+    return start, tensors

@@ -1,0 +1,200 @@
+"""The journal of a session, as it is written: by one process alone, every line on its way to the disk."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import InputError, JournalError
+from engine.protocol.events import VERSION, AnyEvent, ChunkFinished, Entry, Header, SessionClosed
+from engine.session import attempts, lease
+from engine.session.journal import NAME, NO_LOCKS, Reader, finished_rows
+from engine.session.seal import sealed
+from engine.system.files import open_end, open_new, sync, sync_folder
+
+RESERVE = "reserve"  # space set aside so that a full disk can still be reported
+RESERVE_BYTES = 64 * 1024
+LOCK_SECONDS = 1.0
+
+_READ_ONLY = "it cannot be written to; copy it into a folder of your own to go on with it"
+
+
+class Writer:
+    """Append events to the journal of a session; only one writer can hold it at a time."""
+
+    def __init__(self, session: Path, *, take_over: bool = False) -> None:
+        """Take the journal of a session.
+
+        Raises BlockingIOError or LeaseHeld if somebody has it, or had it on another machine and `take_over`
+        is not given; JournalError or OSError if it cannot be gone on with or written to.
+        """
+        reader = Reader(session)
+        if reader.version < VERSION or reader.strange:
+            why = "in an older format" if reader.version < VERSION else f"with {', '.join(reader.strange)}"
+            raise JournalError(f"{session}: it was begun {why}; it can be shown, but not be gone on with")
+        self.session = session
+        self.plan = reader.header.plan
+        self._monotonic = time.monotonic() - max(0.0, time.time() - _created(reader.header, session))
+        try:
+            self._take(take_over)
+            self._go_on(reader)
+        except PermissionError as error:
+            raise JournalError(f"{session}: {_READ_ONLY} ({error.strerror})") from None
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            raise JournalError(f"{session}: {_READ_ONLY} ({error.strerror})") from None
+
+    def _take(self, take_over: bool) -> None:
+        self._file = (self.session / NAME).open("r+b", buffering=0)
+        try:
+            _lock(self._file.fileno())
+            self._lease = lease.Lease(self.session, take_over=take_over)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _go_on(self, reader: Reader) -> None:
+        """Read what is there, now that nobody else writes, and make ready to go on after it."""
+        try:
+            entries = reader.poll()
+            self._keep_torn_tail(reader.torn)
+            self._hash = hashlib.sha256((self.session / NAME).read_bytes())
+            with open_new(self.session / RESERVE) as file:
+                file.write(b"\0" * RESERVE_BYTES)
+        except BaseException:
+            self.release_reserve()
+            self.abandon()
+            raise
+        self._seq = reader.expected - 1
+        self._count = len(entries) + reader.unknown
+        self._last_t = entries[-1].t if entries else 0.0
+        self._synced = 0.0
+        self.has_events = bool(entries)
+        self.finished_rows = finished_rows(entries)
+        self.worker = attempts.last_worker([entry.event for entry in entries])
+
+    @property
+    def owner(self) -> str:
+        """Return the owner that the session's lease names."""
+        return self._lease.owner
+
+    def renew(self) -> None:
+        """Renew the lease; raise LeaseLost if it is too late, OSError if it is to be tried again."""
+        self._lease.renew()
+
+    def append(self, event: AnyEvent) -> Entry:
+        """Write one event; chunks and the closing event are on the disk when this returns.
+
+        Raises LeaseLost, and writes nothing, if the session was taken over; OSError if it cannot be written.
+        """
+        self._lease.check()
+        t = round(max(time.monotonic() - self._monotonic, self._last_t), 3)
+        entry = Entry(self._seq + 1, t, event)
+        line = sealed(msgspec.json.encode(entry))
+        start = self._file.seek(0, os.SEEK_END)
+        try:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._file.truncate(start)
+            raise
+        self._hash.update(line)
+        self._seq, self._count, self._last_t = entry.seq, self._count + 1, t
+        now = time.monotonic()
+        if isinstance(event, ChunkFinished | SessionClosed) or now - self._synced > 1:
+            sync(self._file.fileno())
+            self._synced = now
+        return entry
+
+    def close(self, outcome: str, reason: str = "") -> None:
+        """Append the closing event and let go of the journal; raises as `append` does."""
+        self._lease.check()  # the reserve may be another's by now
+        self.release_reserve()
+        self.append(SessionClosed(outcome, reason, self._count, self._hash.hexdigest()))
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the journal without a closing event."""
+        self._lease.release()
+        self._file.close()
+
+    def release_reserve(self) -> None:
+        """Give back the space set aside for reporting a full disk."""
+        (self.session / RESERVE).unlink(missing_ok=True)
+
+    def _keep_torn_tail(self, torn: int) -> None:
+        if torn:
+            whole = self._file.seek(0, os.SEEK_END) - torn
+            self._file.seek(whole)
+            with open_end(self.session / (NAME + ".torn")) as file:
+                file.write(self._file.read())
+                file.flush()
+                sync(file.fileno())
+            self._file.truncate(whole)
+
+
+def create(session: Path, header: Header) -> None:
+    """Make the folder `session` with a journal of nothing but its header; raise InputError."""
+    try:
+        made = [folder for folder in (session, *session.parents) if not folder.exists()]
+        session.mkdir(parents=True, mode=0o700)
+        # In this order the plan's bytes are those that its identity is of (`plan.is_identity`).
+        _begin(session, sealed(msgspec.json.encode(header, order="deterministic")))
+        for folder in (session, *(folder.parent for folder in made)):
+            sync_folder(folder)
+    except OSError as error:
+        raise InputError(
+            "session", str(session), f"a folder that can be made is needed ({error.strerror})"
+        ) from None
+
+
+def _begin(session: Path, line: bytes) -> None:
+    """Write the first line of a journal into a folder that was just made; remove both if that fails."""
+    try:
+        with (session / NAME).open("xb") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        (session / NAME).unlink(missing_ok=True)
+        session.rmdir()
+        raise
+
+
+def _lock(file: int) -> None:
+    """Take the journal; wait a moment, since a reader that asks who writes holds it for an instant.
+
+    Where the file system knows no such locks, the lease alone decides.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            return
+
+
+def _created(header: Header, session: Path) -> float:
+    try:
+        return datetime.fromisoformat(header.created).timestamp()
+    except (ValueError, OverflowError):
+        given = header.created
+        raise JournalError(
+            f"{session}: the header's time {given!r} is not one; the journal is damaged"
+        ) from None

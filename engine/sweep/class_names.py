@@ -1,0 +1,66 @@
+"""Which classes a model's outputs are, where its own file names them, and whether labels agree with that."""
+
+from __future__ import annotations
+
+from engine.datasets.class_order import CODEPOINT, NATURAL, differences, placed
+from engine.errors import InputError
+from engine.images.files import FileImages
+from engine.images.sets import Sets, files_of
+from engine.plan.plan import Plan
+from engine.plan.resources import Resources
+from engine.sweep.calibration import Models
+
+
+def of(models: Models) -> tuple[str, ...]:
+    """Return the classes that the models' own files name, of the first that does; empty if none does."""
+    return next((one.class_names for one in models.by_name.values() if one.class_names), ())
+
+
+def check(plan: Plan, resources: Resources, sets: Sets, models: Models) -> list[str]:
+    """Return warnings of labels that may not be meant; raise InputError where nothing tells the labels.
+
+    Folders of classes have labels by their order, and timm counts them in another order than torchvision.
+    """
+    learnt = [sets.fit.images] if sets.fit is not None else []
+    warnings: list[str] = []
+    for images in dict.fromkeys((sets.sets[0], *learnt)):
+        files = files_of(images)
+        if files is not None and files.folders:
+            warnings += _check(plan, resources, files, models)
+    return warnings
+
+
+def _check(plan: Plan, resources: Resources, files: FileImages, models: Models) -> list[str]:
+    unlike = differences(files.folders)
+    if files.is_guessed and not plan.class_order and unlike:
+        right = (
+            f"timm and torchvision count them in different orders: {'; '.join(unlike)}; say in which the "
+            f"model was trained, --class-order {NATURAL} (timm) or --class-order {CODEPOINT} (torchvision's "
+            "ImageFolder), class_order in a plan, or name its classes in order (--classes FILE)"
+        )
+        raise InputError(f"labels of {files.name}", "the order of its folders", right)
+    said = "--classes" if resources.classes else f"--class-order {plan.class_order}"
+    is_said = bool(resources.classes or plan.class_order)
+    warnings, silent = [], []
+    for name, loaded in models.by_name.items():
+        places = placed(files.folders, loaded.class_names)
+        if places is None:
+            silent.append(name)
+            continue
+        wrong = [known for known, label in files.folders.items() if label not in (-1, places[known])]
+        if not wrong:
+            continue
+        where = f"{wrong[0]!r} is its class {places[wrong[0]]} and has label {files.folders[wrong[0]]}"
+        if not is_said:
+            right = (
+                f"its file names classes in another order than that of the other models ({where}); sweep it "
+                "in a session of its own"
+            )
+            raise InputError("models", name, right)
+        warnings.append(f"labels of {files.name} follow {said}, but the file of {name} says that {where}")
+    if silent and unlike and not is_said:
+        warnings.append(
+            f"labels of {files.name} are those that another model's file names; nothing says that they are "
+            f"those of {', '.join(silent)} too"
+        )
+    return warnings

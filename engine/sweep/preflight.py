@@ -1,0 +1,191 @@
+"""Before a long run, and soon after its start: is everything there, and can the numbers be meant?"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+
+from engine import catalog
+from engine.datasets import imagenet
+from engine.datasets.discover import read_classes
+from engine.errors import InputError, QuantizeError, ScoreError
+from engine.images.sets import Sets, files_of
+from engine.measure.guessing import LEAST_ACCURACY, least_accuracy
+from engine.models.loaded import Loaded, count_parameters
+from engine.plan.plan import Plan
+from engine.plan.resources import Resources
+from engine.quantize.layers import check_architecture, warning_of
+from engine.scores import scorers
+from engine.session.arrays import Rows, layout, type_of_ranks
+from engine.session.outputs import bytes_of
+from engine.sweep import class_names
+from engine.sweep.calibration import Models
+from engine.sweep.features import sizes_of
+from engine.system.files import PARTS
+from engine.text import in_bytes
+
+# Outputs of models that were trained on ImageNet-22k, by who counts, or on its 12k or larger classes.
+IMAGENET_22K = (21841, 21842, 21843, 11821, 11221, 10450)
+LEAST_IMAGES = 200  # labelled ones, before accuracy is judged
+FLOAT_BYTES = 4
+COPIES = 2  # of its weights in a quantized variant: rounded, and as they were
+SPARE = 256 * 2**20  # bytes of disk for the journal
+
+
+def check(
+    plan: Plan, resources: Resources, session: Path, sets: Sets, models: Models, device: torch.device
+) -> list[str]:
+    """Raise InputError for what would end the run later; return warnings."""
+    for name, parameters in plan.score_parameters.items():
+        try:
+            scorers.check(name, parameters)
+        except ScoreError as error:
+            raise InputError("score_parameters", parameters, str(error)) from None
+    classes = read_classes(resources.classes) if resources.classes else ()
+    warnings = []
+    for name, loaded in models.by_name.items():
+        if classes and len(classes) != loaded.classes:
+            right = f"{name} has {loaded.classes} classes; a name for each is needed"
+            raise InputError("classes", f"{len(classes)} names", right)
+        warnings += [*loaded.warnings, *_form(plan, name, loaded)]
+        warnings += _labels(plan, sets, name, loaded, classes)
+    warnings += class_names.check(plan, resources, sets, models)
+    _disk(plan, session, sets, models)
+    return [*dict.fromkeys(warnings), *_memory(plan, models, device)]
+
+
+def _form(plan: Plan, name: str, loaded: Loaded) -> list[str]:
+    """Check that a model can be quantized faithfully, if that is wanted."""
+    if all(variant.bits.is_float for variant in plan.variants()):
+        return []
+    try:
+        check_architecture(loaded.model)
+    except QuantizeError as error:
+        raise InputError("models", name, f"it cannot be quantized faithfully: {error}") from None
+    warning = warning_of(loaded.model)
+    return [f"{name}: {warning}"] if warning else []
+
+
+def check_accuracy(plan: Plan, rows: Rows, classes: Mapping[str, int], hint: str) -> None:
+    """Raise InputError if a model in floating point knows no more than guessing would."""
+    for column, variant in enumerate(plan.variants()):
+        ranks = rows.column("rank", column, 0)
+        labelled = ranks[ranks >= 0]
+        if not variant.bits.is_float or variant.key not in classes or len(labelled) < LEAST_IMAGES:
+            continue
+        least = least_accuracy(classes[variant.key])
+        top1 = float((labelled == 0).mean())
+        if top1 < least:
+            right = f"a trained model is far above {least:.1%}: {hint}; if this is meant, give --any-accuracy"
+            raise InputError(f"accuracy of {variant.key}", f"{top1:.2%} of {len(labelled)} images", right)
+
+
+def why_wrong(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> str:
+    """Guess from predictions and labels of the same images why accuracy is that of guessing."""
+    known = labels >= 0
+    predicted, labels = predicted[known], labels[known]
+    for shift, words in (
+        (1, "from 1 where the model counts from 0"),
+        (-1, "from 0 where the model counts from 1"),
+    ):
+        if len(labels) and float((predicted + shift == labels).mean()) > 10 * LEAST_ACCURACY:
+            return f"the labels count {words}"
+    if len(np.unique(predicted)) <= max(2, len(labels) // 50):
+        return "it takes nearly all images for the same few classes, as with weights that were not trained"
+    return (
+        "labels and model most likely count classes in different orders (ImageNet's development kit has an "
+        "order of its own; --classes gives the model's)"
+    )
+
+
+def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded, classes: tuple[str, ...] = ()) -> list[str]:
+    """Check that the labels of everything that has some are classes of a model."""
+    images = sets.sets[0]
+    learnt = [("fit_set", sets.fit.images)] if sets.fit is not None else []
+    for field, of_set in (("id_set", images), *learnt):
+        highest = int(of_set.labels.max(initial=-1))
+        if highest >= loaded.classes:
+            right = (
+                f"{name} has {loaded.classes} classes; give the model that was trained on {of_set.name}, or "
+                "the names of its classes in order (--classes FILE)"
+            )
+            raise InputError(field, f"labels up to {highest}", right)
+        _outputs(plan, field, of_set.name, highest, name, loaded, named=bool(classes or loaded.class_names))
+        files = files_of(of_set)
+        distinct = len(files.folders) if files is not None else 0
+        if files is not None and files.is_guessed and distinct != loaded.classes:
+            right = (
+                f"{name} has {loaded.classes} classes, so their alphabetical order does not tell the labels; "
+                "give the names of its classes in order (--classes FILE)"
+            )
+            raise InputError(field, f"{of_set.name} with {distinct} folders", right)
+    if not (images.labels >= 0).any():
+        return [f"{plan.id_set} has no labels: accuracy, NLL and calibration errors are not measured"]
+    if sets.fit is not None and not (sets.fit.images.labels >= 0).all():
+        return [f"{plan.fit_set} has images without a label, which scores that need classes take for one"]
+    shown = len(np.unique(images.labels[images.labels >= 0]))
+    if shown < loaded.classes and not catalog.is_made(plan.id_set):
+        return [f"{plan.id_set} has images of {shown} of the {loaded.classes} classes of {name}"]
+    return []
+
+
+def _outputs(
+    plan: Plan, field: str, of_set: str, highest: int, name: str, loaded: Loaded, *, named: bool
+) -> None:
+    """Raise InputError if labels of ImageNet-1k stand against a model that has other outputs.
+
+    Names of the outputs (`named`) say which of them a label is.
+    """
+    count = loaded.classes
+    of_1k = of_set == "imagenet" or of_set.startswith("imagenet-")
+    is_22k = count in IMAGENET_22K and highest < imagenet.CLASSES and not catalog.is_made(plan.id_set)
+    if named or highest < 0 or count == imagenet.CLASSES or not (of_1k or is_22k):
+        return
+    of = "ImageNet-22k or a part of it" if count in IMAGENET_22K else "another set of classes"
+    right = (
+        f"{name} has {count:,} outputs, those of {of}: they do not stand for these labels; give weights "
+        "that were fine-tuned on ImageNet-1k (of timm's tags those that end in in1k), or the names of its "
+        "outputs in order (--classes FILE)"
+    )
+    raise InputError(field, f"{of_set} with labels up to {highest}", right)
+
+
+def _disk(plan: Plan, session: Path, sets: Sets, models: Models) -> None:
+    """Raise InputError if arrays, quantized variants and kept outputs would not fit on the disk."""
+    ranks = type_of_ranks(max(loaded.classes for loaded in models.by_name.values()))
+    row = sum(dtype.itemsize * columns for dtype, columns in layout(plan, ranks).values())
+    states = sum(
+        count_parameters(models.by_name[v.model].model) for v in plan.variants() if not v.bits.is_float
+    )
+    needed = row * sets.rows + states + (0 if catalog.is_made(plan.id_set) else SPARE)
+    if plan.keep_outputs:
+        learnt = len(sets.fit.chosen) if sets.fit is not None else 0
+        sizes = {name: sizes_of(loaded.model) for name, loaded in models.by_name.items()}
+        needed += sum(bytes_of(*sizes[v.model], sets.rows, learnt) for v in plan.variants())
+    taken = sum(file.stat().st_size for part in PARTS for file in (session / part).glob("*"))
+    free = shutil.disk_usage(session).free + taken
+    if needed > free:
+        less = "a smaller share, or keep no outputs" if plan.keep_outputs else "a smaller share"
+        right = f"{in_bytes(needed)} are needed; give another --session-dir or {less}"
+        raise InputError("disk", f"{in_bytes(free)} free where the session lies", right)
+
+
+def _memory(plan: Plan, models: Models, device: torch.device) -> list[str]:
+    """Warn if the variants alone fill most of the memory."""
+    needed = (
+        sum(count_parameters(models.by_name[v.model].model) for v in plan.variants()) * FLOAT_BYTES * COPIES
+    )
+    if device.type == "cuda":
+        free, where = torch.cuda.mem_get_info(device)[0], str(device)
+    else:
+        free, where = psutil.virtual_memory().available, "this machine"
+    if needed < 0.8 * free:
+        return []
+    sizes = f"{in_bytes(needed)} of weights for {in_bytes(free)} free on {where}"
+    return [f"memory may run out: {sizes}; fewer models or bit settings a run take less"]

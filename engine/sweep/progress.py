@@ -1,0 +1,134 @@
+"""What a sweep says of its numbers while it runs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.measure import deltas, means, table
+from engine.measure.pair import LEAST_DISTINCT, share_of_distinct
+from engine.plan.plan import Plan
+from engine.protocol.events import CurvesDrawn, DeltasMeasured, Logged, PhaseChanged
+from engine.session.arrays import Arrays, Rows
+from engine.sweep.calibration import Emit, Ready
+from engine.text import short
+
+FINAL_RESAMPLES, INTERIM_RESAMPLES = 1000, 200
+FINAL_POINTS, INTERIM_POINTS = 128, 24
+FINAL_DECIMALS, INTERIM_DECIMALS = 4, 3
+FIRST_CURVE_ROWS = 500
+MEASURE_STEP = 1.4  # interim measures each time this many times as many rows are finished
+
+
+class Progress:
+    """Emit measures as rows accumulate: tables often, curves and intervals at doubling counts."""
+
+    def __init__(self, plan: Plan, emit: Emit, first_row: int = 0) -> None:
+        self.plan, self.emit = plan, emit
+        self.next_table, self.next_curve = 2 * plan.chunk_images, FIRST_CURVE_ROWS
+        self.diverged: set[str] = set()
+        self.classes: dict[str, int] = {}  # of every variant that is measured
+        self._enough = self._waits = False
+        # A sweep that goes on looks when it would have looked anyway, at its first row too: what it saw
+        # there may not have been decided on yet.
+        for finished in range(plan.chunk_images, first_row, plan.chunk_images):
+            self._is_due(finished)
+
+    def know(self, variants: list[Ready | None]) -> None:
+        """Take in which variants there are, in the order of their columns."""
+        self.classes = {ready.variant.key: ready.source.classes for ready in variants if ready is not None}
+
+    def preview(self, parts: dict[str, NDArray[Any]], column: int, classes: int) -> None:
+        """Show what one variant says of the first chunk, before the others are there."""
+        rows = Rows(self.plan, parts)
+        self._table(rows, column, classes, (self.plan.headline,))
+        self._curves(rows, column, INTERIM_POINTS, INTERIM_DECIMALS)
+
+    def measure(
+        self,
+        arrays: Arrays,
+        finished: int,
+        total: int,
+        pool: ThreadPoolExecutor,
+        *,
+        last: bool = False,
+    ) -> None:
+        """Emit what is due after `finished` of `total` rows."""
+        rows = arrays.first(finished)
+        keys = [variant.key for variant in self.plan.variants()]
+        alive = [(column, self.classes[key]) for column, key in enumerate(keys) if key in self.classes]
+        if last:
+            self.emit(PhaseChanged("measuring", f"{FINAL_RESAMPLES} bootstrap resamples"))
+        table_is_due, curve_is_due = self._is_due(finished)
+        if last or table_is_due:
+            for column, classes in alive:
+                self._table(rows, column, classes, self.plan.scores if last else (self.plan.headline,))
+        if last or curve_is_due:
+            points, decimals = (FINAL_POINTS, FINAL_DECIMALS) if last else (INTERIM_POINTS, INTERIM_DECIMALS)
+            for column, _ in alive:
+                self._curves(rows, column, points, decimals)
+            resamples = FINAL_RESAMPLES if last else INTERIM_RESAMPLES
+            found = deltas.measure_deltas(rows, resamples, self.plan.seed, pool, planned=total)
+            self.emit(found)
+            self._look(found)
+        if last:
+            self._warn_of_ties(rows, alive)
+
+    def is_enough(self) -> bool:
+        """Tell whether the plan wants no more images."""
+        return self._enough
+
+    def _is_due(self, finished: int) -> tuple[bool, bool]:
+        """Tell whether tables and curves are due, and set when they are next."""
+        due = finished >= self.next_table, finished >= self.next_curve
+        if due[0]:
+            self.next_table = max(int(finished * MEASURE_STEP), finished + 1)
+        if due[1]:
+            self.next_curve = 2 * finished
+        return due
+
+    def _look(self, found: DeltasMeasured) -> None:
+        """Decide whether the plan wants no more images: every mean is of all OOD sets and narrow enough."""
+        width = self.plan.stop_width
+        if width is None or self._enough or not found.by_bits or not found.sequential:
+            return
+        widest = max(delta.high - delta.low for delta in found.by_bits.values()) * 100
+        if widest >= width:
+            return
+        reason = f"the widest interval of a mean is {widest:.1f} points, narrower than {short(width, 6)}"
+        missing = [n for n in self.plan.ood_sets if any(n not in one.ap_out for one in found.variants)]
+        if not missing:
+            self._enough = True
+            self.emit(Logged("info", f"enough after {found.rows} images: {reason}"))
+        elif not self._waits:
+            self._waits = True
+            few = f"fewer than {means.LEAST} images of {', '.join(missing)} were seen"
+            self.emit(Logged("info", f"not enough after {found.rows} images: {reason}, but {few}"))
+
+    def _warn_of_ties(self, rows: Rows, alive: list[tuple[int, int]]) -> None:
+        for column, _ in alive:
+            sets = range(len(rows.of_set))
+            scores = np.concatenate([rows.column(self.plan.headline, column, i) for i in sets])
+            share = share_of_distinct(scores)
+            if share < LEAST_DISTINCT:
+                text = f"only {share:.2%} of its {self.plan.headline} scores are distinct, ties decide"
+                self.emit(Logged("warning", f"{self.plan.variants()[column].key}: {text}"))
+
+    def _table(self, rows: Rows, column: int, classes: int, scores: tuple[str, ...]) -> None:
+        measured = table.measure_variant(rows, column, scores, classes)
+        self.emit(measured)
+        lost = int(np.isnan(rows.column("msp", column, 0)).sum())
+        if lost and measured.variant not in self.diverged:
+            self.diverged.add(measured.variant)
+            self.emit(
+                Logged("warning", f"{measured.variant} diverges: its logits of {lost} ID images are NaN")
+            )
+
+    def _curves(self, rows: Rows, column: int, points: int, decimals: int) -> None:
+        sets = range(1, 1 + len(self.plan.ood_sets))
+        drawn = [table.draw_curve(rows, column, self.plan.headline, s, points, decimals) for s in sets]
+        key = self.plan.variants()[column].key
+        self.emit(CurvesDrawn(rows.count, key, tuple(curve for curve in drawn if curve)))

@@ -1,0 +1,126 @@
+"""The quantized variants of a session on the disk: calibrated once, loaded by every device and on resume."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+from timm.models.vision_transformer import VisionTransformer
+
+from engine import catalog, quantize
+from engine.errors import EngineError, InputError
+from engine.images.decode import made_by
+from engine.models.loaded import Loaded
+from engine.plan.plan import Plan, Variant
+from engine.quantize.formats import packed
+from engine.quantize.layers import forget_exact
+from engine.system.files import sync_folder
+
+FOLDER = "quantized"
+
+
+class States:
+    """Save and load what calibration found, under a key of everything that it depends on."""
+
+    def __init__(self, session: Path) -> None:
+        self.folder = session / FOLDER
+
+    def save(
+        self,
+        variant: Variant,
+        model: VisionTransformer,
+        source: Loaded,
+        key: str,
+        about: dict[str, object],
+        required: str | None = None,
+    ) -> str:
+        """Put a calibrated model on the disk and return the SHA-256 of its tensors.
+
+        Raises EngineError, and replaces nothing, if that is not the digest that is `required`.
+        """
+        self.folder.mkdir(exist_ok=True, mode=0o700)
+        path = self.path(variant)
+        partial = path.with_suffix(".partial")
+        given = {
+            "model": source.build,
+            "model_kwargs": dict(source.arguments),
+            "bits": str(variant.bits),
+            "method": variant.quantizer,
+            "key": key,
+            **about,
+        }
+        digest = packed.save(partial, model, given)
+        if required is not None and digest != required:
+            partial.unlink()
+            raise EngineError(
+                f"{variant.key}: calibrated again, its quantizers are not what they were before the "
+                "interruption; the finished rows cannot be continued here, start a new session"
+            )
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(self.folder)
+        sync_folder(self.folder.parent)
+        return digest
+
+    def load(
+        self, variant: Variant, source: Loaded, key: str, digest: str | None
+    ) -> VisionTransformer | None:
+        """Return the saved model, None where there is none of that key and digest, or it is damaged."""
+        try:
+            about, tensors = packed.read(self.path(variant))
+            if about.key != key or (digest is not None and about.sha256 != digest):
+                return None
+            model = packed.restore(source.model, about, tensors)
+        except InputError:
+            return None
+        # What comes from the file is on the processor.
+        on_device: VisionTransformer = model.to(next(source.model.parameters()).device)
+        forget_exact(on_device)
+        return on_device
+
+    def path(self, variant: Variant) -> Path:
+        """Return the file of a variant."""
+        return self.folder / f"{variant.stem}.safetensors"
+
+
+def key_of(variant: Variant, source: Loaded, weights: str, calibration: str, plan: Plan) -> str:
+    """Return the SHA-256 of everything that a quantized variant depends on.
+
+    Its architecture and weights, method and options, bits, preprocessing and calibration images (their
+    contents, labels and order), the kind of device, and the programs that compute and that decode.
+    """
+    options = dict(catalog.QUANTIZERS[variant.quantizer].options)
+    parts = (
+        source.build,
+        dict(source.arguments),
+        weights,
+        str(variant.bits),
+        variant.quantizer,
+        options,
+        plan.overrides,
+        plan.first_and_last or None,
+        plan.tf32,
+        tuple(source.geometry),
+        source.mean,
+        source.std,
+        calibration,
+        next(source.model.parameters()).device.type,
+        {name: version(name) for name in ("qood-tui", "torch", "timm", "numpy")},
+        made_by(),
+        _source(),
+    )
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
+
+
+@cache
+def _source() -> str:
+    """Return the SHA-256 of the code that quantizes."""
+    state = hashlib.sha256()
+    for path in sorted(Path(quantize.__file__).parent.rglob("*.py")):
+        state.update(path.read_bytes())
+    return state.hexdigest()

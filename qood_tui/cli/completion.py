@@ -1,0 +1,108 @@
+"""`qood-tui completion`: scripts that complete commands in a shell, and what can stand for an argument."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import wraps
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+PROGRAM = "qood-tui"
+VARIABLE = "_QOOD_TUI_COMPLETE"
+# Shells put a completed word into the command line as it is, and may run what it says.
+_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+
+INSTALL = {
+    "bash": 'put this into ~/.bashrc: eval "$(qood-tui completion bash)"',
+    "zsh": 'put this into ~/.zshrc, after compinit: eval "$(qood-tui completion zsh)"',
+    "fish": "qood-tui completion fish > ~/.config/fish/completions/qood-tui.fish",
+}
+
+Items = list[CompletionItem[str]]
+Completer = Callable[[click.Context, click.Parameter, str], Items]
+
+
+def _completer(names: Callable[[], Iterable[tuple[str, str]]]) -> Completer:
+    """Make a completer of names with words for them; whatever fails, nothing is completed."""
+
+    @wraps(names)
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+        try:
+            found = list(names())
+        except Exception:
+            return []
+        return [
+            CompletionItem(name, help=words or None)
+            for name, words in found
+            if name.startswith(incomplete) and _HARMLESS.fullmatch(name)
+        ]
+
+    return complete
+
+
+@_completer
+def shells() -> Iterable[tuple[str, str]]:
+    """Complete the shells there are scripts for."""
+    return [(name, "") for name in INSTALL]
+
+
+@_completer
+def presets() -> Iterable[tuple[str, str]]:
+    """Complete the names of presets."""
+    from engine.catalog import PRESETS
+
+    return [(name, preset.label) for name, preset in PRESETS.items()]
+
+
+@_completer
+def scores() -> Iterable[tuple[str, str]]:
+    """Complete the names of OOD scores."""
+    from engine.catalog import SCORES
+
+    return [(name, score.label) for name, score in SCORES.items()]
+
+
+@_completer
+def _session_names() -> Iterable[tuple[str, str]]:
+    from engine.session.store import folders
+
+    try:
+        names = [folder.name for folder in folders()]
+    except (OSError, RuntimeError):
+        names = []
+    return [(name, "") for name in dict.fromkeys((*names, "demo"))]
+
+
+def sessions(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Complete the names of sessions, or folders where a path has been begun."""
+    return _session_names(context, parameter, incomplete) or folders(context, parameter, incomplete)
+
+
+def files(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Let the shell complete files."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def folders(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Let the shell complete folders."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
+@click.command()
+@click.argument("shell", shell_complete=shells)
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the script that completes qood-tui's commands in SHELL: bash, zsh or fish."""
+    from engine.errors import unknown_name
+
+    if shell not in INSTALL:
+        raise unknown_name("shell", shell, INSTALL)
+    made = get_completion_class(shell)
+    assert made, "click knows these shells"
+    script = made(context.find_root().command, {}, PROGRAM, VARIABLE).source()
+    comment = f"# To install: {INSTALL[shell]}\n"
+    # zsh looks for #compdef in the first line alone.
+    first, rest = script.split("\n", 1) if script.startswith("#compdef") else ("", script)
+    click.echo(f"{first}\n{comment}{rest}" if first else comment + rest, nl=False)

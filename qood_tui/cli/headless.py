@@ -1,0 +1,245 @@
+"""Sweep and replay without the terminal application."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from engine import catalog, report
+from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, QoodError
+from engine.report import Document, study, words
+from engine.service import client
+from engine.service.request import Request
+from engine.session import journal, store
+from qood_tui.setup.cost import in_words, outputs_size
+from qood_tui.state import comparison
+from qood_tui.state.sources import ReplaySource
+from qood_tui.state.state import State, describe, fold, reduce
+from qood_tui.state.view_options import MEASURES, Unit
+from qood_tui.words import clean, duration
+
+NOTHING_FINISHED = "Nothing was finished, so there is no table."
+
+
+def run(asked: Request, *, plain: bool, as_json: bool) -> int:
+    """Sweep a session whose journal has been made, print the result and return the exit status."""
+    session = asked.session
+    told = Console(stderr=True)
+    for name in asked.missing:
+        sys.stderr.write(f"{name} is not below {clean(asked.resources.data)}; the study goes on without it\n")
+    plan = journal.Reader(session).header.plan
+    if plan.keep_outputs:
+        size = in_words(outputs_size(plan, asked.resources))
+        sys.stderr.write(f"keeps logits and features, from which scores can be added later: {size}\n")
+    attended = told.is_terminal and not plain
+    with _cancelling(session):
+        client.start(session, asked.resources, take_over=asked.take_over)
+        state = _attended(asked, told) if attended else _plain(asked)
+    if state.phase == "refused":
+        if attended:
+            sys.stderr.write(f"qood-tui: {clean(state.note)}\n")
+        store.discard(session)
+        return BAD_INPUT
+    if state.rows == 0:
+        sys.stderr.write(f"{NOTHING_FINISHED} {clean(state.note)}\n")
+        return CANCELLED if state.phase == "cancelled" else WITH_FAILURES
+    found = msgspec.structs.replace(report.document(session, quick=True), session=str(session))
+    if as_json:
+        sys.stdout.write(report.render(found, "json"))
+    else:
+        print_table(found, Console())
+    if state.phase == "cancelled":
+        return CANCELLED
+    return WITH_FAILURES if found.failures else FINISHED
+
+
+def print_table(found: Document, console: Console) -> None:
+    """Print the delta table, what its numbers are, and where the session lies."""
+    if not console.is_terminal:
+        console.width = max(console.width, 80 + 14 * sum(s.role == "ood" for s in found.images))
+    for warning in found.guesses:
+        console.print(f"! {clean(warning)}", style="yellow", markup=False, soft_wrap=True)
+    console.print(_table(found))
+    legend = "* a change: p < 0.05, adjusted by Holm over the table, the means below it among themselves."
+    if found.sequential:
+        legend = "* outside a 95 % interval that holds at all looks together: the sweep ended early."
+    told = [f"{legend} This is {found.note}." if found.note else legend]
+    told += [*words.in_float(found.plan, found.bit_tables), *_stated(found), *_spread(found)]
+    for line in told:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for model in found.models:
+        if model.weights is not None and (
+            model.weights.entry or model.weights.prefixes or model.weights.mapped
+        ):
+            said = clean(f"{model.model}: {model.origin}, {model.weights}")
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
+    for warning in found.warnings:
+        console.print(f"! {clean(warning)}", style="yellow", markup=False)
+    for failure in found.failures:
+        console.print(f"! {clean(failure)}", style="red", markup=False)
+    where = f"{found.rows} images, {found.seconds:.1f} s, seed {found.seed}. Session: {found.session}"
+    console.print(clean(where), markup=False, soft_wrap=True, highlight=False)
+
+
+def _table(found: Document) -> Table:
+    """Return a row a variant, and the means over models below."""
+    names = [s.name for s in found.images if s.role == "ood"]
+    label = catalog.label_of(found.headline)
+    title = f"AUPR-out lost against FP32, in percentage points ({label})"
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
+    table.add_column("variant", no_wrap=True)
+    for name in [*names, "mean", "95 % interval", "top-1 lost"]:
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    for row in found.deltas:
+        mean = row.ap_out_mean
+        cells = [words.points(row.ap_out.get(name)) for name in names]
+        of_mean = (words.points(mean), words.interval(mean))
+        table.add_row(Text(row.variant), *cells, *of_mean, words.points(row.top1))
+    for bits, mean in found.by_bits.items():
+        table.add_row(
+            words.mean_of(found.deltas, bits),
+            *[""] * len(names),
+            words.points(mean),
+            words.interval(mean),
+            "",
+            style="bold",
+        )
+    return table
+
+
+def _stated(found: Document) -> list[str]:
+    """Return what the study states beside what was measured."""
+    lines = []
+    for one in found.stated:
+        relative = f", {one.measured.relative:+.1%} relative" if one.measured.relative is not None else ""
+        lost = f"{one.measured.value * 100:+.1f} points{relative}"
+        of = study.MEASURES[one.measure]
+        lines.append(f"{one.variant}, {of}: {lost}; {one.stated:.1f} % in the {catalog.STATED_BY}")
+    order = study.order_holds(found.stated)
+    return [*lines, order] if order else lines
+
+
+def _spread(found: Document) -> list[str]:
+    """Return what the draws of calibration images alone change, where there are several."""
+    return [
+        f"{one.model} {one.bits}: {one.spread.mean * 100:+.1f} points, SD {one.spread.deviation * 100:.1f} "
+        f"over {one.spread.draws} calibration draws"
+        for one in found.spread
+        if one.measure == "ap_out lost"
+    ]
+
+
+def compared(folders: Sequence[Path], *, as_csv: bool) -> str:
+    """Return sessions side by side as text: the mean, then every OOD set, or every cell as CSV."""
+    states = [fold(*journal.read(folder)[:2]) for folder in folders]
+    found = comparison.compared(states, MEASURES[0], Unit.POINTS)
+    names = [clean(folder.name) for folder in folders]
+    if as_csv:
+        return comparison.as_csv(found, names)
+    columns = (comparison.MEAN, *(column for column in found.columns if column != comparison.MEAN))
+    return comparison.as_markdown(found, names, columns)
+
+
+def moment(session: Path, at: float | None) -> str:
+    """Return the moment `at` seconds into a replay (the end without it) as text."""
+    source = ReplaySource(session)
+    source.seek_time(source.ends if at is None else at)
+    state = source.state
+    lines = [
+        f"{session.name}: {duration(source.state.t)} of {duration(source.ends)}, {state.phase}, "
+        f"{state.rows}/{state.total} images"
+    ]
+    for variant in state.header.plan.variants():
+        key, measured = variant.key, state.measured.get(variant.key)
+        if measured is None:
+            continue
+        cells = "  ".join(
+            f"{c.name} {'no value' if c.ap_out is None else f'{c.ap_out:.3f}'}"
+            for c in state.cells_of(key).values()
+        )
+        top1 = "no value" if measured.top1 is None else f"{measured.top1:.3f}"
+        lines.append(f"{key:<20} top-1 {top1}  AUPR-out {cells}")
+    lines += [f"{key:<20} left out: {reason}" for key, reason in state.failed.items()]
+    if state.deltas:
+        for bits, mean in state.deltas.by_bits.items():
+            lines.append(
+                f"{words.mean_of(state.deltas.variants, bits)}: AUPR-out {mean.value * 100:+.1f} points, "
+                f"{words.interval(mean)}"
+            )
+    lines += [f"! {line}" for line in source.missing]
+    return "\n".join(map(clean, lines)) + "\n"
+
+
+def _plain(asked: Request) -> State:
+    state = State(journal.Reader(asked.session).header)
+    said = -1
+    for entries in client.watch(asked.session, asked.beyond):
+        for entry in entries:
+            state = reduce(state, entry)
+            if words := describe(entry.event):
+                sys.stderr.write(f"{entry.t:7.1f} s  {clean(words[1])}\n")
+            tenth = state.rows * 10 // state.total if state.total else -1
+            if tenth > said and state.rows:
+                said = tenth
+                left = duration(state.seconds_left)
+                sys.stderr.write(f"{entry.t:7.1f} s  {state.rows}/{state.total} images, {left} left\n")
+        sys.stderr.flush()
+    return state
+
+
+def _attended(asked: Request, console: Console) -> State:
+    state = State(journal.Reader(asked.session).header)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        for entries in client.watch(asked.session, asked.beyond):
+            for entry in entries:
+                state = reduce(state, entry)
+                words = describe(entry.event)
+                if words and words[0] != "info":
+                    console.print(
+                        clean(words[1]), style="red" if words[0] == "error" else "yellow", markup=False
+                    )
+            if state.phase == "calibrating":
+                variants = len(state.header.plan.variants())
+                progress.update(task, description="calibrating", completed=len(state.ready), total=variants)
+            else:
+                progress.update(
+                    task, description=state.phase, completed=state.rows, total=state.total or None
+                )
+    return state
+
+
+@contextmanager
+def _cancelling(session: Path) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into a request to stop; a second one leaves at once."""
+
+    def stop(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.stderr.write("Stopping; what is finished is kept.\n")
+        try:
+            client.cancel(session)
+        except QoodError as error:
+            sys.stderr.write(f"{error}\n")
+
+    before = [signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,123 @@
+"""`qood-tui serve`: the application in a browser, for its user alone."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import ipaddress
+import shlex
+import socket
+import sys
+from urllib.parse import urlsplit
+
+import click
+
+from engine.errors import InputError
+
+OPENS_A_SCREEN = ("replay", "compare")
+EXTRA = "pip install 'qood-tui[web]'"
+WARNING = (
+    "qood-tui: whoever reaches {address} can start sweeps and read sessions as this user, with no password; "
+    "safer is an SSH port forward: ssh -L {port}:localhost:{port} {machine}"
+)
+
+
+@click.command(options_metavar="[OPTIONS]")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="NAME", help="Address to listen at.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen at; 0 finds a free one.",
+)
+@click.option("--public-url", metavar="URL", help="Where browsers reach it, if a proxy stands in between.")
+@click.option("--allow-others", is_flag=True, help="Let other machines and other users of this one in.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENT...]")
+@click.pass_context
+def serve(
+    context: click.Context,
+    /,
+    host: str,
+    port: int,
+    public_url: str | None,
+    allow_others: bool,
+    arguments: tuple[str, ...],
+) -> None:
+    """Serve the application to a browser: `qood-tui serve -- replay demo`.
+
+    What follows -- is given to qood-tui; every page that is opened runs one of its own. Needs the
+    extra `web`. To reach another machine, forward its port: ssh -L 8000:localhost:8000 HOST
+    """
+    _check_arguments(context, arguments)
+    if public_url is not None:
+        _check_url(public_url)
+    if importlib.util.find_spec("textual_serve") is None:
+        raise InputError("serve", "textual-serve", f"it is not installed; give: {EXTRA}")
+    listening = listen(host, port, allow_others)
+    from qood_tui.web.guard import Guard
+    from qood_tui.web.server import Pages, run
+
+    address, port = listening.getsockname()[:2]
+    guard = Guard(host, (address, port), public_url, allow_others)
+    if allow_others:
+        machine = socket.gethostname()
+        click.echo(WARNING.format(address=f"{host}:{port}", port=port, machine=machine), err=True)
+    command = [sys.executable, "-m", "qood_tui.cli.browser_child", *arguments]
+    title = shlex.join(["qood-tui", *arguments])
+    words = f"{title} is at {guard.address} (listens at port {port}; Ctrl-C ends it)"
+    run(Pages(command, title, guard), listening, words)
+
+
+def listen(host: str, port: int, allow_others: bool) -> socket.socket:
+    """Return a socket that listens at `host`, which is this machine's alone unless others are allowed."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise InputError("host", host, "give a name or an address of this machine") from None
+    # A name is judged by the very address that is listened at. IPv4 first: a page says localhost.
+    family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    if not allow_others and not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
+        right = (
+            "others could reach it; keep 127.0.0.1 and forward the port "
+            f"(ssh -L {port or 8000}:localhost:{port or 8000} HOST), or add --allow-others"
+        )
+        raise InputError("host", host, right)
+    try:
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except OSError as error:
+        raise _refusal(host, port, error) from None
+
+
+def _refusal(host: str, port: int, error: OSError) -> InputError:
+    if error.errno == errno.EADDRINUSE:
+        return InputError("port", port, f"something listens at {host}:{port} already; --port 0 finds another")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return InputError("port", port, "this user may not listen there; give one from 1024 on")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return InputError("host", host, "give a name or an address of this machine")
+    return InputError("host", host, f"listening there fails ({error.strerror})")
+
+
+def _check_arguments(context: click.Context, arguments: tuple[str, ...]) -> None:
+    """Refuse what would not open a screen, before a page finds out."""
+    main = context.find_root().command
+    assert isinstance(main, click.Group)
+    rest = main.make_parser(click.Context(main, info_name="qood-tui")).parse_args(list(arguments))[1]
+    if not rest:
+        return
+    command = main.get_command(context.find_root(), rest[0])
+    if rest[0] not in OPENS_A_SCREEN or command is None:
+        right = f"only what opens a screen is served: options of qood-tui, or {' or '.join(OPENS_A_SCREEN)}"
+        raise InputError("serve", rest[0], right)
+    command.make_parser(click.Context(command, info_name=f"qood-tui {rest[0]}")).parse_args(rest[1:])
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username:
+        raise InputError("public-url", url, "give an address such as https://example.org/qood")

@@ -1,0 +1,181 @@
+"""`qood-tui sessions`: list recorded sessions, say what they are, rename, note and delete them.
+
+The other commands of the group are in files of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from qood_tui.cli import completion as complete
+from qood_tui.cli.options import session_dir_option
+from qood_tui.cli.rescore import rescore
+from qood_tui.cli.sharing import export, import_session, redact
+from qood_tui.cli.verify import verify
+
+
+@click.group(name="sessions", invoke_without_command=True)
+@session_dir_option
+@click.pass_context
+def sessions(context: click.Context) -> None:
+    """Look after recorded sessions; without a command, list them."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_sessions)
+
+
+@sessions.command(name="list")
+@session_dir_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
+def list_sessions(as_json: bool = False) -> None:
+    """List recorded sessions, newest first.
+
+    The folder they lie in, and what named it, is told on standard error.
+    """
+    from engine.session import store as recorded
+    from engine.system.paths import sessions_place
+
+    place = sessions_place.find()
+    found = [recorded.summary(folder) for folder in recorded.folders()]
+    if as_json:
+        listed = [_plain(one) for one in found]
+        _print_json({"folder": str(place.folder), "named_by": place.named_by, "sessions": listed})
+        return
+    _print(f"{place.folder} (named by {place.named_by})", err=True)
+    for one in found:
+        ships = "  (ships with the program)" if recorded.is_shipped(one.path) else ""
+        note = f"  {one.note[:80]}" if one.note else ""
+        images = f"{one.rows:,}/{one.total:,} images" if one.total else ""
+        line = f"{one.created:<21} {one.state:<12} {images:<21} {one.title:<42} {one.path.name}{ships}{note}"
+        _print(line)
+
+
+@sessions.command()
+@click.argument("session", shell_complete=complete.sessions)
+@session_dir_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
+def show(session: str, as_json: bool) -> None:
+    """Say what SESSION is: when, of what, how far, how large, and what it found."""
+    from engine.session import store as recorded
+    from qood_tui.cli import about
+
+    found = about.about(recorded.find(session))
+    if as_json:
+        import msgspec
+
+        _print_json(msgspec.to_builtins(found))
+        return
+    for line in about.lines(found):
+        _print(line)
+
+
+@sessions.command()
+@click.argument("session", shell_complete=complete.sessions)
+@click.argument("name", metavar="NEW")
+@session_dir_option
+def rename(session: str, name: str) -> None:
+    """Give SESSION the name NEW."""
+    from engine.session import layout
+    from engine.session import store as recorded
+
+    _print(f"It is {layout.rename(recorded.find(session), name)} now.")
+
+
+@sessions.command()
+@click.argument("session", shell_complete=complete.sessions)
+@click.argument("text", required=False)
+@click.option("--edit", is_flag=True, help="Write it in your editor ($VISUAL or $EDITOR).")
+@click.option("--clear", is_flag=True, help="Take the note away.")
+@session_dir_option
+def note(session: str, text: str | None, edit: bool, clear: bool) -> None:
+    """Print the note of SESSION, or make TEXT its note.
+
+    The first line of a note is shown wherever sessions are listed.
+    """
+    from engine.errors import InputError
+    from engine.session import layout, notes
+    from engine.session import store as recorded
+
+    if (text is not None) + edit + clear > 1:
+        raise InputError("note", text or "--edit --clear", "give one of TEXT, --edit and --clear")
+    folder = recorded.find(session)
+    if text is None and not edit and not clear:
+        _print_lines(notes.read(folder).split("\n"))
+        return
+    layout.check_may_change(folder)
+    if edit:
+        try:
+            text = click.edit(notes.read(folder) + "\n", extension=".txt")
+        except click.ClickException as error:
+            raise InputError("editor", error.format_message(), "set EDITOR to one that can be run") from None
+        if text is None:
+            _print("Nothing was saved in the editor; the note is as it was.")
+            return
+    notes.write(folder, text or "")
+    _print("The note was taken away." if not (text or "").strip() else "The note is kept.")
+
+
+@sessions.command()
+@click.argument("names", nargs=-1, required=True, metavar="SESSION...", shell_complete=complete.sessions)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@session_dir_option
+def delete(names: tuple[str, ...], yes: bool) -> None:
+    """Delete each SESSION for good.
+
+    Where a terminal is attached it is asked first; without one, --yes is needed. Files that are not of a
+    session stay, and so does the folder that holds them; links are not followed.
+    """
+    from engine.errors import CANCELLED, InputError
+    from engine.session import layout
+    from engine.session import store as recorded
+    from engine.text import in_bytes
+
+    folders = list(dict.fromkeys(recorded.find(name) for name in names))
+    for folder in folders:
+        layout.check_own(folder)
+    if not yes:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise InputError("delete", list(names), "nobody can be asked here; add --yes")
+        for folder in folders:
+            size = in_bytes(sum(part.size for part in layout.parts(folder)))
+            _print(f"{recorded.summary(folder).created}  {size}  {folder}", err=True)
+        if not click.confirm(f"Delete {'this' if len(folders) == 1 else 'these'} for good?", err=True):
+            raise SystemExit(CANCELLED)
+    for folder in folders:
+        left = layout.delete(folder)
+        _print(f"{folder.name} is deleted." if not left else f"{folder} stays, with what is not a session's:")
+        _print_lines(f"  {name}" for name in left)
+
+
+for command in (verify, rescore, export, import_session, redact):
+    sessions.add_command(command)
+
+
+def _plain(one: Any) -> dict[str, Any]:
+    """Return a session of a list as plain data."""
+    import msgspec
+
+    from engine.session.store import is_shipped
+
+    given = msgspec.structs.asdict(one)
+    return {"name": one.path.name, **given, "path": str(one.path), "ships": is_shipped(one.path)}
+
+
+def _print(text: str, *, err: bool = False) -> None:
+    from engine.text import clean
+
+    click.echo(clean(text), err=err)
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        _print(line)
+
+
+def _print_json(document: object) -> None:
+    # In ASCII a terminal cannot be told anything by it.
+    click.echo(json.dumps(document, indent=2))

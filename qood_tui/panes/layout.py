@@ -1,0 +1,38 @@
+"""All panes of the session screen, in the order of their keys, and which of them are in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qood_tui.panes.base import Pane
+from qood_tui.panes.bits import BitTable
+from qood_tui.panes.curves import Curves
+from qood_tui.panes.deltas import Deltas
+from qood_tui.panes.engine import Engine
+from qood_tui.panes.histogram import Histogram
+from qood_tui.panes.log import Log
+from qood_tui.panes.matrix import Matrix
+from qood_tui.panes.study import Study
+
+PANES: tuple[type[Pane], ...] = (Curves, Histogram, Matrix, Study, Deltas, BitTable, Engine, Log)
+SLOTS = tuple(dict.fromkeys(pane.SLOT for pane in PANES))
+NAMES = tuple(pane.NAME for pane in PANES)
+
+MIDDLING, WIDE = 100, 140  # columns from which all slots are in sight, and from which two columns of them
+TALL = 46  # lines from which a wide terminal shows two figures and two tables
+
+
+def in_sight(
+    columns: int, lines: int, chosen: str, recent: Mapping[str, tuple[str, ...]], *, maximised: bool
+) -> tuple[str, ...]:
+    """Return the names of the panes that are shown.
+
+    `recent` holds for every slot its panes, the last chosen first.
+    """
+    if maximised or columns < MIDDLING:
+        return (chosen,)
+    shown: list[str] = []
+    for slot in SLOTS:
+        is_double = columns >= WIDE and (lines >= TALL or slot == "machine")
+        shown += recent[slot][: 2 if is_double else 1]
+    return tuple(name for name in NAMES if name in shown)

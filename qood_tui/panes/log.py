@@ -1,0 +1,34 @@
+"""The log pane: what happened, the newest at the bottom."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from qood_tui.panes.base import Moment, ScrollingPane
+from qood_tui.plot.palette import style
+from qood_tui.state.state import Line
+from qood_tui.words import clean, clip, duration
+
+MARKS = {"info": " ", "warning": "!", "error": "✗"}
+
+
+class Log(ScrollingPane):
+    """Show the log's lines; warnings and errors have a mark."""
+
+    NAME, LABEL, SLOT = "log", "Log", "machine"
+    FROM_END = True
+
+    def draw(self, moment: Moment) -> None:
+        """Show the log at this moment."""
+        lines = moment.state.log
+        part = self.show_all([self._line(line) for line in lines])
+        told = {level: sum(line.level == level for line in lines) for level in ("warning", "error")}
+        counts = [
+            f"{count} {level}s" if count > 1 else f"1 {level}" for level, count in told.items() if count
+        ]
+        self.caption(" · ".join(["Log", *counts]), part)
+
+    def _line(self, line: Line) -> Text:
+        words = {"warning": "bold", "error": style(self.ink.lost, "bold")}.get(line.level, "")
+        text = f"{duration(line.t):>6} {MARKS.get(line.level, ' ')} {clean(line.text)}"
+        return Text(clip(text, self.inner.width), style=words)

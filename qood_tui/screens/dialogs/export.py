@@ -1,0 +1,105 @@
+"""Save or copy what the session screen shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.widgets import Button, Input, Label
+
+from qood_tui.screens.dialogs.dialog import Dialog
+from qood_tui.widgets.entry import Entry
+from qood_tui.widgets.picks import Option, Picks
+
+
+class Form(NamedTuple):
+    """Something that can be saved or copied: its words, the end of its file's name, and how it is made."""
+
+    label: str
+    suffix: str
+    make: Callable[[], str]
+
+
+class ExportScreen(Dialog[None]):
+    """Choose a form, then save it to the file named below, or copy it."""
+
+    TITLE_WORDS = "Save or copy"
+    HINT = "up down choose · enter saves · ^y copies · escape closes"
+    BINDINGS = [
+        ("ctrl+s", "save", "Save"),
+        ("ctrl+y", "copy", "Copy"),
+        Binding("enter", "save", priority=True),
+    ]
+    DEFAULT_CSS = """
+    ExportScreen > VerticalScroll { width: 76; }
+    ExportScreen #forms { height: 8; }
+    ExportScreen Horizontal { height: auto; align-horizontal: right; }
+    """
+
+    def __init__(self, forms: list[Form], stem: str) -> None:
+        super().__init__()
+        self.forms, self.stem = forms, re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "qood"
+
+    def contents(self) -> ComposeResult:
+        """Show the forms, the name of the file and two buttons."""
+        options = [Option(form.suffix, form.label) for form in self.forms]
+        yield Picks("", options, (options[0].name,), id="forms", single=True, follows=True)
+        yield Label("File, in the folder that qood-tui was started from, or a path:")
+        yield Entry(self._file(self.forms[0]), compact=True)
+        with Horizontal():
+            yield Button("Copy", id="copy", compact=True)
+            yield Button("Save", id="save", variant="primary", compact=True)
+
+    def on_mount(self) -> None:
+        """Begin with the forms."""
+        self.query_one(Picks).focus()
+
+    def _file(self, form: Form) -> str:
+        return f"{self.stem}{form.suffix}"
+
+    @property
+    def form(self) -> Form:
+        """Return the chosen form."""
+        (chosen,) = self.query_one(Picks).chosen
+        return next(form for form in self.forms if form.suffix == chosen)
+
+    @on(Picks.Changed)
+    def name_file(self) -> None:
+        """Give the file the end of its form, unless the user named it."""
+        line = self.query_one(Input)
+        if line.value in [self._file(form) for form in self.forms]:
+            line.value = self._file(self.form)
+
+    @on(Button.Pressed, "#save")
+    def action_save(self) -> None:
+        """Write the file, an older one stays; or copy, where that button has the focus."""
+        if self.focused is not None and self.focused.id == "copy":
+            self.action_copy()
+            return
+        given = self.query_one(Input).value.strip()
+        try:
+            path = Path(given).expanduser()
+            with path.open("x", encoding="utf-8") as file:
+                file.write(self.form.make())
+        except FileExistsError:
+            self.notify(f"{given} is there already: give another name", severity="error", markup=False)
+        except (OSError, RuntimeError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self.notify(f"{given or 'no name'} cannot be written: {why}", severity="error", markup=False)
+        else:
+            self.notify(f"Saved {path.resolve()}", markup=False)
+            self.dismiss(None)
+
+    @on(Button.Pressed, "#copy")
+    def action_copy(self) -> None:
+        """Copy it, over SSH too."""
+        text = self.form.make()
+        self.app.copy_to_clipboard(text)
+        self.notify(f"Copied {self.form.label}: {len(text):,} characters", markup=False)
+        self.dismiss(None)

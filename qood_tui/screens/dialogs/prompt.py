@@ -1,0 +1,35 @@
+"""Ask for one line of text."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.widgets import Input, Static
+
+from qood_tui.screens.dialogs.dialog import Dialog
+from qood_tui.widgets.entry import Entry
+
+
+class Prompt(Dialog[str | None]):
+    """Return what was typed, None where nothing was."""
+
+    HINT = "enter accepts · escape closes"
+
+    def __init__(self, title: str, words: str, *, value: str = "", placeholder: str = "") -> None:
+        super().__init__()
+        self.words, self.value, self.placeholder, self.heading = words, value, placeholder, title
+
+    def contents(self) -> ComposeResult:
+        """Show the question above the line."""
+        yield Static(self.words, markup=False)
+        yield Entry(self.value, placeholder=self.placeholder)
+
+    def on_mount(self) -> None:
+        """Name the window and begin to type."""
+        self.query_one("VerticalScroll").border_title = self.heading
+        self.query_one(Input).focus()
+
+    @on(Input.Submitted)
+    def done(self, event: Input.Submitted) -> None:
+        """Return what was typed."""
+        self.dismiss(event.value.strip() or None)

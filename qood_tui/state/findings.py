@@ -1,0 +1,125 @@
+"""What a session found at this moment, in sentences: for the top of the screen and for very small ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rich.text import Text
+
+from engine import catalog
+from engine.measure import means
+from engine.measure.guessing import warning
+from engine.protocol.events import Delta
+from engine.report.words import interval
+from qood_tui.state.state import State
+from qood_tui.words import clean, verdict, wrapped
+
+WIDEST = 1000  # cells: everything fits
+
+
+class Worst(NamedTuple):
+    """The largest loss of AUPR-out in the table: on which set, of which variant."""
+
+    variant: str
+    ood_set: str
+    delta: Delta
+
+
+def worst(state: State) -> Worst | None:
+    """Return what was lost most, None where nothing is known yet."""
+    compared = state.deltas.variants if state.deltas else ()
+    every = [
+        Worst(one.variant, name, delta)
+        for one in compared
+        for name, delta in one.ap_out.items()
+        if name in state.header.plan.ood_sets
+    ]
+    return max(every, key=lambda found: found.delta.value, default=None)
+
+
+def trouble(state: State) -> Text | None:
+    """Return why a session failed, waits or cannot be meant, None where all is well."""
+    if state.closed and state.closed.outcome in ("failed", "refused"):
+        words = f"{state.closed.outcome.capitalize()}: {state.closed.reason}"
+        return Text(clean(words), style="bold red")
+    if state.phase == "paused":
+        return Text(clean(f"Paused: {state.note}"), style="bold yellow")
+    if guess := next(filter(None, _guesses(state)), ""):
+        return Text(clean(guess), style="bold yellow")
+    return None
+
+
+def _guesses(state: State) -> Iterator[str]:
+    """Yield a warning for each model that knows no more of the labels than guessing would."""
+    images = next((one.count for one in state.prepared.sets if one.role == "id"), 0) if state.prepared else 0
+    for variant in state.header.plan.variants():
+        ready, measured = state.ready.get(variant.key), state.measured.get(variant.key)
+        if not variant.bits.is_float or ready is None or measured is None or not state.total:
+            continue
+        seen = round(images * measured.rows / state.total)
+        if measured.top1 is not None and measured.nll is not None:
+            yield warning(variant.model, measured.top1, seen, ready.classes)
+
+
+def headline(state: State, width: int = WIDEST) -> Text:
+    """Return the mean cost of the fewest bits as a sentence, without its last words where they do not fit."""
+    plan = state.header.plan
+    known = {str(v.bits): v.bits for v in plan.variants()}
+    measured = [text for text in (state.deltas.by_bits if state.deltas else ()) if text in known]
+    if state.deltas is None or not measured:
+        if state.measured:
+            return Text("First numbers of the first images; intervals come with more of them.", "dim")
+        return Text("Deltas appear once every set has some images.", "dim")
+    bits = min(measured, key=lambda text: (known[text].weight + known[text].activation, text))
+    mean = state.deltas.by_bits[bits]
+    of_bits = means.at_bits(state.deltas.variants, bits)
+    if not of_bits:
+        return Text("No variant could be compared with its FP32 reference.", "dim")
+    known_top1 = [d.top1.value for d in of_bits if d.top1 is not None]
+    line = Text(f"{bits} costs " if mean.is_change else f"{bits}: no clear cost, ")
+    line.append(f"{mean.value * 100:+.1f} points of AUPR-out", "bold")
+    line.append(f" ({interval(mean)}{verdict(mean).strip()})")
+    if known_top1:
+        line.append(f" and {sum(known_top1) / len(known_top1) * 100:+.1f} of top-1")
+    over = f", mean of {means.models_in_words(of_bits, bits)}"
+    sets = means.sets_in_words(of_bits, plan.ood_sets)
+    return _with_tail(line, width, f"{over} and {sets}, {catalog.label_of(plan.headline)}", over)
+
+
+def most_lost(state: State, width: int = WIDEST) -> Text:
+    """Return which variant lost most on which set, and whether that is real, as a sentence that fits."""
+    found = worst(state)
+    if found is None:
+        return Text()
+    if found.delta.value <= 0:
+        return Text("Nothing was lost on any OOD set.", "dim")
+    model, _, rest = found.variant.partition(" ")
+    p = found.delta.p_holm
+    tails = ["▼ so far, by an interval good at every look, not adjusted over the table", "▼ so far", "▼"]
+    if p is not None:
+        chance = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+        tails = [f"▼, real: {chance} by Holm over the table", f"▼, real: {chance}", "▼ real"]
+    if not found.delta.is_change:
+        tails = [", may be chance", ", chance?"]
+    name = f"{catalog.short_of(model)} {rest} on {clean(found.ood_set)}"
+    for between in (f" points ({interval(found.delta)})", f" ({interval(found.delta)})", " points"):
+        line = Text("Most lost: ")
+        line.append(name, "bold").append(f" {found.delta.value * 100:+.1f}{between}")
+        if line.cell_len + len(tails[-1]) <= width:
+            break
+    return _with_tail(line, width, *tails)
+
+
+def _with_tail(line: Text, width: int, *tails: str) -> Text:
+    """Append the first of several endings that fits."""
+    for tail in tails:
+        if line.cell_len + len(tail) <= width:
+            return line.append(tail, "dim")
+    return line
+
+
+def in_brief(state: State, width: int) -> list[Text]:
+    """Return the findings in lines for a terminal that shows no more."""
+    told = trouble(state) or headline(state)
+    return [*wrapped(told, width), *wrapped(most_lost(state), width)]

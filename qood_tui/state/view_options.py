@@ -1,0 +1,93 @@
+"""How a session is looked at: everything the user has chosen on the session screen, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from engine.plan.plan import Plan, Variant
+from qood_tui.plot.curve import View
+
+T = TypeVar("T")
+
+
+class Measure(NamedTuple):
+    """A measure that tables and figures can show."""
+
+    name: str  # of its deltas in protocol.VariantDelta
+    label: str
+    field: str  # of protocol.Cell
+    less_is_better: bool = False
+    is_biased: bool = True  # at small counts
+
+
+MEASURES = (
+    Measure("ap_out", "AUPR-out", "ap_out"),
+    Measure("auroc", "AUROC", "auroc", is_biased=False),
+    Measure("ap_in", "AUPR-in", "ap_in"),
+    Measure("fpr95", "FPR95 (OOD+), negative is a loss", "fpr95_ood_positive", less_is_better=True),
+)
+
+
+class Unit(Enum):
+    """What a number of the table is."""
+
+    POINTS = "points lost"
+    RELATIVE = "% of FP32 lost"
+    VALUE = "values"
+
+
+class Order(Enum):
+    """How the rows of the table are sorted; all but the first put the largest loss on top."""
+
+    PLAN = "as planned"
+    MEAN = "by mean"
+    SET = "by OOD set"
+    TOP1 = "by top-1"
+
+
+class CurvesOf(Enum):
+    """Which variants are drawn over each other."""
+
+    MODEL = "model"
+    BITS = "bit setting"
+    MARKED = "marked"
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What is pointed at and how it is shown."""
+
+    pointed: Variant
+    ood_set: str
+    score: str
+    measure: Measure = MEASURES[0]
+    unit: Unit = Unit.POINTS
+    order: Order = Order.PLAN
+    words: str = ""
+    only_changes: bool = False
+    view: View = View.ROC
+    curves_of: CurvesOf = CurvesOf.MODEL
+    marked: tuple[str, ...] = ()
+
+    @classmethod
+    def at(cls, plan: Plan) -> Look:
+        """Return how a session is looked at in the beginning."""
+        return cls(plan.variants()[0], plan.ood_sets[0], plan.headline)
+
+    def shown(self, plan: Plan) -> list[Variant]:
+        """Return the variants whose curves are drawn over each other."""
+        pointed, every = self.pointed, plan.variants()
+        if self.curves_of is CurvesOf.MARKED and self.marked:
+            return [variant for variant in every if variant.key in self.marked]
+        if self.curves_of is CurvesOf.BITS:
+            return [v for v in every if v.bits == pointed.bits and v.draw in (0, pointed.draw)]
+        of_model = [variant for variant in every if variant.model == pointed.model]
+        return [v for v in of_model if v.bits.is_float or v.draw == pointed.draw]
+
+
+def turned(chosen: T, every: Sequence[T], steps: int = 1) -> T:
+    """Return the member of `every` so many steps after the chosen one, around its end."""
+    return every[(every.index(chosen) + steps) % len(every)]

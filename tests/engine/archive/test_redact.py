@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine import report
+from engine.archive import redaction_rules
+from engine.archive.redact import redact
+from engine.catalog import DEMO_OOD
+from engine.errors import InputError, JournalError
+from engine.protocol.events import (
+    AnyEvent,
+    BatchSized,
+    Header,
+    ImageUnreadable,
+    Logged,
+    ModelLoaded,
+    SessionClosed,
+    SetReady,
+    SetsPrepared,
+    Telemetry,
+    VariantReady,
+    WeightsTaken,
+    WorkerDied,
+    WorkerStarted,
+)
+from engine.service import client
+from engine.session import journal, layout, notes, store
+from engine.session.seal import is_whole
+from tests.real import photographs_like
+from tests.running import small_plan, sweep
+
+SECRETS = ("orchid-lab", "patient-7", "kdv2-s3cr3t", "xeonish", "GPU-1234-abcd", "teslaish", "deadbeef" * 8)
+USER, HOST, TOKEN = "quillon-user", "zephyr-host", "t0ken-9f8e7d6c5b"
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a real sweep with an own folder below a home of its own, by an engine of its own."""
+    place = tmp_path_factory.mktemp("private")
+    home = place / USER
+    photographs_like(home / "scans", 24, seed=1, side=40)
+    (home / "scans" / "patient-7.jpg").write_text("no image")
+    before = dict(os.environ)
+    os.environ.update(
+        HOME=str(home),
+        USER=USER,
+        LOGNAME=USER,
+        HOSTNAME=HOST,
+        QOOD_SECRET=TOKEN,
+        QOOD_RUNTIME=str(place / "run"),
+        QOOD_LOGS=str(home / "logs"),
+        XDG_CACHE_HOME=os.environ["XDG_CACHE_HOME"],
+    )
+    try:
+        plan = small_plan(ood_sets=(DEMO_OOD[0], "orchid-lab"), ood_images=20, models=("vit-narrow",))
+        yield sweep(plan, {"orchid-lab": str(home / "scans")})
+    finally:
+        client.stop()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def contents(session: Path) -> bytes:
+    """Return every byte of a session, names of files included."""
+    names = "\n".join(str(path.relative_to(session)) for path in session.rglob("*"))
+    return names.encode() + b"".join((session / part.name).read_bytes() for part in layout.parts(session))
+
+
+def test_nothing_of_user_host_home_or_environment_is_in_a_session(private: Path) -> None:
+    events = [entry.event for entry in journal.read(private)[1]]
+    assert isinstance(events[-1], SessionClosed) and events[-1].outcome == "finished"
+    assert any(isinstance(event, ImageUnreadable) for event in events)
+    found = contents(private)
+    assert b"orchid-lab" in found and b"patient-7.jpg" in found  # what a session does say
+    home = str(Path(os.environ["QOOD_LOGS"]).parent)
+    there = [word for word in (USER, HOST, TOKEN, home, "logs", "/scans") if word.encode() in found]
+    assert not there
+    host = socket.gethostname()
+    assert len(host) < 4 or host.encode() not in found
+
+
+def with_secrets(session: Path) -> None:
+    """Write names that say something into every kind of event that may have one; the seals are right."""
+    path = session / journal.NAME
+    header, entries, _ = journal.read(session)
+    old = "vit-narrow"
+
+    def renamed(data: bytes) -> bytes:
+        return data.replace(old.encode(), b"kdv2-s3cr3t")
+
+    header = msgspec.json.decode(renamed(msgspec.json.encode(header)), type=type(header))
+    header = msgspec.structs.replace(header, identity=header.plan.identity())
+    shutil.rmtree(session / "quantized", ignore_errors=True)
+    writer_lines = [msgspec.json.encode(header, order="deterministic")]
+    more = [
+        Logged("warning", "fit set: patient-7.jpg of ward.jpg left out: it is empty"),
+        Logged("info", "orchid-lab: labels from patient-7.txt"),
+        Logged("info", "read scans/patient-7.png (orchid-lab/patient-7.png); kdv2-s3cr3t W4A4 on xeonish"),
+        BatchSized(0, 1, "teslaish GPU-1234-abcd is out of memory"),
+        WorkerDied("kdv2-s3cr3t: /home/x/patient-7.pth", True),
+    ]
+    events = []
+    for entry in entries[:-1]:
+        event = entry.event
+        if isinstance(event, WorkerStarted):
+            versions = {**event.versions, "processor": "xeonish"}
+            event = msgspec.structs.replace(
+                event, versions=versions, accelerators={"GPU-1234-abcd": "teslaish"}
+            )
+        if isinstance(event, ModelLoaded):
+            taken = WeightsTaken("entry 'patient-7'", beside=("kdv2-s3cr3t",), notes=("ward.jpg",))
+            event = msgspec.structs.replace(
+                event, origin="file patient-7.pth", digest="deadbeef" * 8, weights=taken
+            )
+        if isinstance(event, VariantReady):
+            event = msgspec.structs.replace(event, digest="deadbeef" * 8)
+        if isinstance(event, SetsPrepared):
+            changed = tuple(
+                msgspec.structs.replace(
+                    s, label="patient-7 scans", digest="deadbeef" * 8, notes=("patient-7",)
+                )
+                if s.name == "orchid-lab"
+                else s
+                for s in event.sets
+            )
+            event = msgspec.structs.replace(event, sets=changed)
+        events.append(event)
+    events[2:2] = more
+    from engine.protocol.events import Entry
+    from engine.session.seal import sealed
+
+    data = sealed(writer_lines[0])
+    for number, event in enumerate(events, 1):
+        data += sealed(renamed(msgspec.json.encode(Entry(number, float(number), event))))
+    closing = SessionClosed(
+        "failed", "patient-7.jpg: the disk is gone", len(events), hashlib.sha256(data).hexdigest()
+    )
+    data += sealed(msgspec.json.encode(Entry(len(events) + 1, float(len(events) + 1), closing)))
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def telling(private: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "orchid-lab-run"
+    shutil.copytree(private, copy)
+    with_secrets(copy)
+    notes.write(copy, "of patient-7")
+    return copy
+
+
+def test_no_secret_is_left_and_every_number_is(telling: Path, tmp_path: Path) -> None:
+    assert all(secret.encode() in contents(telling) for secret in SECRETS)
+    target = tmp_path / "out" / "public"
+    assert redact(telling, target.parent, "public") == {"sets": 1, "models": 1, "images": 33, "unknown": 0}
+    found = contents(target)
+    assert not [secret for secret in (*SECRETS, "scans", "ward", "/home") if secret.encode() in found]
+    for name in ("samples", "msp", "nll"):
+        assert (target / f"arrays/{name}.npy").read_bytes() == (telling / f"arrays/{name}.npy").read_bytes()
+    there, here = report.document(target), report.document(telling)
+    numbers = msgspec.json.encode(
+        (here.variants, here.deltas, here.by_bits, here.calibrations[0].seed)
+    ).decode()
+    numbers = numbers.replace("kdv2-s3cr3t", "model-1").replace("orchid-lab", "set-1")
+    assert json.loads(numbers) == json.loads(
+        msgspec.json.encode((there.variants, there.deltas, there.by_bits, there.calibrations[0].seed))
+    )
+    assert {row.model for row in there.variants} == {"model-1"}
+    assert [one.name for one in there.images] == ["fractals", DEMO_OOD[0], "set-1"]
+    assert not (target / "quantized").exists() and not (target / notes.NAME).exists()
+
+
+def test_a_redacted_journal_is_whole(telling: Path, tmp_path: Path) -> None:
+    redact(telling, tmp_path, "public")
+    header, entries, reader = journal.read(tmp_path / "public")
+    before = journal.read(telling)
+    assert reader.skipped == reader.torn == reader.unknown == 0
+    assert [entry.t for entry in entries] == [entry.t for entry in before[1]]
+    assert header.identity == header.plan.identity() and header.id != before[0].id
+    assert header.folders == ("set-1",) and header.created == before[0].created
+    lines = (tmp_path / "public" / journal.NAME).read_bytes().splitlines(keepends=True)
+    assert all(map(is_whole, lines))
+    closed = entries[-1].event
+    assert isinstance(closed, SessionClosed) and closed.events == len(entries) - 1
+    assert closed.sha256 == hashlib.sha256(b"".join(lines[:-1])).hexdigest()
+
+
+def test_the_same_name_has_the_same_stand_in_everywhere(telling: Path, tmp_path: Path) -> None:
+    redact(telling, tmp_path, "public", time=True)
+    header, entries, _ = journal.read(tmp_path / "public")
+    assert header.created.startswith("1970-01-01T00:00")
+    events = [entry.event for entry in entries]
+    broken = next(event for event in events if isinstance(event, ImageUnreadable))
+    texts = [event.text for event in events if isinstance(event, Logged)]
+    assert broken.set == "set-1" and broken.name.startswith("image-")
+    assert "fit set: an image left out: it is empty" in texts
+    assert any("model-1 W4A4 on processor" in text for text in texts)
+    died = next(event for event in events if isinstance(event, WorkerDied))
+    assert died.reason == "model-1: (a name)"
+    (sized,) = (event for event in events if isinstance(event, BatchSized) and event.reason)
+    assert sized.reason == "GPU gpu-1 is out of memory"
+
+
+def test_published_names_and_digests_stay(recorded: Path, tmp_path: Path) -> None:
+    redact(recorded, tmp_path, "public")
+    before, after = ([e.event for e in journal.read(s)[1]] for s in (recorded, tmp_path / "public"))
+    kinds = (ModelLoaded, VariantReady)
+    assert [e for e in after if isinstance(e, kinds)] == [e for e in before if isinstance(e, kinds)]
+    sets = [next(e for e in events if isinstance(e, SetsPrepared)).sets for events in (before, after)]
+    assert sets[0] == sets[1]
+
+
+def test_short_names_do_not_change_words_that_are_no_names(private: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(private, copy)
+    from engine.session.seal import sealed
+
+    lines = (copy / journal.NAME).read_bytes().splitlines()
+    changed = [json.loads(line.replace(b'"orchid-lab"', b'"info"')) for line in lines]
+    for line in changed:
+        line.pop("crc")
+    data = [json.dumps(line, separators=(",", ":")).encode() for line in changed]
+    (copy / journal.NAME).write_bytes(b"".join(map(sealed, data)))
+    redact(copy, tmp_path, "public")
+    events = [entry.event for entry in journal.read(tmp_path / "public")[1]]
+    assert not [event for event in events if isinstance(event, Logged) and event.level != "info"]
+    assert report.document(tmp_path / "public").plan.ood_sets[1] == "set-1"
+
+
+def structs_of(kind: object, found: set[type]) -> set[type]:
+    """Collect every struct that a value of a type may hold."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in found:
+        found.add(kind)
+        for hint in typing.get_type_hints(kind).values():
+            structs_of(hint, found)
+    for inner in typing.get_args(kind):
+        structs_of(inner, found)
+    return found
+
+
+def test_every_field_of_a_journal_is_classified() -> None:
+    """Whoever adds a field or an event decides in `classified.py` what a redacted copy says of it."""
+    there = {kind: set(kind.__struct_fields__) for kind in structs_of(AnyEvent | Header, set())}
+    assert len(there) > 25
+    assert {kind: set(fields) for kind, fields in redaction_rules.FIELDS.items()} == there
+
+
+def test_what_nobody_classified_is_left_out_and_counted(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [entry.event for entry in journal.read(recorded)[1]]
+    loaded, telemetry = (sum(isinstance(e, kind) for e in events) for kind in (ModelLoaded, Telemetry))
+    assert loaded == 2 and telemetry
+    fields = dict(redaction_rules.FIELDS)
+    del fields[Telemetry]  # as of an event that is new
+    fields[ModelLoaded] = {name: rule for name, rule in fields[ModelLoaded].items() if name != "origin"}
+    fields[SetReady] = {name: rule for name, rule in fields[SetReady].items() if name != "available"}
+    monkeypatch.setattr(redaction_rules, "FIELDS", fields)
+    sets = next(e for e in events if isinstance(e, SetsPrepared)).sets
+    left = loaded + telemetry + sum(one.available > 0 for one in sets)
+    assert redact(recorded, tmp_path, "public")["unknown"] == left
+    _, entries, reader = journal.read(tmp_path / "public")
+    after = [entry.event for entry in entries]
+    assert not reader.skipped and not any(isinstance(e, Telemetry | ModelLoaded) for e in after)
+    assert all(not one.available for e in after if isinstance(e, SetsPrepared) for one in e.sets)
+    assert isinstance(after[-1], SessionClosed) and after[-1].events == len(after) - 1
+
+
+def test_fields_and_words_of_a_newer_program_do_not_slip_through(copied: Path, tmp_path: Path) -> None:
+    from engine.session.seal import sealed
+
+    path = copied / journal.NAME
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    for line in lines:
+        line.pop("crc")
+        event = line.get("event", {})
+        if event.get("type") == "sets.prepared":
+            event["sets"][0]["patient"] = "kdv2-s3cr3t"
+        if event.get("type") == "worker.started":
+            event["owner"] = event["versions"]["host"] = "kdv2-s3cr3t"
+        if event.get("type") == "phase.changed":
+            event["phase"] = "kdv2-s3cr3t"
+    path.write_bytes(b"".join(sealed(json.dumps(line, separators=(",", ":")).encode()) for line in lines))
+    assert redact(copied, tmp_path, "public")["unknown"] == 2
+    assert b"kdv2-s3cr3t" in contents(copied) and b"kdv2-s3cr3t" not in contents(tmp_path / "public")
+
+
+def test_what_is_damaged_or_in_the_way_is_refused(copied: Path, tmp_path: Path) -> None:
+    for name in (copied.name, "../x", "demo"):
+        with pytest.raises(InputError):
+            redact(copied, tmp_path, name)
+    path = copied / journal.NAME
+    path.write_bytes(
+        path.read_bytes().replace(b'"n_id"', b'"n_xx"').replace(b"chunk.finished", b"chunk.finishes", 1)
+    )
+    with pytest.raises(JournalError, match="redacted"):
+        redact(copied, tmp_path, "public")
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith((".", "public"))]
+
+
+def test_formats_of_before_are_redacted_into_the_present_one(tmp_path: Path) -> None:
+    redact(store.find("demo"), tmp_path, "public")
+    _, entries, reader = journal.read(tmp_path / "public")
+    assert reader.version == 2 and not reader.skipped
+    assert len(entries) == len(journal.read(store.find("demo"))[1])

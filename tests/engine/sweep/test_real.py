@@ -1,0 +1,387 @@
+"""Sweeps of photographs with models from a weight cache, by the real engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from engine import report
+from engine.plan.plan import Plan
+from engine.plan.resources import Resources
+from engine.protocol.events import (
+    BitsTabled,
+    ChunkFinished,
+    ImageUnreadable,
+    Logged,
+    ModelLoaded,
+    PhaseChanged,
+    SessionClosed,
+    SetsPrepared,
+    Status,
+    VariantReady,
+    WorkerStarted,
+)
+from engine.service import client, request
+from engine.session import attempts, journal, store
+from tests.real import SMALL, STUDY, cache_weights, openood_root, random_model
+from tests.running import follow
+
+PLAN = {
+    "models": (SMALL,),
+    "bits": ("FP32", "W4A4"),
+    **STUDY,
+    "scores": ("msp", "knn"),
+    "score_parameters": {"knn": {"k": 2}},
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A Hugging Face cache with one model, which the worker is told of; there is no network."""
+    home = tmp_path_factory.mktemp("hf")
+    cache_weights(home, SMALL, random_model(SMALL))
+    before = dict(os.environ)
+    os.environ.update(HF_HOME=str(home), HF_HUB_OFFLINE="1")
+    yield home
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return openood_root(tmp_path / "data")
+
+
+def begin(plan: Plan, resources: Resources) -> Path:
+    settled, resources, _ = request.settle(plan, resources)
+    session = store.create(settled, resources.names(), title="real")
+    client.start(session, resources)
+    return session
+
+
+def given(root: Path, **changes: object) -> Resources:
+    return Resources(**{"data": str(root), "devices": "cpu", "any_accuracy": True, **changes})  # type: ignore[arg-type]
+
+
+def events_of(session: Path) -> list[object]:
+    return [entry.event for entry in journal.read(session)[1]]
+
+
+def arrays_of(session: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted((session / "arrays").glob("*.npy"))}
+
+
+def closed(session: Path) -> SessionClosed:
+    last = follow(session)[-1].event
+    assert isinstance(last, SessionClosed)
+    return last
+
+
+def test_an_openood_folder_is_swept_and_the_journal_says_what_moves_a_number(
+    weights: Path, root: Path
+) -> None:
+    (root / "images_classic/texture/banded/00003.jpg").write_text("no image")
+    session = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
+    assert closed(session).outcome == "finished", closed(session).reason
+    events = events_of(session)
+    prepared = next(e for e in events if isinstance(e, SetsPrepared))
+    assert [(s.name, s.count, s.expected) for s in prepared.sets] == [
+        ("imagenet", 40, 45_000),
+        ("openimage-o", 24, 15_869),
+        ("textures", 24, 5_160),
+    ]
+    assert prepared.calibrations[0].set == "imagenet-held-out" and prepared.fit is not None
+    evaluated = {line.split()[0] for line in (root / "benchmark_imglist/imagenet/test_imagenet.txt").open()}
+    assert not evaluated & set(prepared.calibrations[0].images)
+    (model,) = (e for e in events if isinstance(e, ModelLoaded))
+    assert (model.size, model.crop, model.interpolation, model.classes) == (160, 0.95, "bicubic", 1000)
+    assert "Hugging Face" in model.origin and len(model.digest) == 64
+    worker = next(e for e in events if isinstance(e, WorkerStarted))
+    assert {"pillow", "libjpeg", "timm"} <= set(worker.versions)
+    (broken,) = (e for e in events if isinstance(e, ImageUnreadable))
+    assert broken.set == "textures" and "00003.jpg" in broken.name
+    found = report.document(session)
+    assert {(c.name, c.n_id, c.n_ood) for c in found.variants[0].sets} == {
+        ("openimage-o", 40, 24),
+        ("textures", 40, 23),
+    }
+    assert str(root) not in (session / journal.NAME).read_text()
+
+
+def test_an_interrupted_sweep_goes_on_with_the_saved_quantizers_to_the_same_bits(
+    weights: Path, root: Path, tmp_path: Path
+) -> None:
+    whole = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
+    assert closed(whole).outcome == "finished"
+    lines = (whole / journal.NAME).read_bytes().splitlines(keepends=True)
+    second = [at for at, line in enumerate(lines) if b"chunk.finished" in line][1]
+    results = {}
+    for case in ("with", "without"):
+        cut = tmp_path / case
+        shutil.copytree(whole, cut, ignore=shutil.ignore_patterns("lease*"))
+        (cut / journal.NAME).write_bytes(b"".join(lines[: second + 1]))
+        if case == "without":
+            shutil.rmtree(cut / "quantized")
+        asked = request.prepare(None, None, str(cut), resources=Resources(any_accuracy=True))
+        client.start(asked.session, asked.resources)
+        assert closed(cut).outcome == "finished"
+        assert arrays_of(cut) == arrays_of(whole)
+        results[case] = [e for e in events_of(cut)[second:] if getattr(e, "variant", "") == f"{SMALL} W4A4"]
+    assert (whole / "quantized").is_dir() and len(list((whole / "quantized").iterdir())) == 1
+
+
+def test_what_was_calibrated_before_an_interruption_is_not_calibrated_again(
+    weights: Path, root: Path, tmp_path: Path
+) -> None:
+    whole = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
+    assert closed(whole).outcome == "finished"
+    lines = (whole / journal.NAME).read_bytes().splitlines(keepends=True)
+    tabled = next(at for at, line in enumerate(lines) if b"bits.tabled" in line)
+    assert not any(b"chunk.finished" in line for line in lines[:tabled])
+    cut = tmp_path / "cut"
+    shutil.copytree(whole, cut, ignore=shutil.ignore_patterns("lease*"))
+    (cut / journal.NAME).write_bytes(b"".join(lines[: tabled + 1]))
+    (state,) = (cut / "quantized").iterdir()
+    written = state.stat().st_mtime_ns
+    client.start(cut, given(root))
+    assert closed(cut).outcome == "finished"
+    assert state.stat().st_mtime_ns == written
+    # What the attempt that was cut off said of it is void, so it is said again.
+    assert sum(isinstance(e, BitsTabled) for e in attempts.counted(events_of(cut))) == 1
+    assert arrays_of(cut) == arrays_of(whole)
+
+
+def test_a_killed_worker_takes_all_its_processes_along(weights: Path, root: Path) -> None:
+    session = begin(Plan(**{**PLAN, "chunk_images": 4}), given(root, devices="cpu,cpu"))  # type: ignore[arg-type]
+    reader, deadline = journal.Reader(session), time.monotonic() + 60
+    while not any(isinstance(e.event, ChunkFinished) for e in reader.poll()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    status = client.call(Status())
+    assert status is not None
+    daemon = psutil.Process(status.process)
+    (worker,) = daemon.children()
+    below = worker.children(recursive=True)
+    assert len(below) >= 3
+    worker.kill()
+    _, left = psutil.wait_procs(below, timeout=15)
+    assert not left, [process.cmdline() for process in left]
+    assert closed(session).outcome == "finished"
+
+
+def test_two_devices_give_the_bits_of_one(weights: Path, root: Path) -> None:
+    alone = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
+    both = begin(Plan(**PLAN), given(root, devices="cpu,cpu"))  # type: ignore[arg-type]
+    assert closed(alone).outcome == closed(both).outcome == "finished"
+    assert arrays_of(alone) == arrays_of(both)
+    worker = next(e for e in events_of(both) if isinstance(e, WorkerStarted))
+    assert worker.device == "cpu,cpu"
+
+
+@pytest.mark.parametrize("lost", [".", "images_classic/texture"])
+def test_a_disk_that_goes_away_pauses_the_sweep_and_costs_no_image(
+    weights: Path, root: Path, lost: str
+) -> None:
+    session = begin(Plan(**{**PLAN, "chunk_images": 4}), given(root))  # type: ignore[arg-type]
+    reader = journal.Reader(session)
+    deadline = time.monotonic() + 60
+    while not any(isinstance(e.event, ChunkFinished) for e in reader.poll()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    place = (root / lost).resolve()
+    away = place.with_name("away")
+    place.rename(away)
+    while not any(isinstance(e, PhaseChanged) and e.phase == "paused" for e in events_of(session)):
+        assert time.monotonic() < deadline, "it did not pause"
+        time.sleep(0.1)
+    assert not any(isinstance(e, SessionClosed) for e in events_of(session))
+    away.rename(place)
+    assert closed(session).outcome == "finished"
+    assert not any(isinstance(e, ImageUnreadable) for e in events_of(session))
+    assert report.document(session).rows == 88
+
+
+def test_models_that_do_not_know_the_labels_and_guessing_are_stopped_with_a_reason(
+    weights: Path, tmp_path: Path
+) -> None:
+    root = openood_root(tmp_path / "data", val=400)
+    session = begin(Plan(**{**PLAN, "chunk_images": 400}), given(root, any_accuracy=False))  # type: ignore[arg-type]
+    last = closed(session)
+    assert last.outcome == "refused" and "accuracy" in last.reason and "--any-accuracy" in last.reason
+
+
+def test_images_that_are_also_evaluated_are_not_learnt_from(weights: Path, root: Path) -> None:
+    listed = root / "benchmark_imglist" / "imagenet"
+    held = [line.split()[0] for line in (listed / "val_imagenet.txt").open()]
+    tested = [line.split()[0] for line in (listed / "test_imagenet.txt").open()]
+    large = root / "images_largescale"
+    shutil.copy(large / tested[0], large / held[0])
+    shutil.copy(large / tested[1], large / held[1])
+    session = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
+    assert closed(session).outcome == "finished"
+    prepared = next(e for e in events_of(session) if isinstance(e, SetsPrepared))
+    assert prepared.fit is not None and prepared.fit.copies == 2 and prepared.fit.count == 10
+    too_many = begin(Plan(**{**PLAN, "fit_images": 11}), given(root))  # type: ignore[arg-type]
+    assert closed(too_many).outcome == "refused" and "fit_images" in closed(too_many).reason
+
+
+def test_without_training_images_a_tenth_of_the_id_set_is_held_out(
+    weights: Path, root: Path, tmp_path: Path
+) -> None:
+    from tests.real import photographs_like
+
+    for label in ("a", "b"):
+        photographs_like(tmp_path / "pets" / label, 30, ord(label))
+    plan = Plan(**{**PLAN, "id_set": "pets", "fit_images": 4, "calibration_images": 2})  # type: ignore[arg-type]
+    own = {"pets": str(tmp_path / "pets")}
+    guessed = begin(plan, given(root, id=own))
+    assert closed(guessed).outcome == "refused" and "--classes" in closed(guessed).reason
+    names = tmp_path / "classes.txt"
+    names.write_text("\n".join([f"other{i}" for i in range(998)] + ["a", "b"]))
+    session = begin(plan, given(root, id=own, classes=str(names)))
+    assert closed(session).outcome == "finished", closed(session).reason
+    prepared = next(e for e in events_of(session) if isinstance(e, SetsPrepared))
+    assert prepared.sets[0].count == 54 and prepared.calibrations[0].set == "held-out"
+    samples = np.load(session / "arrays" / "samples.npy")
+    assert np.bincount(samples[samples[:, 0] == 0, 2])[998:].tolist() == [27, 27]
+    warned = [e.text for e in events_of(session) if isinstance(e, Logged)]
+    assert any("2 of the 1000 classes" in text for text in warned)
+
+
+@pytest.mark.parametrize(
+    ("changes", "resources", "words"),
+    [
+        ({"ood_sets": ("ninco",)}, {}, ("ninco", "data check")),
+        ({"models": ("vit-wide",)}, {}, ("imagenet", "fractals")),
+        ({"ood_sets": ("noise",)}, {}, ("noise", "photographs")),
+        ({}, {"data": ""}, ("--data",)),
+        ({"share": 1.5}, {}, ("share", "1.5")),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_before_a_session_is_made(
+    root: Path, changes: dict[str, object], resources: dict[str, object], words: tuple[str, ...]
+) -> None:
+    from engine.errors import InputError
+
+    with pytest.raises(InputError) as caught:
+        request.settle(Plan(**{**PLAN, **changes}), given(root, **resources))  # type: ignore[arg-type]
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_images_without_a_label_count_for_detection_and_not_for_accuracy(
+    weights: Path, root: Path, tmp_path: Path
+) -> None:
+    results = {}
+    listed = root / "benchmark_imglist" / "imagenet" / "test_imagenet.txt"
+    whole = listed.read_text().splitlines()
+    for name, lines in (
+        ("all", whole),
+        ("one missing", [whole[0].split()[0] + " -1", *whole[1:]]),
+        ("none", [line.split()[0] + " -1" for line in whole]),
+    ):
+        listed.write_text("\n".join(lines) + "\n")
+        session = begin(Plan(**{**PLAN, "scores": ("msp",), "score_parameters": {}}), given(root))  # type: ignore[arg-type]
+        assert closed(session).outcome == "finished"
+        results[name] = report.document(session)
+    for name in ("one missing", "none"):
+        found = results[name]
+        assert found.deltas[0].ap_out_mean.value == pytest.approx(results["all"].deltas[0].ap_out_mean.value)
+        assert {cell.n_id for cell in found.variants[0].sets} == {40}
+    assert results["one missing"].deltas[0].top1 is not None
+    unlabelled = results["none"].variants[0]
+    assert unlabelled.top1 is unlabelled.top5 is unlabelled.nll is unlabelled.ece is None
+    assert results["none"].deltas[0].top1 is None
+
+
+def test_calibration_images_that_cannot_be_decoded_are_replaced_and_counted(
+    weights: Path, root: Path
+) -> None:
+    held = [line.split()[0] for line in (root / "benchmark_imglist/imagenet/val_imagenet.txt").open()]
+    for name in held[:6]:
+        path = root / "images_largescale" / name
+        path.write_bytes(path.read_bytes()[:500])
+    plan = Plan(**{**PLAN, "scores": ("msp",), "score_parameters": {}, "calibration_images": 6})  # type: ignore[arg-type]
+    session = begin(plan, given(root))
+    assert closed(session).outcome == "finished", closed(session).reason
+    prepared = next(e for e in events_of(session) if isinstance(e, SetsPrepared))
+    (draw,) = prepared.calibrations
+    assert set(draw.images) == set(held[6:]) and draw.unreadable > 0
+
+
+def test_a_plan_file_names_checkpoints_and_folders_beside_it(root: Path, tmp_path: Path) -> None:
+    import json
+    import subprocess
+    import sys
+
+    import torch
+
+    from engine.sweep.calibration import state_digest
+    from tests.real import photographs_like
+
+    place = tmp_path / "plans"
+    for label in ("cat", "dog"):
+        photographs_like(place / "pets" / "test" / label, 20, ord(label[0]))
+        photographs_like(place / "pets" / "train" / label, 8, ord(label[1]))
+    photographs_like(place / "birds", 20, 5)
+    models = {name: random_model(SMALL, at, num_classes=2) for at, name in enumerate(("model", "model_ema"))}
+    states = {
+        name: {f"module.{key}": value for key, value in model.state_dict().items()}
+        for name, model in models.items()
+    }
+    torch.save({**states, "epoch": 3}, place / "mine.pth")
+    (place / "plan.toml").write_text(
+        'models = ["mine"]\nbits = ["FP32", "W8A8"]\nid_set = "pets"\ncalibration_images = 4\n'
+        '[checkpoints]\nmine = { file = "mine.pth", model = "test_vit" }\n'
+        '[id]\npets = "pets/test"\n[train]\npets-train = "pets/train"\n[folders]\nbirds = "birds"\n'
+    )
+    command = [sys.executable, "-m", "qood_tui", "run", "plans/plan.toml", "--json", "--devices", "cpu"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["plan"]["calibration_set"] == "pets-train" and found["plan"]["share"] == 1.0
+    assert [(s["name"], s["count"]) for s in found["images"]] == [("pets", 40), ("birds", 20)]
+    assert found["models"][0]["classes"] == 2 and found["models"][0]["size"] == 160
+    averaged = subprocess.run([*command, "--ema"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    for one, entry, other in ((ran, "model", "model_ema"), (averaged, "model_ema", "model")):
+        (loaded,) = json.loads(one.stdout)["models"]
+        assert loaded["digest"] == state_digest(models[entry])
+        assert loaded["weights"]["entry"] == f"entry '{entry}'"
+        assert loaded["weights"]["prefixes"] == ["module."]
+        assert loaded["weights"]["beside"] == [other, "epoch"]
+        told = f"from entry '{entry}'; not used: {other}, epoch; prefixes stripped: module."
+        assert told in one.stderr
+        assert told in report.render(report.document(Path(json.loads(one.stdout)["session"])), "md")
+
+
+def test_a_refused_run_leaves_nothing_and_no_path(root: Path) -> None:
+    import subprocess
+    import sys
+
+    bad = root / "bad.pth"
+    bad.write_text("no weights")
+    before = len(store.folders())
+    command = [sys.executable, "-m", "qood_tui", "run", "--preset", "kuang-wong-2026", "--data", str(root)]
+    ran = subprocess.run(
+        [*command, "--checkpoint", f"mine={SMALL.split('.')[0]}:{bad}", "--devices", "cpu"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 2 and "checkpoint mine" in ran.stderr and "Traceback" not in ran.stderr
+    assert "'bad.pth'" in ran.stderr and len(store.folders()) == before
+
+
+def test_a_process_of_several_devices_that_cannot_begin_says_why(weights: Path, root: Path) -> None:
+    session = begin(Plan(**PLAN), given(root, devices="cpu,cpu"))  # type: ignore[arg-type]
+    reader, deadline = journal.Reader(session), time.monotonic() + 60
+    while not any(isinstance(e.event, VariantReady) for e in reader.poll()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (root / "benchmark_imglist/imagenet/test_textures.txt").unlink()
+    (root / "images_classic").rename(root.with_name("elsewhere"))
+    last = closed(session)
+    assert last.outcome == "failed" and "textures" in last.reason, last.reason
