@@ -16,8 +16,8 @@ def loaded_after(code: str) -> set[str]:
 
 def test_the_terminal_never_imports_torch_and_its_kin() -> None:
     modules = (
-        "qood_tui.app, qood_tui.cli.main, qood_tui.cli.headless, qood_tui.screens.setup, qood_tui.screens.live,"
-        " qood_tui.screens.replay, engine.report, engine.service.client, engine.measure.table,"
+        "qood_tui.app, qood_tui.cli.main, qood_tui.cli.headless, qood_tui.screens.setup,"
+        " qood_tui.screens.live, qood_tui.screens.replay, engine.report, engine.service.client, engine.measure.table,"
         " qood_tui.plot.curve"
     )
     loaded = loaded_after(f"import {modules}")
