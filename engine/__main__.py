@@ -12,7 +12,7 @@ import msgspec
 
 from engine import catalog, report
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError, of_disk
-from engine.plan.resources import gathered
+from engine.plan.resources import from_options
 from engine.protocol.events import SessionClosed
 from engine.service import client, request
 from engine.session import journal, store
@@ -103,7 +103,7 @@ def _program(command: str) -> str:
 
 
 def _run(given: argparse.Namespace) -> int:
-    resources = gathered(
+    resources = from_options(
         data=given.data,
         ood=tuple(given.ood),
         own_id=tuple(given.id),

@@ -18,7 +18,7 @@ from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.session.journal import is_being_written
 from qood_tui.defects import keep_traceback
-from qood_tui.screens.base import Room
+from qood_tui.screens.base import BaseScreen
 from qood_tui.screens.compare import CompareScreen
 from qood_tui.screens.dialogs.help import HelpScreen
 from qood_tui.screens.live import LiveScreen
@@ -124,7 +124,7 @@ class QoodApp(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer the actions of the screen that is shown, by name, in the palette."""
-        groups = (*screen.GROUPS, "Everywhere") if isinstance(screen, Room) else ("Everywhere",)
+        groups = (*screen.GROUPS, "Everywhere") if isinstance(screen, BaseScreen) else ("Everywhere",)
         for group in groups:
             for action in GROUPS[group]:
                 if action.id != "command_palette":
@@ -156,7 +156,7 @@ class QoodApp(App[None]):
     def action_help(self) -> None:
         """Show all keys, and run the action that is chosen there."""
         screen = self.screen
-        groups = screen.GROUPS if isinstance(screen, Room) else ()
+        groups = screen.GROUPS if isinstance(screen, BaseScreen) else ()
 
         async def run(identity: str | None) -> None:
             if identity is not None:
@@ -187,7 +187,7 @@ def _runner(screen: Screen[object], identity: str) -> Callable[[], Awaitable[Non
     """Return a function that runs an action on the screen that the palette was opened from."""
 
     async def run() -> None:
-        if isinstance(screen, Room):
+        if isinstance(screen, BaseScreen):
             await screen.run_named(identity)
         else:
             await screen.app.run_action(identity)

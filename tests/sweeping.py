@@ -14,9 +14,10 @@ from engine.errors import QoodError
 from engine.images.decoders import Decoded, Decoders, Given, decode_files
 from engine.images.source import Geometry
 from engine.plan.resources import Resources
-from engine.protocol.events import AnyEvent, ChunkFinished, Job, SessionResumed
+from engine.protocol.events import AnyEvent, ChunkFinished, SessionResumed
+from engine.protocol.messages import Job
 from engine.session.writer import Writer
-from engine.sweep.sweep import Team, sweep
+from engine.sweep.sweep import Workers, sweep
 from engine.sweep.worker import started
 
 
@@ -84,12 +85,12 @@ def run_until(session: Path, resources: Resources, stop: Stop | None = None) -> 
 
 
 @contextmanager
-def a_team(job: Job, decoders: Decoders) -> Iterator[Team]:
+def a_team(job: Job, decoders: Decoders) -> Iterator[Workers]:
     """Give what a worker gathers for a job on the CPU: one thread per variant, two variants at once."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield Team(["cpu"], 2, pool, decoders, started(job, "cpu", 2, {}))
+            yield Workers(["cpu"], 2, pool, decoders, started(job, "cpu", 2, {}))
     finally:
         torch.set_num_threads(threads)

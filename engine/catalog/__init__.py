@@ -1,5 +1,6 @@
 """What can be picked, as data. Objects lie behind `module:name` and are loaded only where they run."""
 
+from engine.catalog.methods import BITS, METHODS, Method, described
 from engine.catalog.models import (
     DEMO_MODELS,
     MODELS,
@@ -14,7 +15,6 @@ from engine.catalog.models import (
 )
 from engine.catalog.named import resolve
 from engine.catalog.presets import PRESETS, STATED_BY, STATED_NOT, Preset
-from engine.catalog.quantizers import BITS, QUANTIZERS, Quantizer, described
 from engine.catalog.scores import FEATURES, SCORES, Score, label_of
 from engine.catalog.sets import (
     AUTO,
@@ -48,19 +48,19 @@ __all__ = [
     "HELD_OUT",
     "LARGEST_IMAGE",
     "LAYOUTS",
+    "METHODS",
     "MINIATURE",
     "MODELS",
     "PRESETS",
-    "QUANTIZERS",
     "SCORES",
     "SETS",
     "STATED_BY",
     "STATED_NOT",
     "STUDY_MODELS",
     "UNKNOWN",
+    "Method",
     "Model",
     "Preset",
-    "Quantizer",
     "Score",
     "Set",
     "described",

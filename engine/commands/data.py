@@ -12,7 +12,7 @@ from typing import Any
 
 from engine import catalog
 from engine.datasets.discover import discover
-from engine.datasets.found import Found
+from engine.datasets.disk_set import DiskSet
 from engine.datasets.walk import images_below, passed_over
 from engine.errors import FINISHED, WITH_FAILURES, InputError
 from engine.images.decoders import Decoders
@@ -58,7 +58,7 @@ def run(given: argparse.Namespace) -> int:
     return WITH_FAILURES if any(unreadable.values()) else FINISHED
 
 
-def _unreadable(one: Found, decoders: Decoders, quick: bool) -> dict[str, str]:
+def _unreadable(one: DiskSet, decoders: Decoders, quick: bool) -> dict[str, str]:
     """Return by path why files cannot be used; training images are read when drawn."""
     problems = dict(one.problems)
     if quick or one.name == "imagenet-train":
@@ -75,7 +75,7 @@ def _unreadable(one: Found, decoders: Decoders, quick: bool) -> dict[str, str]:
     return problems
 
 
-def _described(one: Found, unreadable: dict[str, str]) -> dict[str, Any]:
+def _described(one: DiskSet, unreadable: dict[str, str]) -> dict[str, Any]:
     return {
         "name": one.name,
         "role": one.role,
@@ -92,7 +92,7 @@ def _described(one: Found, unreadable: dict[str, str]) -> dict[str, Any]:
 
 
 def _lines(
-    root: Path, found: dict[str, Found], unreadable: dict[str, dict[str, str]], quick: bool
+    root: Path, found: dict[str, DiskSet], unreadable: dict[str, dict[str, str]], quick: bool
 ) -> list[str]:
     if not found:
         empty = f"{clean(str(root))} holds no image set: no known layout, and no folder of images."
@@ -115,7 +115,7 @@ def _lines(
     return [*lines, "", *_next(root, found)]
 
 
-def _next(root: Path, found: dict[str, Found]) -> list[str]:
+def _next(root: Path, found: dict[str, DiskSet]) -> list[str]:
     """Say which command uses what was found."""
     ood = [name for name, one in found.items() if one.role == "ood"]
     where = f"--data {shlex.quote(clean(str(root)))}"

@@ -23,7 +23,7 @@ from engine.models import zoo
 from engine.models.build import CLASS, split
 from engine.models.checkpoints import load_checkpoint
 from engine.models.hub import is_hub
-from engine.plan.plan import Bits, check_width
+from engine.plan.bits import Bits, check_width
 from engine.quantize.bit_table import tabulate
 from engine.quantize.formats import packed
 from engine.quantize.layers import check_architecture, warning_of
@@ -52,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--first-and-last", type=int, metavar="BITS", help="bits of patch embedding and head, such as 8"
     )
-    parser.add_argument("--method", default="repq", help=", ".join(catalog.QUANTIZERS))
+    parser.add_argument("--method", default="repq", help=", ".join(catalog.METHODS))
     parser.add_argument("--list", action="store_true", help="print every method and its conventions")
     parser.add_argument("--calibration", type=Path, help="normalised float32 (n, 3, height, width), .npy")
     parser.add_argument("--quantized", type=Path, help="use this saved model instead of quantizing one")
@@ -65,7 +65,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Carry the command out; raise InputError or QuantizeError in words."""
     if given.list:
-        sys.stdout.write("".join("\n  ".join(catalog.described(name)) + "\n" for name in catalog.QUANTIZERS))
+        sys.stdout.write("".join("\n  ".join(catalog.described(name)) + "\n" for name in catalog.METHODS))
         return 0
     if (given.inputs is None) != (given.logits is None):
         raise InputError("inputs", str(given.inputs or given.logits), "give --inputs and --logits together")
@@ -100,8 +100,8 @@ def quantize(given: argparse.Namespace) -> tuple[VisionTransformer, Tensor, dict
     """Build, load, calibrate; return the model, the calibration images and what to save about it."""
     if given.calibration is None:
         raise InputError("calibration", None, "give --calibration, or --quantized FILE")
-    if given.method not in catalog.QUANTIZERS:
-        raise unknown_name("method", given.method, catalog.QUANTIZERS)
+    if given.method not in catalog.METHODS:
+        raise unknown_name("method", given.method, catalog.METHODS)
     bits = Bits.parse(given.bits)
     overrides = dict(map(_override, given.override))
     if given.first_and_last is not None:
@@ -115,7 +115,7 @@ def quantize(given: argparse.Namespace) -> tuple[VisionTransformer, Tensor, dict
         sys.stderr.write(f"warning: {warning}\n")
     sample = images(given.calibration, "calibration")
     _check_fits(model, sample, "calibration", given.calibration)
-    entry = catalog.QUANTIZERS[given.method]
+    entry = catalog.METHODS[given.method]
     widths = Widths(bits, overrides, first_and_last=given.first_and_last)
     quantized = catalog.resolve(entry.target)(model, widths, sample, **entry.options)
     about = {

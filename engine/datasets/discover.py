@@ -8,7 +8,7 @@ from pathlib import Path
 from engine import catalog
 from engine.datasets import imagenet, lists
 from engine.datasets.class_order import placed
-from engine.datasets.found import Found
+from engine.datasets.disk_set import DiskSet
 from engine.datasets.others import as_classes, as_ood
 from engine.datasets.walk import images_below, normal, on_disk, passed_over
 from engine.datasets.wordnet import synsets
@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.plan.resources import Resources
 
 
-def discover(root: Path) -> dict[str, Found]:
+def discover(root: Path) -> dict[str, DiskSet]:
     """Return the image sets below `root` by name; raise InputError if it is no readable folder."""
     try:
         folder = on_disk(root.expanduser()).resolve()
@@ -24,13 +24,13 @@ def discover(root: Path) -> dict[str, Found]:
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError("data", str(root), f"a folder that can be read is needed ({reason})") from None
-    found: dict[str, Found] = {}
+    found: dict[str, DiskSet] = {}
     for target in catalog.LAYOUTS:
         catalog.resolve(target)(folder, found)
     return {name: found[name] for name in (*catalog.SETS, *found) if name in found}
 
 
-def below_root(resources: Resources, names: Iterable[str]) -> dict[str, Found]:
+def below_root(resources: Resources, names: Iterable[str]) -> dict[str, DiskSet]:
     """Return the sets below the root of image sets, if any of the named ones may be among them."""
     if not resources.data:
         return {}
@@ -40,14 +40,14 @@ def below_root(resources: Resources, names: Iterable[str]) -> dict[str, Found]:
     return discover(root) if is_published or any(root in (p, *p.parents) for p in places) else {}
 
 
-def is_found(name: str, resources: Resources, found: Mapping[str, Found]) -> bool:
+def is_found(name: str, resources: Resources, found: Mapping[str, DiskSet]) -> bool:
     """Return whether a set is the one that was found below the root, and no folder of the user's own."""
     if name not in found or name in resources.id or name in resources.train:
         return False
     return name not in resources.ood or resources.ood[name] == str(found[name].root)
 
 
-def with_names(one: Found, names: tuple[str, ...]) -> Found:
+def with_names(one: DiskSet, names: tuple[str, ...]) -> DiskSet:
     """Return a set with labels that are places among the classes that a model's own file names.
 
     Its folders, or the WordNet identifiers that its labels stand for, must be among them, or it is returned
@@ -72,7 +72,7 @@ def with_names(one: Found, names: tuple[str, ...]) -> Found:
     return one
 
 
-def ood_folder(name: str, given: str) -> Found:
+def ood_folder(name: str, given: str) -> DiskSet:
     """Return a folder of images as an OOD set; raise InputError where there are none."""
     root = _folder(f"ood {name}", given)
     walked = images_below(str(root))
@@ -83,7 +83,9 @@ def ood_folder(name: str, given: str) -> Found:
     return as_ood(name, root, walked)
 
 
-def id_set(name: str, given: str, data: Path | None, classes: tuple[str, ...] = (), order: str = "") -> Found:
+def id_set(
+    name: str, given: str, data: Path | None, classes: tuple[str, ...] = (), order: str = ""
+) -> DiskSet:
     """Return an ID set: a folder of classes, or a list of images with labels and its images near it.
 
     Folders are counted by their places among `classes`, or else in an order (`class_order`). Raises
@@ -99,7 +101,7 @@ def id_set(name: str, given: str, data: Path | None, classes: tuple[str, ...] = 
     return found
 
 
-def _of_list(name: str, path: Path, data: Path | None) -> Found:
+def _of_list(name: str, path: Path, data: Path | None) -> DiskSet:
     """Return the images of a list as an ID set; raise InputError where they are not found."""
     near = (path.resolve().parent, *([data] if data else []))
     listed = lists.read(path, near)
@@ -115,7 +117,7 @@ def _of_list(name: str, path: Path, data: Path | None) -> Found:
     if any(imagenet.key_of(file) in imagenet.FIRST for file in listed.files):
         labels, notes = imagenet.checked(imagenet.by_name(listed), listed.files, path.name)
     notes = [*notes, *listed.notes]
-    return Found(name, "id", "images of a list", "list", base, listed.files, labels, notes=notes)
+    return DiskSet(name, "id", "images of a list", "list", base, listed.files, labels, notes=notes)
 
 
 def read_classes(given: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.datasets import lists
 from engine.datasets.class_order import NATURAL, sorted_by
-from engine.datasets.found import Found, found_in
+from engine.datasets.disk_set import DiskSet, found_in
 from engine.datasets.walk import Walked, is_file
 from engine.datasets.wordnet import are_classes, label_of, label_of_path, synsets
 from engine.errors import InputError
@@ -48,14 +48,14 @@ def key_of(name: str) -> str:
     return f"ILSVRC2012_val_{known[1]}" if known else stem
 
 
-def labelled(name: str, folder: Path, root: Path, walked: Walked) -> Found:
+def labelled(name: str, folder: Path, root: Path, walked: Walked) -> DiskSet:
     """Return images of ImageNet's classes as an ID set, labels by what its folders, files or a list say."""
     one = _labelled(name, folder, root, walked)
     one.is_of_imagenet = True
     return one
 
 
-def _labelled(name: str, folder: Path, root: Path, walked: Walked) -> Found:
+def _labelled(name: str, folder: Path, root: Path, walked: Walked) -> DiskSet:
     tops = sorted({path.split("/")[0] for path in walked.files if "/" in path})
     labels = [label_of_path(path) for path in walked.files]
     if are_classes(tops):
@@ -173,7 +173,7 @@ def _of_numbers(files: list[str]) -> tuple[list[int], list[str]]:
     return [-1] * len(files), [OTHER_ORDER.format(key, known[key], FIRST[key])]
 
 
-def of_version_2(name: str, folder: Path, walked: Walked) -> Found | None:
+def of_version_2(name: str, folder: Path, walked: Walked) -> DiskSet | None:
     """Return ImageNet-V2, whose folders are the labels 0 to 999 themselves; None if they are not."""
     tops = sorted_by(NATURAL, {path.split("/")[0] for path in walked.files if "/" in path})
     if not tops or not all(top.isdecimal() and int(top) < CLASSES for top in tops):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from engine import catalog
 from engine.datasets import imagenet
-from engine.datasets.found import Found, sized
+from engine.datasets.disk_set import DiskSet, sized
 from engine.datasets.tree import SPLITS, Taken, tree_of
 from engine.datasets.walk import folders_in, images_below, some_files
 from engine.datasets.wordnet import are_classes, label_of
@@ -43,7 +43,7 @@ class Candidate(NamedTuple):
     is_certain: bool  # that the images are ImageNet's own, by their names or by the folder's
 
 
-def imagenet_folders(root: Path, found: dict[str, Found]) -> None:
+def imagenet_folders(root: Path, found: dict[str, DiskSet]) -> None:
     """Find ImageNet-1k and what else has its classes: subsets, versions, corruptions, each under its name."""
     taken, tree = Taken(found), tree_of(root)
     candidates: list[Candidate] = []
@@ -51,7 +51,7 @@ def imagenet_folders(root: Path, found: dict[str, Found]) -> None:
         if not taken.is_in(folder) and not any(c.folder in folder.parents for c in candidates):
             candidates += _judged(folder, names, root)
     own: dict[tuple[Path, str], list[Candidate]] = {}
-    whole: dict[str, list[Found]] = {}
+    whole: dict[str, list[DiskSet]] = {}
     for one in candidates:
         if one.split == "test" or one.other is not None:
             own.setdefault((one.other or one.folder, one.split), []).append(one)
@@ -122,7 +122,7 @@ def _split(folder: Path, parts: tuple[str, ...], files: list[str], is_named: boo
     return ""
 
 
-def _read(one: Candidate, root: Path) -> Found:
+def _read(one: Candidate, root: Path) -> DiskSet:
     """Return a candidate as a set, its role by its split, else by how many images a class has."""
     found = _labelled(one.folder, root)
     classes = max(1, len(found.classes))
@@ -131,7 +131,7 @@ def _read(one: Candidate, root: Path) -> Found:
     return found
 
 
-def _labelled(folder: Path, root: Path) -> Found:
+def _labelled(folder: Path, root: Path) -> DiskSet:
     """Return the images of a folder with ImageNet's labels; folders beside its classes are left to others."""
     walked = images_below(str(folder))
     names = folders_in(str(folder))
@@ -146,7 +146,7 @@ def _labelled(folder: Path, root: Path) -> Found:
     return found
 
 
-def _is_subset(found: Found) -> bool:
+def _is_subset(found: DiskSet) -> bool:
     """Return whether a set has so few of the classes, and is so full, that a part of ImageNet is meant."""
     classes = len(found.classes)
     per_class = SUBSET_IMAGES * (1 if found.role == "id" else 5)
@@ -154,7 +154,7 @@ def _is_subset(found: Found) -> bool:
     return is_part and (classes >= SUBSET_CLASSES or len(found.files) >= per_class * classes)
 
 
-def _take_largest(name: str, several: list[Found], root: Path, found: dict[str, Found]) -> None:
+def _take_largest(name: str, several: list[DiskSet], root: Path, found: dict[str, DiskSet]) -> None:
     """Take the most complete of several folders for the set, and name the others."""
     entry = catalog.SETS[name]
     best = max(several, key=lambda one: (len(one.files) == entry.available, _shown(one), len(one.files)))
@@ -169,7 +169,7 @@ def _take_largest(name: str, several: list[Found], root: Path, found: dict[str, 
         found[name] = sized(best, entry.available)
 
 
-def _take_others(own: dict[tuple[Path, str], list[Candidate]], root: Path, found: dict[str, Found]) -> None:
+def _take_others(own: dict[tuple[Path, str], list[Candidate]], root: Path, found: dict[str, DiskSet]) -> None:
     """Take subsets and relatives of ImageNet, one set a folder and split, each under a name of its own."""
     for (place, split), several in own.items():
         folder = place if len({one.folder for one in several}) > 1 else several[0].folder
@@ -189,7 +189,7 @@ def _take_others(own: dict[tuple[Path, str], list[Candidate]], root: Path, found
         add(found, one, name + ("-train" if split == "train" and "train" not in name else ""))
 
 
-def _set_aside(several: list[Candidate], root: Path, found: dict[str, Found]) -> None:
+def _set_aside(several: list[Candidate], root: Path, found: dict[str, DiskSet]) -> None:
     """Name ImageNet's test images, which have no labels, beside its others; alone they are a set."""
     for candidate in several:
         walked = images_below(str(candidate.folder))
@@ -204,7 +204,7 @@ def _set_aside(several: list[Candidate], root: Path, found: dict[str, Found]) ->
             add(found, one, "imagenet-test")
 
 
-def add(found: dict[str, Found], one: Found, name: str) -> None:
+def add(found: dict[str, DiskSet], one: DiskSet, name: str) -> None:
     """Add a set under its name, or one like it if that is taken or a published set's."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:40] or "images"
     while name in found or name in catalog.SETS:
@@ -231,5 +231,5 @@ def _share(files: list[str], is_one: object) -> bool:
     return bool(files) and sum(bool(is_one(name)) for name in files) > len(files) / 2
 
 
-def _shown(one: Found) -> int:
+def _shown(one: DiskSet) -> int:
     return len({label for label in one.labels if label >= 0})

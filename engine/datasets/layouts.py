@@ -11,7 +11,7 @@ from pathlib import Path
 from engine import catalog
 from engine.catalog import Set
 from engine.datasets import imagenet, lists
-from engine.datasets.found import Found, found_in, sized
+from engine.datasets.disk_set import DiskSet, found_in, sized
 from engine.datasets.tree import LISTED, Taken, tree_of
 from engine.datasets.walk import folders_in, images_below, is_file
 from engine.errors import InputError
@@ -20,7 +20,7 @@ from engine.text import counted
 PLACES365 = 36_500
 
 
-def openood_lists(root: Path, found: dict[str, Found]) -> None:
+def openood_lists(root: Path, found: dict[str, DiskSet]) -> None:
     """Find sets by OpenOOD's lists, `benchmark_imglist/imagenet/*.txt`, wherever their images lie."""
     for top in (root, root / "data"):
         folder = top / "benchmark_imglist" / "imagenet"
@@ -33,13 +33,13 @@ def openood_lists(root: Path, found: dict[str, Found]) -> None:
                     found[entry.name] = one
 
 
-def _listed(path: Path, bases: tuple[Path, ...], entry: Set) -> Found | None:
+def _listed(path: Path, bases: tuple[Path, ...], entry: Set) -> DiskSet | None:
     """Return a set by its list, None if its images lie nowhere; a damaged list is a problem of its set."""
     try:
         listed = lists.read(path, bases)
     except InputError as error:
         problems = {f"benchmark_imglist/imagenet/{path.name}": error.right}
-        one = Found(entry.name, entry.role, entry.label, LISTED, path.parent, [], [], problems=problems)
+        one = DiskSet(entry.name, entry.role, entry.label, LISTED, path.parent, [], [], problems=problems)
         names = {place.split("/")[0] for place in entry.places}
         one.beside = [top / name for top in bases for name in folders_in(str(top)) if name.lower() in names]
         return one
@@ -51,12 +51,12 @@ def _listed(path: Path, bases: tuple[Path, ...], entry: Set) -> Found | None:
     if entry.role != "ood":
         labels, notes = imagenet.checked(imagenet.by_name(listed), listed.files, path.name)
     notes += listed.notes
-    one = Found(entry.name, entry.role, entry.label, LISTED, base, listed.files, labels, notes=notes)
+    one = DiskSet(entry.name, entry.role, entry.label, LISTED, base, listed.files, labels, notes=notes)
     one.is_of_imagenet = entry.role != "ood"
     return _described(sized(one, entry.listed or entry.available), entry)
 
 
-def known_folders(root: Path, found: dict[str, Found]) -> None:
+def known_folders(root: Path, found: dict[str, DiskSet]) -> None:
     """Find OOD sets by the names of the folders that they are handed out in, in upper or lower case.
 
     Of several folders of a name the one is taken that has as many images as were published, else the most.
@@ -90,7 +90,7 @@ def known_folders(root: Path, found: dict[str, Found]) -> None:
         taken.add(best)
 
 
-def _known(folder: Path, entry: Set) -> Found | None:
+def _known(folder: Path, entry: Set) -> DiskSet | None:
     """Return a known OOD set from its folder, None if no image is in it."""
     walked = images_below(str(folder))
     files = [path for path in walked.files if path.split("/")[0].lower() not in entry.without]
@@ -104,7 +104,7 @@ def _known(folder: Path, entry: Set) -> Found | None:
     return sized(one, entry.listed if entry.listed == len(files) else entry.available)
 
 
-def _siblings(one: Found, outermost: Path) -> list[str]:
+def _siblings(one: DiskSet, outermost: Path) -> list[str]:
     """Say which other folders with images a set came with: they are none of its."""
     if one.root == outermost:
         return []
@@ -113,7 +113,7 @@ def _siblings(one: Found, outermost: Path) -> list[str]:
     return [f"images beside it are left out: {', '.join(others)}"] if others else []
 
 
-def _described(one: Found, entry: Set) -> Found:
+def _described(one: DiskSet, entry: Set) -> DiskSet:
     """Return a known set with what is to be known of it."""
     if entry.listed and entry.listed != entry.available:
         which = "OpenOOD's list" if one.expected == entry.listed else "the whole set"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.datasets import imagenet
 from engine.datasets.class_order import CODEPOINT, NATURAL, differences, placed, sorted_by
-from engine.datasets.found import Found, found_in
+from engine.datasets.disk_set import DiskSet, found_in
 from engine.datasets.imagenet_folders import add
 from engine.datasets.tree import MOST_FOLDERS, SPLITS, Taken
 from engine.datasets.walk import Walked, folders_in, images_below, images_in
@@ -20,12 +20,12 @@ MANY_CLASSES = 8  # folders beside each other, from which on small ones are clas
 SMALL_CLASS = 1000  # images
 
 
-def other_folders(root: Path, found: dict[str, Found]) -> None:
+def other_folders(root: Path, found: dict[str, DiskSet]) -> None:
     """Take every other folder of images as an OOD set; a root of nothing but classes is one ID set."""
     _visit(root, root, found, Taken(found))
 
 
-def _visit(folder: Path, root: Path, found: dict[str, Found], taken: Taken) -> None:
+def _visit(folder: Path, root: Path, found: dict[str, DiskSet], taken: Taken) -> None:
     """Take a folder as one set, or what is in it one by one where sets lie in it already."""
     if folder != root and taken.is_in(folder):
         return
@@ -55,7 +55,7 @@ def _is_free(folder: Path, taken: Taken) -> bool:
     return not taken.is_in(folder) and not taken.is_below(folder)
 
 
-def _judged(folder: Path) -> Found:
+def _judged(folder: Path) -> DiskSet:
     """Return a folder as a set of classes, by their number, by the name of a split, or else as an OOD set."""
     inside = folders_in(str(folder))
     role = SPLITS.get(folder.name.lower())
@@ -85,7 +85,7 @@ def _classes(folder: Path, free: list[str]) -> list[str]:
     return free if is_flat and all(counts) and sorted(counts)[len(counts) // 2] <= SMALL_CLASS else []
 
 
-def _of_classes(folder: Path, names: list[str]) -> Found:
+def _of_classes(folder: Path, names: list[str]) -> DiskSet:
     """Return some folders of a folder as classes, and images that lie loose beside them without a label."""
     wanted = set(names)
     walked = images_below(str(folder))
@@ -99,7 +99,7 @@ def _of_classes(folder: Path, names: list[str]) -> Found:
     return one
 
 
-def as_ood(name: str, folder: Path, walked: Walked) -> Found:
+def as_ood(name: str, folder: Path, walked: Walked) -> DiskSet:
     """Return images of a folder as an OOD set: none has a label."""
     one = found_in(name, "ood", _label(walked.files), "folder", folder, walked)
     own = {part for path in walked.files for part in path.split("/")[:-1]}
@@ -115,7 +115,7 @@ def as_classes(
     order: str = "",
     walked: Walked | None = None,
     names: tuple[str, ...] = (),
-) -> Found:
+) -> DiskSet:
     """Return a folder whose subfolders are classes.
 
     Folders named by ImageNet-1k's WordNet identifiers get ImageNet's labels, however many there are; with

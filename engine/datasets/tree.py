@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from engine.datasets.found import Found
+from engine.datasets.disk_set import DiskSet
 from engine.datasets.walk import folders_in
 
 LISTED = "OpenOOD list"
@@ -36,13 +36,13 @@ def tree_of(root: Path) -> dict[Path, list[str]]:
 class Taken:
     """The folders whose images belong to sets that were found."""
 
-    def __init__(self, found: dict[str, Found]) -> None:
+    def __init__(self, found: dict[str, DiskSet]) -> None:
         self.folders: set[Path] = set()
         self._above: set[Path] = set()
         for one in found.values():
             self.add(one)
 
-    def add(self, one: Found) -> None:
+    def add(self, one: DiskSet) -> None:
         """Take the folders of a set: of one by a list, the folders that its images are in."""
         if one.kind == LISTED:
             for name in _folders_of(one):
@@ -71,7 +71,7 @@ class Taken:
         return folder.resolve() in self._above
 
 
-def _folders_of(one: Found) -> set[str]:
+def _folders_of(one: DiskSet) -> set[str]:
     """Return the folders that the images of a list are in: of an OOD set with all that lies in them."""
     tops: dict[str, set[str]] = {}
     for file in one.files:

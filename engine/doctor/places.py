@@ -18,7 +18,7 @@ from engine.datasets.discover import discover
 from engine.doctor.findings import Finding, gigabytes, short
 from engine.errors import InputError, QoodError
 from engine.plan.plan import preset
-from engine.protocol.events import Status
+from engine.protocol.messages import Status
 from engine.service import client
 from engine.session import store
 from engine.session.journal import NO_LOCKS

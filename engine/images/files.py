@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from engine.datasets.found import Found
+from engine.datasets.disk_set import DiskSet
 from engine.images.decoders import Decoders
 from engine.images.digests import digests
 from engine.images.source import Geometry, Images, Indices
@@ -16,7 +16,7 @@ from engine.images.source import Geometry, Images, Indices
 class FileImages:
     """Images that are decoded when they are needed, in processes of their own."""
 
-    def __init__(self, found: Found, decoders: Decoders) -> None:
+    def __init__(self, found: DiskSet, decoders: Decoders) -> None:
         self.name, self.label, self.role = found.name, found.label, found.role
         self.root, self.files = found.root, found.files
         self.labels = np.asarray(found.labels, np.int64)
@@ -57,14 +57,14 @@ class FileImages:
         self.contents.update(contents)
 
 
-def _labels_of(found: Found) -> dict[str, int]:
+def _labels_of(found: DiskSet) -> dict[str, int]:
     """Return the label of each folder of a class, -1 for one without an image."""
     labels = dict.fromkeys(found.classes, -1)
     paths = zip(found.files, found.labels, strict=True)
     return labels | {path.split("/")[0]: label for path, label in paths if "/" in path and label >= 0}
 
 
-def _problems(found: Found) -> list[str]:
+def _problems(found: DiskSet) -> list[str]:
     """Say what could not be looked at below a set's folder."""
     if not found.problems:
         return []

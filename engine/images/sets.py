@@ -11,7 +11,7 @@ import numpy as np
 
 from engine import catalog
 from engine.datasets.discover import below_root, id_set, is_found, ood_folder, read_classes, with_names
-from engine.datasets.found import Found
+from engine.datasets.disk_set import DiskSet
 from engine.errors import InputError
 from engine.images import demo, order
 from engine.images.crops import KeptImages
@@ -23,7 +23,7 @@ from engine.plan.resources import Resources
 from engine.protocol.events import CalibrationDraw, SetReady, SetsPrepared
 
 
-class Learnt(NamedTuple):
+class HeldOutPool(NamedTuple):
     """Images that something is learnt from: the first `wanted` of a pool in its drawn order.
 
     Of a pool of `available` images `copies` were passed over, because they are evaluated too, and
@@ -50,8 +50,8 @@ class Sets(NamedTuple):
     which: Indices
     places: Indices  # of each image in its set
     available: list[int]
-    calibrations: list[Learnt]  # one a draw
-    fit: Learnt | None
+    calibrations: list[HeldOutPool]  # one a draw
+    fit: HeldOutPool | None
 
     @property
     def rows(self) -> int:
@@ -85,11 +85,11 @@ def open_sets(
     starts = np.cumsum([0, *(len(part) for part in drawn)])
     places = np.concatenate(drawn)[starts[which] + place]
 
-    def learnt(name: str, wanted: int, seed: int) -> Learnt:
+    def learnt(name: str, wanted: int, seed: int) -> HeldOutPool:
         images = evaluated[0] if name == catalog.HELD_OUT else found.open(name)
         pool = held_out if name == catalog.HELD_OUT else np.arange(len(images.labels))
         drawn = pool[order.draw(images.labels[pool], len(pool), seed)]
-        return Learnt(images, drawn, wanted, len(pool))
+        return HeldOutPool(images, drawn, wanted, len(pool))
 
     seeds = [plan.calibration_seed(draw) for draw in range(plan.calibration_draws)]
     calibrations = [learnt(plan.calibration_set, plan.calibration_images, seed) for seed in seeds]
@@ -134,7 +134,7 @@ def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
     return sets._replace(calibrations=calibrations, fit=fit), SetsPrepared(ready, sets.rows, draws, fitted)
 
 
-def _apart(learnt: Learnt, evaluated: AbstractSet[str], field: str, *, decoded: bool) -> Learnt:
+def _apart(learnt: HeldOutPool, evaluated: AbstractSet[str], field: str, *, decoded: bool) -> HeldOutPool:
     """Return `learnt` without images whose content is in `evaluated`, or that cannot be `decoded`."""
     kept: list[int] = []
     at = copies = unreadable = 0
@@ -202,7 +202,7 @@ class _Opened:
         images = FileImages(with_names(self._find(name), self.class_names), self.decoders)
         return KeptImages(images, Path(self.resources.crops)) if self.resources.crops else images
 
-    def _find(self, name: str) -> Found:
+    def _find(self, name: str) -> DiskSet:
         there = self.resources
         if is_found(name, there, self.found):
             return self.found[name]

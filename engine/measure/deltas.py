@@ -17,9 +17,9 @@ from engine.measure.bootstrap import ResampledId
 from engine.measure.delong import Placements, mean_difference, placements
 from engine.measure.detection import Floats, check_scores
 from engine.measure.significance import holm, mcnemar, sequential_reach, two_sided
-from engine.plan.plan import Variant
+from engine.plan.variants import Variant
 from engine.protocol.events import Delta, DeltasMeasured, VariantDelta
-from engine.session.arrays import Rows
+from engine.session.arrays import FinishedRows
 
 DIGITS = 7
 WEIGHTS_AT_ONCE = 1_000_000  # resamples times images: some 20 MB in each thread, however many images
@@ -32,7 +32,9 @@ Values = dict[str, Floats]  # the sample itself, then its resamples: (resamples 
 class Resampled:
     """Every variant under the same block of bootstrap resamples; row 0 is the sample itself."""
 
-    def __init__(self, rows: Rows, resamples: int, random: np.random.Generator, *, whole: bool) -> None:
+    def __init__(
+        self, rows: FinishedRows, resamples: int, random: np.random.Generator, *, whole: bool
+    ) -> None:
         self.rows, self.whole = rows, whole
         self.weights = [bootstrap.resample(int(m.sum()), resamples, random) for m in rows.of_set]
 
@@ -68,7 +70,7 @@ class Resampled:
 
 
 def measure_deltas(
-    rows: Rows,
+    rows: FinishedRows,
     resamples: int,
     seed: int,
     pool: ThreadPoolExecutor | None = None,
@@ -92,7 +94,7 @@ def measure_deltas(
         return DeltasMeasured(rows.count, resamples, seed, (), {}, sequential)
     reach = sequential_reach(rows.count, planned) if sequential and planned else None
     resampled = _resampled(rows, resamples, seed, pool, whole=not sequential)
-    comparison = Comparison(rows, sets, reach)
+    comparison = DeltaTable(rows, sets, reach)
     reference: dict[str, tuple[int, Values | None]] = {}
     for position, (variant, found) in enumerate(zip(plan.variants(), resampled, strict=True)):
         if variant.bits.is_float:
@@ -113,10 +115,10 @@ def measure_deltas(
     )
 
 
-class Comparison:
+class DeltaTable:
     """The delta table as it grows, variant by variant."""
 
-    def __init__(self, rows: Rows, sets: list[str], reach: float | None) -> None:
+    def __init__(self, rows: FinishedRows, sets: list[str], reach: float | None) -> None:
         self.rows, self.sets, self.reach = rows, sets, reach
         self.measures = RANKED if reach is not None else RANKED_AT_THE_END
         self.variants: list[VariantDelta] = []
@@ -261,7 +263,7 @@ def _at(variant: VariantDelta, field: str, name: str | None) -> Delta:
 
 
 def _resampled(
-    rows: Rows, resamples: int, seed: int, pool: ThreadPoolExecutor | None, *, whole: bool
+    rows: FinishedRows, resamples: int, seed: int, pool: ThreadPoolExecutor | None, *, whole: bool
 ) -> list[Values | None]:
     """Return the resampled measures of every variant; made block by block, so that memory stays bounded."""
     random = np.random.Generator(np.random.PCG64([seed, 0xB007]))

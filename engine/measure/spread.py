@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from engine.plan.plan import Plan, Variant
+from engine.plan.plan import Plan
+from engine.plan.variants import Variant
 from engine.protocol.events import Cell, Measured, VariantDelta
 
 COUNTS = ("name", "score", "n_id", "n_ood", "problem")

@@ -16,13 +16,13 @@ from engine.measure.reliability import (
     expected_calibration_error,
 )
 from engine.protocol.events import Cell, Curve, Measured
-from engine.session.arrays import Rows
+from engine.session.arrays import FinishedRows
 
 LEAST_FOR_TOP5 = 10  # classes
 DIGITS = 7
 
 
-def measure_variant(rows: Rows, variant: int, scores: Iterable[str], classes: int) -> Measured:
+def measure_variant(rows: FinishedRows, variant: int, scores: Iterable[str], classes: int) -> Measured:
     """Measure detection for each score and OOD set, and accuracy and calibration on images with a label."""
     rank = rows.column("rank", variant, 0)
     labelled = rank >= 0
@@ -46,7 +46,7 @@ def measure_variant(rows: Rows, variant: int, scores: Iterable[str], classes: in
     return Measured(rows.count, rows.plan.variants()[variant].key, cells=cells, **found)
 
 
-def measure_cell(rows: Rows, variant: int, score: str, position: int) -> Cell:
+def measure_cell(rows: FinishedRows, variant: int, score: str, position: int) -> Cell:
     """Measure how well one score of one variant detects one OOD set."""
     id_scores, ood_scores = (rows.column(score, variant, which) for which in (0, position))
     name = rows.plan.ood_sets[position - 1]
@@ -74,7 +74,7 @@ def cell_of(name: str, score: str, found: Detection | PairMeasures, problem: str
 
 
 def draw_curve(
-    rows: Rows, variant: int, score: str, position: int, points: int, decimals: int = 4
+    rows: FinishedRows, variant: int, score: str, position: int, points: int, decimals: int = 4
 ) -> Curve | None:
     """Return the thinned ROC curve of one cell, or None where it has no value."""
     try:

@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.images.decode import INTERPOLATIONS
 from engine.images.source import Geometry
 from engine.models.contents import FormError
-from engine.models.loaded import Loaded
+from engine.models.loaded import LoadedModel
 
 CLASS = "vision_transformer"  # timm's class itself, under its arguments
 NORM_EPS = "norm_eps"  # an argument of ours: epsilon of every LayerNorm
@@ -124,7 +124,9 @@ def overlay_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return overlay | ({"input_size": (3, size, size)} if isinstance(size, int) else {})
 
 
-def loaded_of(name: str, model: Any, origin: str, architecture: str, arguments: Mapping[str, Any]) -> Loaded:
+def loaded_of(
+    name: str, model: Any, origin: str, architecture: str, arguments: Mapping[str, Any]
+) -> LoadedModel:
     """Return a model of timm's with timm's preprocessing; raise InputError for one that is not understood."""
     if not isinstance(model, VisionTransformer):
         kind = type(model).__name__
@@ -136,7 +138,7 @@ def loaded_of(name: str, model: Any, origin: str, architecture: str, arguments: 
         shape = f"{config['input_size']}, {mode}, {interpolation}"
         right = f"square RGB images, cut by {' or '.join(MODES)}, are needed"
         raise InputError("models", name, f"its images are {shape}; {right}")
-    return Loaded(
+    return LoadedModel(
         model.float().eval().requires_grad_(False),
         Geometry(height, float(config["crop_pct"]), interpolation, mode),
         tuple(config["mean"]),

@@ -28,7 +28,7 @@ from engine.models.build import (
 from engine.models.contents import FormError
 from engine.models.folders import Folder, beside, file_in, is_google, read_folder
 from engine.models.hub import fetch, is_hub
-from engine.models.loaded import Loaded, Tell
+from engine.models.loaded import LoadedModel, Tell
 from engine.models.weights import Taken, take
 from engine.protocol.events import WeightsTaken
 
@@ -45,7 +45,7 @@ def load_checkpoint(
     model: str = "",
     ema: bool = False,
     arguments: Mapping[str, Any] | None = None,
-) -> Loaded:
+) -> LoadedModel:
     """Return the model for weights in a file, a folder or a repository of the Hugging Face hub.
 
     The file's plain weights are taken, its EMA weights where `ema` is given. `model` is what timm builds for
@@ -95,7 +95,7 @@ def _check_name(name: str, architecture: str) -> None:
         raise InputError("checkpoint", name, right)
 
 
-def _named_alike(name: str, loaded: Loaded) -> Loaded:
+def _named_alike(name: str, loaded: LoadedModel) -> LoadedModel:
     """Return a model with a warning where its weights take the place of published ones, under their name."""
     if name not in catalog.MODELS:
         return loaded
@@ -111,7 +111,7 @@ def _of_file(
     origin: str,
     ema: bool,
     given: Mapping[str, Any] | None,
-) -> Loaded:
+) -> LoadedModel:
     """Build a model for the weights in a file: as many classes and pixels as they are for."""
     try:
         if is_google(file):
@@ -185,7 +185,7 @@ def _for_google(architecture: str, file: Path, given: Mapping[str, Any]) -> dict
 
 def of_google(
     name: str, architecture: str, file: Path, origin: str, given: Mapping[str, Any] | None
-) -> Loaded:
+) -> LoadedModel:
     """Return a model from Google's own arrays, which timm reads and resamples."""
     with np.load(file, allow_pickle=False) as arrays:
         heads = [key for key in arrays.files if key.endswith("head/kernel")]
@@ -201,7 +201,7 @@ def of_google(
 
 def _of_described(
     field: str, file: str, described: Folder, origin: str, ema: bool, given: Mapping[str, Any] | None
-) -> Loaded:
+) -> LoadedModel:
     """Return the model of a folder that says itself how it is built."""
     try:
         taken = take(described.weights, ema=ema)

@@ -21,7 +21,7 @@ Tell = Callable[[str], None]  # what takes long is told in words
 _PRETRAINED = "engine.models.pretrained:load_model"
 
 
-class Loaded(NamedTuple):
+class LoadedModel(NamedTuple):
     """A float32 model in evaluation mode with its own preprocessing.
 
     `build` and `arguments` make the same architecture again; `origin` says where the weights are from.
@@ -42,12 +42,12 @@ class Loaded(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def load(name: str, device: torch.device, resources: Resources, tell: Tell) -> Loaded:
+def load(name: str, device: torch.device, resources: Resources, tell: Tell) -> LoadedModel:
     """Return the model `name` on `device`; raise InputError if its weights are not to be had."""
     if name in catalog.DEMO_MODELS and name in resources.checkpoints:
         raise InputError("checkpoint", name, "this is a model of the demo; choose another name")
     target = catalog.MODELS[name].target if name in catalog.MODELS else _PRETRAINED
-    loaded: Loaded = catalog.resolve(target)(name, resources, tell)
+    loaded: LoadedModel = catalog.resolve(target)(name, resources, tell)
     return loaded._replace(model=loaded.model.to(device))
 
 
@@ -56,7 +56,7 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def normalise(pixels: Tensor, loaded: Loaded) -> Tensor:
+def normalise(pixels: Tensor, loaded: LoadedModel) -> Tensor:
     """Map uint8 images (n, 3, size, size) to the range the model was trained on, as timm does."""
     mean = torch.tensor(loaded.mean, device=pixels.device)[:, None, None]
     std = torch.tensor(loaded.std, device=pixels.device)[:, None, None]

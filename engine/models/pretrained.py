@@ -15,14 +15,14 @@ from engine.errors import InputError
 from engine.models import contents
 from engine.models.build import loaded_of, overlay_of
 from engine.models.checkpoints import check_known, load_checkpoint, of_google, reason_of
-from engine.models.loaded import Loaded, Tell
+from engine.models.loaded import LoadedModel, Tell
 from engine.plan.resources import Resources
 from engine.protocol.events import WeightsTaken
 
 CACHED = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 
 
-def load_model(name: str, resources: Resources, tell: Tell) -> Loaded:
+def load_model(name: str, resources: Resources, tell: Tell) -> LoadedModel:
     """Return the model `name`: a checkpoint of the user's, or weights of timm's by tag.
 
     timm's come from the Hugging Face cache, else from torch's, else they are downloaded. Raises InputError
@@ -41,7 +41,7 @@ def load_model(name: str, resources: Resources, tell: Tell) -> Loaded:
     return _of_tag(name, file, origin)
 
 
-def _of_tag(name: str, file: Path, origin: str) -> Loaded:
+def _of_tag(name: str, file: Path, origin: str) -> LoadedModel:
     """Return a model of timm's by tag; timm translates what the authors of the weights named otherwise."""
     try:
         if file.suffix == ".npz":

@@ -46,10 +46,10 @@ def main() -> None:
             f"python -m engine.models.train --model {name} --seed {given.seed} --threads {given.threads}"
         )
         with (FOLDER / f"{name}.log.jsonl").open("wb") as log:
-            train(name, given.seed, Log(log, command))
+            train(name, given.seed, TrainingLog(log, command))
 
 
-class Log:
+class TrainingLog:
     """Write one JSON line a fact, to the log file and to the screen."""
 
     def __init__(self, file: object, command: str) -> None:
@@ -66,7 +66,7 @@ class Log:
         sys.stdout.flush()
 
 
-def train(name: str, seed: int, log: Log) -> None:
+def train(name: str, seed: int, log: TrainingLog) -> None:
     """Train `name` from scratch and save its weights."""
     random.seed(seed)
     np.random.seed(seed)
@@ -89,7 +89,7 @@ def train(name: str, seed: int, log: Log) -> None:
     log.write(saved=f"{name}.safetensors", parameters=count_parameters(model), top1=top1)
 
 
-def fit(model: nn.Module, recipe: zoo.Recipe, pool: str, epochs: int, rate: float, log: Log) -> float:
+def fit(model: nn.Module, recipe: zoo.Recipe, pool: str, epochs: int, rate: float, log: TrainingLog) -> float:
     """Train for `epochs` epochs with AdamW and a one-cycle rate; return the validation top-1."""
     images, labels = split(pool, IMAGES_PER_CLASS[pool], TRAIN_SEED)
     held_out = split(pool, 20 if pool == "id" else 4, VALIDATION_SEED)

@@ -14,7 +14,7 @@ from safetensors.torch import load
 from timm.models.vision_transformer import VisionTransformer
 
 from engine.images.source import Geometry
-from engine.models.loaded import Loaded, Tell
+from engine.models.loaded import LoadedModel, Tell
 from engine.plan.resources import Resources
 
 CLASSES = 50
@@ -73,10 +73,12 @@ def weights_file(name: str) -> Traversable:
     return resources.files("engine.models").joinpath("zoo_weights", f"{name}.safetensors")
 
 
-def load_model(name: str, resources: Resources | None = None, tell: Tell | None = None) -> Loaded:
+def load_model(name: str, resources: Resources | None = None, tell: Tell | None = None) -> LoadedModel:
     """Return the trained micro model `name` in float32, in evaluation mode."""
     model = build(name)
     state = {key: value.float() for key, value in load(weights_file(name).read_bytes()).items()}
     model.load_state_dict(state)
     half = (0.5,) * 3
-    return Loaded(model.eval().requires_grad_(False), Geometry(32), half, half, CLASSES, "demo zoo", name)
+    return LoadedModel(
+        model.eval().requires_grad_(False), Geometry(32), half, half, CLASSES, "demo zoo", name
+    )

@@ -154,7 +154,7 @@ def recall(session: str) -> Resources:
         return Resources()
 
 
-def joined(before: Resources, given: Resources) -> Resources:
+def merge(before: Resources, given: Resources) -> Resources:
     """Return what was known with what is given now, which takes precedence."""
     changes: dict[str, Any] = {}
     for field in Resources.__struct_fields__:
@@ -164,7 +164,7 @@ def joined(before: Resources, given: Resources) -> Resources:
     return msgspec.structs.replace(given, **{**changes, "environment": given.environment})
 
 
-def gathered(
+def from_options(
     *,
     data: Path | None = None,
     ood: tuple[str, ...] = (),

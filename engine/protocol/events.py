@@ -1,4 +1,4 @@
-"""Every durable event of a session and every command to the engine, as tagged frozen Structs.
+"""Every durable event of a session, as tagged frozen Structs.
 
 All numbers are fractions in [0, 1] unless a field says otherwise; a measure without a value is None
 and `problem` says why.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import msgspec
 
 from engine.plan.plan import Plan
-from engine.plan.resources import Resources
 
 FORMAT = "qood-session"
 VERSION = 2  # a change that older programs cannot read; `migrations.py` reads what was before
@@ -468,77 +467,3 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     seq: int
     t: float
     event: AnyEvent
-
-
-class Job(msgspec.Struct, frozen=True, tag="job"):
-    """Daemon to worker: sweep `plan` into the folder `session`, from row `first_row` on.
-
-    Where an `owner` is given, no row is written once the session's lease is not its own any more.
-    """
-
-    session: str
-    plan: Plan
-    resources: Resources
-    first_row: int
-    owner: str = ""
-
-
-class Ended(msgspec.Struct, frozen=True, tag="ended"):
-    """Worker to daemon: the job is over; `outcome` as in `session.closed`."""
-
-    outcome: str
-    reason: str = ""
-
-
-class Idle(msgspec.Struct, frozen=True, tag="idle"):
-    """Worker to daemon: everything is loaded and a job can begin at once."""
-
-
-Message = AnyEvent | Ended | Idle
-
-
-class Start(msgspec.Struct, frozen=True, tag="start"):
-    """Client to daemon: begin a session in the folder `session`, whose journal has its header.
-
-    `take_over` says that another machine that was writing it has stopped.
-    """
-
-    session: str
-    resources: Resources
-    take_over: bool = False
-
-
-class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
-    """Client to daemon, daemon to worker: stop the session, keeping what is finished."""
-
-    session: str
-
-
-class Warm(msgspec.Struct, frozen=True, tag="warm"):
-    """Client to daemon: start a worker now, so that a session begins at once."""
-
-    environment: dict[str, str] = {}
-
-
-class Status(msgspec.Struct, frozen=True, tag="status"):
-    """Client to daemon: say what is going on."""
-
-
-class Stop(msgspec.Struct, frozen=True, tag="stop"):
-    """Client to daemon: cancel everything and end."""
-
-
-Command = Start | Cancel | Warm | Status | Stop
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """Daemon to client."""
-
-    ok: bool
-    reason: str = ""
-    running: str = ""
-    queued: tuple[str, ...] = ()
-    worker: bool = False
-    process: int = 0
-    version: str = ""
-    place: str = ""  # the folder of the running program: another checkout is another engine

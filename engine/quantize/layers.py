@@ -11,7 +11,7 @@ from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor, nn
 
 from engine.errors import QuantizeError
-from engine.plan.plan import FLOAT, Bits
+from engine.plan.bits import FLOAT, Bits
 from engine.quantize.grids.base import Quantizer
 from engine.quantize.sites import Role, Site, Widths
 

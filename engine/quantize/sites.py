@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from engine.errors import InputError
-from engine.plan.plan import FLOAT, Bits
+from engine.plan.bits import FLOAT, Bits
 
 PATCH_INPUT_BITS = 8  # the image itself is not cut to fewer bits, unless an override says so
 FIRST_AND_LAST = ("patch_embed.proj", "head", "head_dist")

@@ -6,7 +6,9 @@ import msgspec
 
 from engine.measure.pair import PairMeasures
 from engine.measure.spread import SpreadRow
-from engine.plan.plan import Bits, Plan, Variant
+from engine.plan.bits import Bits
+from engine.plan.plan import Plan
+from engine.plan.variants import Variant
 from engine.protocol.events import (
     AttentionCompared,
     BatchSized,
@@ -78,7 +80,7 @@ class VariantCurves(msgspec.Struct, frozen=True):
     curves: tuple[Curve, ...]
 
 
-class Histogram(msgspec.Struct, frozen=True):
+class ScoreHistogram(msgspec.Struct, frozen=True):
     """How the headline score of one variant is spread: the share of each set's images in each bin.
 
     `beyond` is the share of a set's images outside all bins, infinite or without a value.
@@ -153,7 +155,7 @@ class Document(msgspec.Struct, frozen=True):
     intervals: str  # where intervals and tests are from: arrays, or journal where they were not made again
     spread: tuple[SpreadRow, ...]
     curves: tuple[VariantCurves, ...]
-    histograms: tuple[Histogram, ...]
+    histograms: tuple[ScoreHistogram, ...]
     bit_tables: tuple[BitsTabled, ...]
     added: tuple[str, ...]  # scores that were computed after the sweep
     interruptions: tuple[str, ...]  # that the session got over

@@ -8,10 +8,11 @@ import numpy as np
 
 from engine.errors import MeasureError
 from engine.measure.detection import Floats, count, roc, thin
-from engine.plan.plan import Bits, Variant
+from engine.plan.bits import Bits
+from engine.plan.variants import Variant
 from engine.protocol.events import Curve
-from engine.report.contents import Histogram
-from engine.session.arrays import Rows
+from engine.report.contents import ScoreHistogram
+from engine.session.arrays import FinishedRows
 
 POINTS = 64  # of a thinned curve: about one a millimetre on paper
 BINS = 40
@@ -20,7 +21,7 @@ MIDDLE = (0.005, 0.995)  # the share of scores that the bins span
 Whole = tuple[Floats, Floats]  # false and true positive rates at every threshold
 
 
-def whole_curves(rows: Rows, variant: int) -> dict[str, Whole]:
+def whole_curves(rows: FinishedRows, variant: int) -> dict[str, Whole]:
     """Return the ROC curves of one variant by OOD set, those that have no value left out."""
     plan, found = rows.plan, {}
     for at, name in enumerate(plan.ood_sets, start=1):
@@ -40,7 +41,7 @@ def thinned(curves: Mapping[str, Whole]) -> tuple[Curve, ...]:
     return tuple(found)
 
 
-def histograms(rows: Rows, known: Collection[str]) -> tuple[Histogram, ...]:
+def histograms(rows: FinishedRows, known: Collection[str]) -> tuple[ScoreHistogram, ...]:
     """Return how the headline score is spread: for each model in FP32 and at its fewest bits, same bins."""
     found = []
     for model in rows.plan.models:
@@ -59,7 +60,7 @@ def _width(bits: Bits) -> int:
     return bits.weight + bits.activation
 
 
-def _of_model(rows: Rows, shown: list[tuple[int, Variant]]) -> list[Histogram]:
+def _of_model(rows: FinishedRows, shown: list[tuple[int, Variant]]) -> list[ScoreHistogram]:
     names = (rows.plan.id_set, *rows.plan.ood_sets)
     scores = {
         variant.key: [rows.column(rows.plan.headline, position, which) for which in range(len(names))]
@@ -78,11 +79,11 @@ def _of_model(rows: Rows, shown: list[tuple[int, Variant]]) -> list[Histogram]:
     return [_histogram(key, edges, dict(zip(names, columns, strict=True))) for key, columns in scores.items()]
 
 
-def _histogram(key: str, edges: Floats, scores: Mapping[str, Floats]) -> Histogram:
+def _histogram(key: str, edges: Floats, scores: Mapping[str, Floats]) -> ScoreHistogram:
     shares, beyond = {}, {}
     for name, column in scores.items():
         if len(column):
             counts = np.histogram(column[np.isfinite(column)], edges)[0]
             shares[name] = tuple((counts / len(column)).round(6).tolist())
             beyond[name] = round(1 - int(counts.sum()) / len(column), 6)
-    return Histogram(key, tuple(edges.tolist()), shares, beyond)
+    return ScoreHistogram(key, tuple(edges.tolist()), shares, beyond)

@@ -30,7 +30,7 @@ from engine.report import study
 from engine.report.contents import Document
 from engine.report.curves import histograms
 from engine.report.recheck.check import Check
-from engine.report.recheck.measured import Again, compared
+from engine.report.recheck.measured import Remeasured, compared
 from engine.report.recheck.skipped import damage, failures, interruptions
 from engine.report.sections.guesses import guesses
 from engine.session import attempts, journal, samples
@@ -60,7 +60,7 @@ def document(session: Path, *, quick: bool = False) -> Document:
     for one in samples.differences(plan, arrays, rows, events):
         check.differs(("", one.set, one.what), one.journal, one.arrays)
     current = _of_this_headline(events)
-    again = Again(finished, {e.variant: e.classes for e in _of(events, VariantReady)})
+    again = Remeasured(finished, {e.variant: e.classes for e in _of(events, VariantReady)})
     again.compare(current, check)
     prepared = journal.prepared_of(events)
     planned = prepared.rows if prepared else None

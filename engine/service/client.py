@@ -15,7 +15,8 @@ import msgspec
 
 from engine.errors import EngineError
 from engine.plan.resources import Resources, own_environment, remember
-from engine.protocol.events import Cancel, Command, Entry, Reply, SessionClosed, Start, Status, Stop, Warm
+from engine.protocol.events import Entry, SessionClosed
+from engine.protocol.messages import Cancel, Command, Reply, Start, Status, Stop, Warm
 from engine.session import journal
 from engine.system import environment, paths, runtime
 

@@ -19,22 +19,13 @@ import msgspec
 from engine.errors import InputError, JournalError
 from engine.protocol.events import (
     LARGEST_LINE,
-    Cancel,
     ChunkFinished,
-    Command,
-    Ended,
-    Idle,
-    Job,
     PhaseChanged,
-    Reply,
     SessionResumed,
-    Start,
-    Status,
-    Stop,
-    Warm,
     WorkerDied,
     WorkerStarted,
 )
+from engine.protocol.messages import Cancel, Command, Ended, Idle, Job, Reply, Start, Status, Stop, Warm
 from engine.service.worker_process import GRACE_SECONDS, WorkerProcess
 from engine.session import journal, lease
 from engine.session.writer import Writer

@@ -11,11 +11,12 @@ import msgspec
 
 from engine import catalog
 from engine.datasets.discover import discover, id_set, is_found, ood_folder, read_classes
-from engine.datasets.found import Found
+from engine.datasets.disk_set import DiskSet
 from engine.errors import InputError
-from engine.plan.plan import Plan, preset, validated
-from engine.plan.resources import Resources, check_devices, joined, recall
+from engine.plan.plan import Plan, preset
+from engine.plan.resources import Resources, check_devices, merge, recall
 from engine.plan.toml import read_toml
+from engine.plan.validation import validated
 from engine.protocol.events import Entry, SessionClosed
 from engine.session import attempts, journal, lease, store
 from engine.system import environment
@@ -62,7 +63,7 @@ def prepare(
     plan, own = (
         read_toml(Path(plan_file)) if plan_file is not None else (preset(preset_name or ""), Resources())
     )
-    resources = joined(own, resources)
+    resources = merge(own, resources)
     plan = msgspec.structs.replace(plan, **(changes or {}))
     if preset_name is not None:
         plan = with_checkpoints(plan, resources)
@@ -90,7 +91,7 @@ def _check_checkpoints(plan: Plan, resources: Resources) -> None:
 
 
 def settle(
-    plan: Plan, resources: Resources, *, may_miss: bool = False, found: Mapping[str, Found] | None = None
+    plan: Plan, resources: Resources, *, may_miss: bool = False, found: Mapping[str, DiskSet] | None = None
 ) -> tuple[Plan, Resources, tuple[str, ...]]:
     """Return a validated plan that names every set, its resources, and the sets that are left out.
 
@@ -139,7 +140,7 @@ def settle(
     return plan, resources, missing if may_miss else ()
 
 
-def _learnt_from(given: str, plan: Plan, resources: Resources, found: Mapping[str, Found]) -> str:
+def _learnt_from(given: str, plan: Plan, resources: Resources, found: Mapping[str, DiskSet]) -> str:
     """Choose the set that calibration or fitting takes its images from, where that is left open."""
     if given != catalog.AUTO:
         return given
@@ -151,7 +152,7 @@ def _learnt_from(given: str, plan: Plan, resources: Resources, found: Mapping[st
     return catalog.HELD_OUT
 
 
-def _check_there(field: str, name: str, resources: Resources, found: Mapping[str, Found]) -> None:
+def _check_there(field: str, name: str, resources: Resources, found: Mapping[str, DiskSet]) -> None:
     known = catalog.SETS.get(name)
     if known is None or known.made or name in found:
         return
@@ -173,7 +174,7 @@ def resumable(session: Path, given: Resources, *, take_over: bool = False) -> tu
     environment.check_exact(tf32=header.plan.tf32)
     worker = attempts.last_worker([entry.event for entry in entries])
     environment.check_same(worker.arithmetic if worker else None)
-    resources = joined(recall(header.id), given)
+    resources = merge(recall(header.id), given)
     if missing := [name for name in header.folders if name not in resources.names()]:
         raise InputError("session", str(session), f"say again where its sets lie: --ood {missing[0]}=FOLDER")
     plan = header.plan

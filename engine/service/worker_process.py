@@ -10,7 +10,8 @@ import sys
 
 import msgspec
 
-from engine.protocol.events import LARGEST_LINE, Cancel, Job, Message
+from engine.protocol.events import LARGEST_LINE
+from engine.protocol.messages import Cancel, Job, Message
 from engine.service.telemetry import Machine
 from engine.system import environment, paths
 

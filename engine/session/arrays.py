@@ -196,9 +196,9 @@ class Arrays:
         found.plan, found._arrays = plan, {**self._arrays, **more}
         return found
 
-    def first(self, rows: int) -> Rows:
+    def first(self, rows: int) -> FinishedRows:
         """Return the first `rows` rows."""
-        return Rows(self.plan, {name: array[:rows] for name, array in self._arrays.items()})
+        return FinishedRows(self.plan, {name: array[:rows] for name, array in self._arrays.items()})
 
 
 def _take_space(file: IO[bytes], size: int) -> None:
@@ -213,7 +213,7 @@ def _take_space(file: IO[bytes], size: int) -> None:
     sync(file.fileno())
 
 
-class Rows:
+class FinishedRows:
     """The finished rows of a session, as measures see them; unreadable images are left out."""
 
     def __init__(self, plan: Plan, parts: dict[str, Array]) -> None:

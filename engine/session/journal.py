@@ -14,7 +14,8 @@ from typing import Any, get_args
 import msgspec
 
 from engine.errors import InputError, JournalError
-from engine.plan.plan import Plan, check_shape
+from engine.plan.plan import Plan
+from engine.plan.validation import check_shape
 from engine.protocol.events import (
     FORMAT,
     LARGEST_LINE,

@@ -27,7 +27,7 @@ _SESSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
 JOURNAL = "journal"
 
 
-class Part(NamedTuple):
+class SessionFile(NamedTuple):
     """One file of a session, by its path inside the folder."""
 
     name: str
@@ -63,7 +63,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def parts(session: Path) -> list[Part]:
+def parts(session: Path) -> list[SessionFile]:
     """List every plain file below a session's folder, by path; links are neither listed nor followed."""
     found = []
     for folder, below, files in os.walk(session, followlinks=False):
@@ -73,11 +73,11 @@ def parts(session: Path) -> list[Part]:
             with contextlib.suppress(FileNotFoundError):  # some only serve a writer, and come and go
                 about = path.lstat()
                 if stat.S_ISREG(about.st_mode):
-                    found.append(Part(path.relative_to(session).as_posix(), about.st_size))
+                    found.append(SessionFile(path.relative_to(session).as_posix(), about.st_size))
     return sorted(found)
 
 
-def kept(session: Path) -> list[Part]:
+def kept(session: Path) -> list[SessionFile]:
     """List the files that make up a session, by path."""
     return [part for part in parts(session) if is_kept(part.name)]
 

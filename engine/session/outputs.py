@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from engine.errors import EngineError, JournalError
-from engine.plan.plan import Plan, Variant
+from engine.plan.plan import Plan
+from engine.plan.variants import Variant
 from engine.protocol.events import AnyEvent, ChunkFinished, OutputsKept
 from engine.session.arrays import Array, make_array, mapped, put_rows
 

@@ -14,7 +14,7 @@ from engine.session import journal
 from engine.session.arrays import INDEX, READABLE, SET, Arrays, type_of_ranks
 
 
-class Difference(NamedTuple):
+class SampleMismatch(NamedTuple):
     """What the journal says otherwise than `samples`: of which set (empty for all), and of what."""
 
     set: str
@@ -23,11 +23,13 @@ class Difference(NamedTuple):
     arrays: str
 
 
-def differences(plan: Plan, arrays: Arrays, rows: int, events: Sequence[AnyEvent]) -> Iterator[Difference]:
+def differences(
+    plan: Plan, arrays: Arrays, rows: int, events: Sequence[AnyEvent]
+) -> Iterator[SampleMismatch]:
     """Yield what does not agree in the first `rows` rows, of which there is at least one."""
     prepared = journal.prepared_of(events)
     if prepared is None:
-        yield Difference("", "image sets", "nothing", f"{rows:,} rows")
+        yield SampleMismatch("", "image sets", "nothing", f"{rows:,} rows")
         return
     samples = arrays.array("samples")[:rows]
     which, index = samples[:, SET], samples[:, INDEX]
@@ -35,25 +37,29 @@ def differences(plan: Plan, arrays: Arrays, rows: int, events: Sequence[AnyEvent
     told = tuple(one.name for one in prepared.sets)
     if told != names or which.min() < 0 or which.max() >= len(names):
         seen = ", ".join(map(str, np.unique(which)[:20]))
-        yield Difference("", "image sets", ", ".join(told), f"sets number {seen} of {', '.join(names)}")
+        yield SampleMismatch("", "image sets", ", ".join(told), f"sets number {seen} of {', '.join(names)}")
         return
     whole = sum(one.count for one in prepared.sets)
     if prepared.rows != whole or rows > whole:
-        yield Difference("", "images", f"{prepared.rows:,} in all, {whole:,} in its sets", f"{rows:,} rows")
+        yield SampleMismatch(
+            "", "images", f"{prepared.rows:,} in all, {whole:,} in its sets", f"{rows:,} rows"
+        )
     if len(np.unique(samples[:, [SET, INDEX]], axis=0)) < rows:
-        yield Difference("", "images", "each once", "one of them twice")
+        yield SampleMismatch("", "images", "each once", "one of them twice")
     if index.min() < 0 or not np.isin(samples[:, READABLE], (0, 1)).all():
-        yield Difference("", "images", "places from 0, readable or not", "something else")
+        yield SampleMismatch("", "images", "places from 0, readable or not", "something else")
     ranks = arrays.array("rank").dtype
     classes = max((event.classes for event in events if isinstance(event, VariantReady)), default=0)
     if ranks.itemsize < type_of_ranks(classes).itemsize:
-        yield Difference("", "ranks of labels", f"among {classes:,} classes", f"{ranks}, which ends before")
+        yield SampleMismatch(
+            "", "ranks of labels", f"among {classes:,} classes", f"{ranks}, which ends before"
+        )
     counts = np.bincount(which, minlength=len(names))
     lost = Counter(event.set for event in events if isinstance(event, ImageUnreadable))
     for position, one in enumerate(prepared.sets):
         here = int(counts[position])
         if here > one.count or (rows == whole and here != one.count):
-            yield Difference(one.name, "images", f"{one.count:,}", f"{here:,}")
+            yield SampleMismatch(one.name, "images", f"{one.count:,}", f"{here:,}")
         unreadable = int((samples[which == position, READABLE] == 0).sum())
         if unreadable != lost[one.name]:
-            yield Difference(one.name, "unreadable images", str(lost[one.name]), str(unreadable))
+            yield SampleMismatch(one.name, "unreadable images", str(lost[one.name]), str(unreadable))

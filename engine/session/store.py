@@ -23,7 +23,7 @@ from engine.system.paths import sessions_folder
 from engine.text import in_utc
 
 
-class Summary(msgspec.Struct, frozen=True):
+class SessionSummary(msgspec.Struct, frozen=True):
     """A session in a list: `state` is finished, failed, cancelled, running, interrupted or damaged."""
 
     path: Path
@@ -101,17 +101,17 @@ def folders(root: Path | None = None) -> list[Path]:
     return found
 
 
-def summary(session: Path) -> Summary:
+def summary(session: Path) -> SessionSummary:
     """Read enough of a session to show it in a list; a damaged one is listed as such."""
     try:
         header, entries, _ = journal.read(session)
     except JournalError as error:
-        return Summary(session, "", str(error), "damaged", 0, 0, notes.first_line(session))
+        return SessionSummary(session, "", str(error), "damaged", 0, 0, notes.first_line(session))
     prepared = journal.prepared_of([entry.event for entry in entries])
     total = prepared.rows if prepared else 0
     plan = header.plan
     title = f"{len(plan.models)} models, {len(plan.bits)} bit settings, {plan.quantizer}"
-    return Summary(
+    return SessionSummary(
         session,
         in_utc(header.created),
         title,

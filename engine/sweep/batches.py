@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from engine.models.loaded import Loaded, normalise
+from engine.models.loaded import LoadedModel, normalise
 from engine.protocol.events import AnyEvent, BatchSized
 from engine.scores.outputs import Outputs
 from engine.sweep.devices import release_memory
@@ -75,7 +75,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def forward(model: torch.nn.Module, source: Loaded, pixels: Tensor, size: int, *, features: bool) -> Outputs:
+def forward(
+    model: torch.nn.Module, source: LoadedModel, pixels: Tensor, size: int, *, features: bool
+) -> Outputs:
     """Return what a model says of uint8 images, `size` at once.
 
     Every batch is full, the last one filled up with images that are thrown away: what is computed of an

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from engine import catalog
 from engine.errors import EngineError, QuantizeError
-from engine.images.sets import Learnt, Sets
+from engine.images.sets import HeldOutPool, Sets
 from engine.images.source import Geometry
-from engine.models.loaded import Loaded, count_parameters, load, normalise
-from engine.plan.plan import Plan, Variant
+from engine.models.loaded import LoadedModel, count_parameters, load, normalise
+from engine.plan.plan import Plan
 from engine.plan.resources import Resources
+from engine.plan.variants import Variant
 from engine.protocol.events import (
     AnyEvent,
     AttentionCompared,
@@ -33,22 +34,22 @@ from engine.quantize.layers import forget_exact, unquantized_copy
 from engine.quantize.sites import Widths
 from engine.scores.outputs import Scorer
 from engine.sweep.devices import release_memory
-from engine.sweep.saved_variants import States, key_of
+from engine.sweep.saved_variants import SavedVariants, key_of
 
 Emit = Callable[[AnyEvent], None]
 
 
-class Ready(NamedTuple):
+class CalibratedVariant(NamedTuple):
     """A calibrated variant on its device, with its scores."""
 
     variant: Variant
     model: nn.Module
-    source: Loaded
+    source: LoadedModel
     digest: str
     scorers: Mapping[str, Scorer] = {}
 
 
-class Known(NamedTuple):
+class PriorVariants(NamedTuple):
     """What a journal says of variants from before: their digests, bit tables, and why some failed.
 
     It is binding where rows are finished: they are of exactly these variants.
@@ -93,12 +94,12 @@ class Calibration:
     """How the quantizers of a plan are set, on images that are read once."""
 
     def __init__(
-        self, plan: Plan, models: Models, sets: Sets, prepared: SetsPrepared, states: States
+        self, plan: Plan, models: Models, sets: Sets, prepared: SetsPrepared, states: SavedVariants
     ) -> None:
         self.plan, self.models, self.prepared, self.states = plan, models, prepared, states
         self.pixels = [_read(one, models.geometries) for one in sets.calibrations]
 
-    def calibrate(self, variant: Variant, known: Known, emit: Emit) -> Ready | None:
+    def calibrate(self, variant: Variant, known: PriorVariants, emit: Emit) -> CalibratedVariant | None:
         """Quantize one variant and tabulate it, or load it as it was; one that cannot be is None.
 
         What is done is said. Raises EngineError if finished rows are of another variant of that name.
@@ -129,9 +130,9 @@ class Calibration:
         emit(VariantReady(variant.key, digest, round(time.monotonic() - started, 3), source.classes))
         if table is not None and not known.is_binding:
             emit(table)
-        return Ready(variant, model, source, digest)
+        return CalibratedVariant(variant, model, source, digest)
 
-    def _compare_attention(self, reference: Variant, source: Loaded, emit: Emit) -> None:
+    def _compare_attention(self, reference: Variant, source: LoadedModel, emit: Emit) -> None:
         """Say what the explicit product of quantized attention changes where nothing is quantized."""
         if all(variant.bits.is_float for variant in self.plan.variants()):
             return
@@ -154,7 +155,7 @@ class Calibration:
             )
         )
 
-    def _load(self, variant: Variant, known: Known) -> nn.Module | None:
+    def _load(self, variant: Variant, known: PriorVariants) -> nn.Module | None:
         """Return a variant as it was saved; one whose bit table is not there is calibrated again for it."""
         digest = known.digests.get(variant.key)
         if digest is None or variant.key not in known.tables:
@@ -162,10 +163,10 @@ class Calibration:
         return load_saved(self.plan, self.models, self.prepared, self.states, variant, digest)
 
     def _quantize(
-        self, variant: Variant, source: Loaded, required: str | None
+        self, variant: Variant, source: LoadedModel, required: str | None
     ) -> tuple[nn.Module, str, BitsTabled]:
         """Calibrate a variant, save it, and tabulate its bits on the calibration images."""
-        entry = catalog.QUANTIZERS[variant.quantizer]
+        entry = catalog.METHODS[variant.quantizer]
         method = catalog.resolve(entry.target)
         widths = Widths(variant.bits, self.plan.overrides, first_and_last=self.plan.first_and_last or None)
         images = self._images(variant, source)
@@ -176,7 +177,9 @@ class Calibration:
         release_memory()
         return model, digest, table
 
-    def _save(self, variant: Variant, model: VisionTransformer, source: Loaded, required: str | None) -> str:
+    def _save(
+        self, variant: Variant, model: VisionTransformer, source: LoadedModel, required: str | None
+    ) -> str:
         about: dict[str, object] = {
             "overrides": self.plan.overrides,
             "first_and_last": self.plan.first_and_last or None,
@@ -186,13 +189,18 @@ class Calibration:
         key = _key(self.plan, self.models, self.prepared, variant)
         return self.states.save(variant, model, source, key, about, required)
 
-    def _images(self, variant: Variant, source: Loaded) -> Tensor:
+    def _images(self, variant: Variant, source: LoadedModel) -> Tensor:
         device = next(source.model.parameters()).device
         return normalise(self.pixels[variant.draw][source.geometry].to(device), source)
 
 
 def load_saved(
-    plan: Plan, models: Models, prepared: SetsPrepared, states: States, variant: Variant, digest: str | None
+    plan: Plan,
+    models: Models,
+    prepared: SetsPrepared,
+    states: SavedVariants,
+    variant: Variant,
+    digest: str | None,
 ) -> nn.Module | None:
     """Return a quantized variant as it was saved for exactly this plan and these images, else None."""
     key = _key(plan, models, prepared, variant)
@@ -205,7 +213,7 @@ def _key(plan: Plan, models: Models, prepared: SetsPrepared, variant: Variant) -
     return key_of(variant, source, models.digests[variant.model], draw, plan)
 
 
-def _read(learnt: Learnt, geometries: list[Geometry]) -> dict[Geometry, Tensor]:
+def _read(learnt: HeldOutPool, geometries: list[Geometry]) -> dict[Geometry, Tensor]:
     """Return uint8 images; raise EngineError for one that could be read when it was drawn."""
     read = learnt.images.read(learnt.chosen, geometries)
     for at, reason in read.unreadable.items():

@@ -21,10 +21,10 @@ from engine.scores.logits import brier, negative_log_likelihood, rank_of_label
 from engine.session.arrays import LONG, READABLE, layout
 from engine.session.outputs import OutputWriter, joined
 from engine.sweep.batches import forward
-from engine.sweep.calibration import Ready
+from engine.sweep.calibration import CalibratedVariant
 from engine.sweep.devices import use
 from engine.sweep.fitting import needs_features
-from engine.sweep.retry import Patience
+from engine.sweep.retry import RetryControl
 
 AHEAD = 2  # chunks that are read while one is scored
 
@@ -68,7 +68,7 @@ class Chunk:
         """Put the images on the device."""
         self._pixels = {g: pixels.to(self.device, non_blocking=True) for g, pixels in self._pixels.items()}
 
-    def score(self, column: int, ready: Ready, size: int) -> None:
+    def score(self, column: int, ready: CalibratedVariant, size: int) -> None:
         """Fill in what one variant says of the images, `size` of them at once."""
         with torch.inference_mode():
             given = self._pixels[ready.source.geometry]
@@ -104,7 +104,7 @@ class Chunk:
         return {g: images.pin_memory() if pinned else images for g, images in tensors.items()}
 
 
-class Scored(NamedTuple):
+class ScoredChunk(NamedTuple):
     """What all variants say of a chunk.
 
     `predicted` is of the first variant alone; `kept` is the digest of outputs that are kept, if they are.
@@ -120,7 +120,7 @@ class Scored(NamedTuple):
     kept: str = ""
 
     @classmethod
-    def of(cls, chunk: Chunk, batch: int, seconds: float, waited: float) -> Scored:
+    def of(cls, chunk: Chunk, batch: int, seconds: float, waited: float) -> ScoredChunk:
         """Return a chunk that was scored in so many seconds, `waited` of them for its images."""
         none = np.full(len(chunk), -1)
         predicted = chunk.predicted[min(chunk.predicted)] if chunk.predicted else none
@@ -133,7 +133,7 @@ class Scored(NamedTuple):
 class ReadAhead:
     """Chunks in the order in which they are asked for, read while earlier ones are scored."""
 
-    def __init__(self, read: Callable[[int], Chunk], patience: Patience, device: torch.device) -> None:
+    def __init__(self, read: Callable[[int], Chunk], patience: RetryControl, device: torch.device) -> None:
         self._read, self._patience = read, patience
         self._reader = ThreadPoolExecutor(1, initializer=use, initargs=(device,))
         self._asked: deque[tuple[int, Future[Chunk]]] = deque()

@@ -14,17 +14,17 @@ from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.session.outputs import OutputWriter
 from engine.sweep.batches import Batches, first_size, of_each
-from engine.sweep.calibration import Models, Ready
-from engine.sweep.chunk import Chunk, ReadAhead, Scored
+from engine.sweep.calibration import CalibratedVariant, Models
+from engine.sweep.chunk import Chunk, ReadAhead, ScoredChunk
 from engine.sweep.devices import use
 from engine.sweep.features import sizes_of
 from engine.sweep.fitting import Fitting
-from engine.sweep.retry import Patience
+from engine.sweep.retry import RetryControl
 
-Variants = list[Ready | None]
+Variants = list[CalibratedVariant | None]
 
 
-class Station:
+class DeviceRunner:
     """Everything that one device needs to score the chunks of a sweep."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Station:
         resources: Resources,
         sets: Sets,
         device: torch.device,
-        patience: Patience,
+        patience: RetryControl,
         pool: ThreadPoolExecutor,
         session: Path,
     ) -> None:
@@ -52,16 +52,16 @@ class Station:
         """Take the sets as they are once what is learnt from is told from what is evaluated."""
         self.sets, self.fitting.learnt = sets, sets.fit
 
-    def each(self, work: Callable[[int], Ready | None]) -> Variants:
+    def each(self, work: Callable[[int], CalibratedVariant | None]) -> Variants:
         """Return what `work` makes of the column of every variant, several at a time."""
 
-        def one(column: int) -> Ready | None:
+        def one(column: int) -> CalibratedVariant | None:
             self.patience.stop_if_asked()
             return work(column)
 
         return of_each(self.pool, one, range(len(self.plan.variants())))
 
-    def with_scorers(self, column: int, ready: Ready | None) -> Ready | None:
+    def with_scorers(self, column: int, ready: CalibratedVariant | None) -> CalibratedVariant | None:
         """Return a variant with its scores, fitted where they learn."""
         return ready and ready._replace(scorers=self.fitting.scorers(column, ready))
 
@@ -88,12 +88,12 @@ class Station:
 
         return self.batches.fitting(all_at, chunk.first)
 
-    def next_scored(self, variants: Variants) -> Scored:
+    def next_scored(self, variants: Variants) -> ScoredChunk:
         """Return the next chunk that was asked for, scored."""
         started = time.monotonic()
         chunk, waited = self.ahead.take()
         size = self.score(chunk, variants)
-        return Scored.of(chunk, size, time.monotonic() - started, waited)
+        return ScoredChunk.of(chunk, size, time.monotonic() - started, waited)
 
     def _read(self, first: int) -> Chunk:
         return Chunk(self.plan, self.sets, first, self.models.geometries, self.device, self.outputs)

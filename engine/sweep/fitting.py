@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine import catalog
 from engine.errors import EngineError, ScoreError
-from engine.images.sets import Learnt
+from engine.images.sets import HeldOutPool
 from engine.images.source import Geometry
 from engine.plan.plan import Plan
 from engine.protocol.events import FitSeen, Logged, PhaseChanged
@@ -22,9 +22,9 @@ from engine.scores.outputs import FitSet, Outputs, Scorer
 from engine.session.arrays import stored_scores
 from engine.session.outputs import OutputWriter
 from engine.sweep.batches import Batches, forward, of_each
-from engine.sweep.calibration import Emit, Ready
+from engine.sweep.calibration import CalibratedVariant, Emit
 from engine.sweep.features import head_of
-from engine.sweep.retry import Patience
+from engine.sweep.retry import RetryControl
 from engine.text import in_bytes
 
 IMAGES_AT_ONCE = 250
@@ -42,7 +42,7 @@ class Fitting:
     def __init__(
         self,
         plan: Plan,
-        learnt: Learnt | None,
+        learnt: HeldOutPool | None,
         device: torch.device,
         emit: Emit,
         outputs: OutputWriter | None = None,
@@ -55,10 +55,10 @@ class Fitting:
 
     def learn(
         self,
-        variants: list[Ready | None],
+        variants: list[CalibratedVariant | None],
         geometries: list[Geometry],
         batches: Batches,
-        patience: Patience,
+        patience: RetryControl,
         pool: ThreadPoolExecutor,
     ) -> None:
         """Show the fit set to every variant, if there is one; nothing else of it is kept."""
@@ -89,13 +89,13 @@ class Fitting:
 
     def _look(
         self,
-        variants: list[Ready | None],
+        variants: list[CalibratedVariant | None],
         pixels: dict[Geometry, Tensor],
         batches: Batches,
         pool: ThreadPoolExecutor,
     ) -> None:
         def look(size: int) -> list[Outputs | None]:
-            def one(ready: Ready | None) -> Outputs | None:
+            def one(ready: CalibratedVariant | None) -> Outputs | None:
                 if ready is None:
                     return None
                 with torch.inference_mode():
@@ -108,7 +108,7 @@ class Fitting:
             if seen is not None:
                 self._seen.setdefault(column, []).append(seen)
 
-    def scorers(self, column: int, ready: Ready) -> dict[str, Scorer]:
+    def scorers(self, column: int, ready: CalibratedVariant) -> dict[str, Scorer]:
         """Return the scores of a variant by name, fitted on what it was shown."""
         fit = self._fit_set(column, ready)
         if fit is not None and self.outputs is not None:
@@ -143,7 +143,7 @@ class Fitting:
 
         return guarded
 
-    def _fit_set(self, column: int, ready: Ready) -> FitSet | None:
+    def _fit_set(self, column: int, ready: CalibratedVariant) -> FitSet | None:
         parts = self._seen.pop(column, [])
         if not parts:
             return None

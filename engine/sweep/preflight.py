@@ -17,12 +17,12 @@ from engine.datasets.discover import read_classes
 from engine.errors import InputError, QuantizeError, ScoreError
 from engine.images.sets import Sets, files_of
 from engine.measure.guessing import LEAST_ACCURACY, least_accuracy
-from engine.models.loaded import Loaded, count_parameters
+from engine.models.loaded import LoadedModel, count_parameters
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.quantize.layers import check_architecture, warning_of
 from engine.scores import scorers
-from engine.session.arrays import Rows, layout, type_of_ranks
+from engine.session.arrays import FinishedRows, layout, type_of_ranks
 from engine.session.outputs import bytes_of
 from engine.sweep import class_names
 from engine.sweep.calibration import Models
@@ -60,7 +60,7 @@ def check(
     return [*dict.fromkeys(warnings), *_memory(plan, models, device)]
 
 
-def _form(plan: Plan, name: str, loaded: Loaded) -> list[str]:
+def _form(plan: Plan, name: str, loaded: LoadedModel) -> list[str]:
     """Check that a model can be quantized faithfully, if that is wanted."""
     if all(variant.bits.is_float for variant in plan.variants()):
         return []
@@ -72,7 +72,7 @@ def _form(plan: Plan, name: str, loaded: Loaded) -> list[str]:
     return [f"{name}: {warning}"] if warning else []
 
 
-def check_accuracy(plan: Plan, rows: Rows, classes: Mapping[str, int], hint: str) -> None:
+def check_accuracy(plan: Plan, rows: FinishedRows, classes: Mapping[str, int], hint: str) -> None:
     """Raise InputError if a model in floating point knows no more than guessing would."""
     for column, variant in enumerate(plan.variants()):
         ranks = rows.column("rank", column, 0)
@@ -104,7 +104,9 @@ def why_wrong(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> str:
     )
 
 
-def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded, classes: tuple[str, ...] = ()) -> list[str]:
+def _labels(
+    plan: Plan, sets: Sets, name: str, loaded: LoadedModel, classes: tuple[str, ...] = ()
+) -> list[str]:
     """Check that the labels of everything that has some are classes of a model."""
     images = sets.sets[0]
     learnt = [("fit_set", sets.fit.images)] if sets.fit is not None else []
@@ -136,7 +138,7 @@ def _labels(plan: Plan, sets: Sets, name: str, loaded: Loaded, classes: tuple[st
 
 
 def _outputs(
-    plan: Plan, field: str, of_set: str, highest: int, name: str, loaded: Loaded, *, named: bool
+    plan: Plan, field: str, of_set: str, highest: int, name: str, loaded: LoadedModel, *, named: bool
 ) -> None:
     """Raise InputError if labels of ImageNet-1k stand against a model that has other outputs.
 

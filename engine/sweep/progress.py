@@ -12,8 +12,8 @@ from engine.measure import deltas, means, table
 from engine.measure.pair import LEAST_DISTINCT, share_of_distinct
 from engine.plan.plan import Plan
 from engine.protocol.events import CurvesDrawn, DeltasMeasured, Logged, PhaseChanged
-from engine.session.arrays import Arrays, Rows
-from engine.sweep.calibration import Emit, Ready
+from engine.session.arrays import Arrays, FinishedRows
+from engine.sweep.calibration import CalibratedVariant, Emit
 from engine.text import short
 
 FINAL_RESAMPLES, INTERIM_RESAMPLES = 1000, 200
@@ -37,13 +37,13 @@ class Progress:
         for finished in range(plan.chunk_images, first_row, plan.chunk_images):
             self._is_due(finished)
 
-    def know(self, variants: list[Ready | None]) -> None:
+    def know(self, variants: list[CalibratedVariant | None]) -> None:
         """Take in which variants there are, in the order of their columns."""
         self.classes = {ready.variant.key: ready.source.classes for ready in variants if ready is not None}
 
     def preview(self, parts: dict[str, NDArray[Any]], column: int, classes: int) -> None:
         """Show what one variant says of the first chunk, before the others are there."""
-        rows = Rows(self.plan, parts)
+        rows = FinishedRows(self.plan, parts)
         self._table(rows, column, classes, (self.plan.headline,))
         self._curves(rows, column, INTERIM_POINTS, INTERIM_DECIMALS)
 
@@ -108,7 +108,7 @@ class Progress:
             few = f"fewer than {means.LEAST} images of {', '.join(missing)} were seen"
             self.emit(Logged("info", f"not enough after {found.rows} images: {reason}, but {few}"))
 
-    def _warn_of_ties(self, rows: Rows, alive: list[tuple[int, int]]) -> None:
+    def _warn_of_ties(self, rows: FinishedRows, alive: list[tuple[int, int]]) -> None:
         for column, _ in alive:
             sets = range(len(rows.of_set))
             scores = np.concatenate([rows.column(self.plan.headline, column, i) for i in sets])
@@ -117,7 +117,7 @@ class Progress:
                 text = f"only {share:.2%} of its {self.plan.headline} scores are distinct, ties decide"
                 self.emit(Logged("warning", f"{self.plan.variants()[column].key}: {text}"))
 
-    def _table(self, rows: Rows, column: int, classes: int, scores: tuple[str, ...]) -> None:
+    def _table(self, rows: FinishedRows, column: int, classes: int, scores: tuple[str, ...]) -> None:
         measured = table.measure_variant(rows, column, scores, classes)
         self.emit(measured)
         lost = int(np.isnan(rows.column("msp", column, 0)).sum())
@@ -127,7 +127,7 @@ class Progress:
                 Logged("warning", f"{measured.variant} diverges: its logits of {lost} ID images are NaN")
             )
 
-    def _curves(self, rows: Rows, column: int, points: int, decimals: int) -> None:
+    def _curves(self, rows: FinishedRows, column: int, points: int, decimals: int) -> None:
         sets = range(1, 1 + len(self.plan.ood_sets))
         drawn = [table.draw_curve(rows, column, self.plan.headline, s, points, decimals) for s in sets]
         key = self.plan.variants()[column].key

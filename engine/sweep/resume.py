@@ -22,7 +22,7 @@ from engine.session import attempts, journal
 from engine.session.arrays import Arrays
 from engine.session.outputs import FOLDER as OUTPUTS
 from engine.session.outputs import KeptOutputs
-from engine.sweep.calibration import Known
+from engine.sweep.calibration import PriorVariants
 
 NEW = "start a new session instead"
 DESCRIBING = ("origin", "weights")  # where weights are from; their digest says which they are
@@ -35,7 +35,7 @@ class Before(NamedTuple):
     the last bits of a number, in words.
     """
 
-    known: Known
+    known: PriorVariants
     batch: int = 0
     changes: tuple[str, ...] = ()
 
@@ -62,7 +62,7 @@ def check(
     return Before(_known(events), batch, tuple(_changes(events, worker)))
 
 
-def _left_behind(events: Sequence[AnyEvent]) -> Known:
+def _left_behind(events: Sequence[AnyEvent]) -> PriorVariants:
     """Return what attempts without finished rows left behind: it may be used, and binds nobody."""
     digests: dict[str, str] = {}
     tables: dict[str, BitsTabled] = {}
@@ -73,12 +73,12 @@ def _left_behind(events: Sequence[AnyEvent]) -> Known:
             digests[event.variant] = event.digest
         elif isinstance(event, BitsTabled):
             tables[event.variant] = event
-    return Known(digests, tables)
+    return PriorVariants(digests, tables)
 
 
-def _known(events: Sequence[AnyEvent]) -> Known:
+def _known(events: Sequence[AnyEvent]) -> PriorVariants:
     """Return what finished rows are of."""
-    return Known(
+    return PriorVariants(
         {e.variant: e.digest for e in events if isinstance(e, VariantReady)},
         {e.variant: e for e in events if isinstance(e, BitsTabled)},
         {e.variant: e.reason for e in events if isinstance(e, VariantFailed)},

@@ -19,7 +19,7 @@ class Cancelled(Exception):
     """The user asked to stop; what is finished is kept."""
 
 
-class Patience:
+class RetryControl:
     """Try again until it works; say that the run is paused, and when it goes on."""
 
     def __init__(self, emit: Callable[[AnyEvent], None], cancelled: Callable[[], bool]) -> None:

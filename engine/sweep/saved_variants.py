@@ -14,8 +14,9 @@ from timm.models.vision_transformer import VisionTransformer
 from engine import catalog, quantize
 from engine.errors import EngineError, InputError
 from engine.images.decode import made_by
-from engine.models.loaded import Loaded
-from engine.plan.plan import Plan, Variant
+from engine.models.loaded import LoadedModel
+from engine.plan.plan import Plan
+from engine.plan.variants import Variant
 from engine.quantize.formats import packed
 from engine.quantize.layers import forget_exact
 from engine.system.files import sync_folder
@@ -23,7 +24,7 @@ from engine.system.files import sync_folder
 FOLDER = "quantized"
 
 
-class States:
+class SavedVariants:
     """Save and load what calibration found, under a key of everything that it depends on."""
 
     def __init__(self, session: Path) -> None:
@@ -33,7 +34,7 @@ class States:
         self,
         variant: Variant,
         model: VisionTransformer,
-        source: Loaded,
+        source: LoadedModel,
         key: str,
         about: dict[str, object],
         required: str | None = None,
@@ -68,7 +69,7 @@ class States:
         return digest
 
     def load(
-        self, variant: Variant, source: Loaded, key: str, digest: str | None
+        self, variant: Variant, source: LoadedModel, key: str, digest: str | None
     ) -> VisionTransformer | None:
         """Return the saved model, None where there is none of that key and digest, or it is damaged."""
         try:
@@ -88,13 +89,13 @@ class States:
         return self.folder / f"{variant.stem}.safetensors"
 
 
-def key_of(variant: Variant, source: Loaded, weights: str, calibration: str, plan: Plan) -> str:
+def key_of(variant: Variant, source: LoadedModel, weights: str, calibration: str, plan: Plan) -> str:
     """Return the SHA-256 of everything that a quantized variant depends on.
 
     Its architecture and weights, method and options, bits, preprocessing and calibration images (their
     contents, labels and order), the kind of device, and the programs that compute and that decode.
     """
-    options = dict(catalog.QUANTIZERS[variant.quantizer].options)
+    options = dict(catalog.METHODS[variant.quantizer].options)
     parts = (
         source.build,
         dict(source.arguments),

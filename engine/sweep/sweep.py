@@ -15,28 +15,28 @@ from engine.images.sets import open_sets, without_copies
 from engine.protocol.events import (
     BatchSized,
     ChunkFinished,
-    Job,
     Logged,
     PhaseChanged,
     SetsPrepared,
     WorkerStarted,
 )
+from engine.protocol.messages import Job
 from engine.session import lease
 from engine.session.arrays import SET, Arrays, ArrayWriter
 from engine.session.outputs import FOLDER as OUTPUTS
 from engine.sweep import class_names, preflight, resume
-from engine.sweep.calibration import Emit, Known
-from engine.sweep.chunk import Scored
-from engine.sweep.device_runner import Station
-from engine.sweep.executors.multi_device import Crew
-from engine.sweep.executors.single_device import Solo
+from engine.sweep.calibration import Emit, PriorVariants
+from engine.sweep.chunk import ScoredChunk
+from engine.sweep.device_runner import DeviceRunner
+from engine.sweep.executors.multi_device import MultiDevice
+from engine.sweep.executors.single_device import SingleDevice
 from engine.sweep.progress import Progress
-from engine.sweep.retry import Cancelled, Patience
+from engine.sweep.retry import Cancelled, RetryControl
 
-__all__ = ["Cancelled", "Team", "sweep"]
+__all__ = ["Cancelled", "Workers", "sweep"]
 
 
-class Team(NamedTuple):
+class Workers(NamedTuple):
     """Who computes: devices, threads that a device's variants share, processes that decode."""
 
     devices: list[str]
@@ -46,14 +46,14 @@ class Team(NamedTuple):
     worker: WorkerStarted  # as the journal has it
 
 
-def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> None:
+def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Workers) -> None:
     """Run a job to its end; raise Cancelled, or a QoodError in words the user can act on."""
     plan, session, device = job.plan, Path(job.session), torch.device(team.devices[0])
-    patience = Patience(emit, cancelled)
+    patience = RetryControl(emit, cancelled)
     patience.emit(PhaseChanged("images"))
     sets = patience.patiently(lambda: open_sets(plan, job.resources, team.decoders))
     patience.emit(PhaseChanged("models", f"{len(plan.models)} models on {device}"))
-    station = Station(plan, job.resources, sets, device, patience, team.pool, session)
+    station = DeviceRunner(plan, job.resources, sets, device, patience, team.pool, session)
     if named := class_names.of(station.models):
         sets = patience.patiently(lambda: open_sets(plan, job.resources, team.decoders, named))
         station.take(sets)
@@ -110,17 +110,22 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Team) -> No
 
 
 def _chunks(
-    job: Job, station: Station, progress: Progress, prepared: SetsPrepared, known: Known, team: Team
-) -> Generator[Scored]:
+    job: Job,
+    station: DeviceRunner,
+    progress: Progress,
+    prepared: SetsPrepared,
+    known: PriorVariants,
+    team: Workers,
+) -> Generator[ScoredChunk]:
     firsts = range(job.first_row, station.sets.rows, job.plan.chunk_images)
     session = Path(job.session)
     if len(team.devices) == 1:
-        return Solo(station, progress, firsts).scored(session, prepared, known)
-    crew = Crew(job, station, progress, firsts)
+        return SingleDevice(station, progress, firsts).scored(session, prepared, known)
+    crew = MultiDevice(job, station, progress, firsts)
     return crew.scored(session, prepared, known, team.devices, team.threads)
 
 
-def _check_accuracy(arrays: Arrays, finished: int, progress: Progress, scored: Scored) -> None:
+def _check_accuracy(arrays: Arrays, finished: int, progress: Progress, scored: ScoredChunk) -> None:
     samples = scored.parts["samples"]
     of_id = samples[:, SET] == 0
     hint = preflight.why_wrong(scored.predicted[of_id], samples[of_id, 2])

@@ -15,7 +15,8 @@ from typing import IO
 
 import msgspec
 
-from engine.protocol.events import Cancel, Ended, Idle, Job, Message, WorkerStarted
+from engine.protocol.events import WorkerStarted
+from engine.protocol.messages import Cancel, Ended, Idle, Job, Message
 from engine.system.environment import arithmetic, without_secrets
 
 NICENESS = 10  # the terminal goes first
@@ -134,7 +135,7 @@ def _sweep(job: Job, channel: Channel, orders: Orders) -> None:
 
     from engine.images.decoders import Decoders
     from engine.sweep.devices import choose, release_memory, usable_cores
-    from engine.sweep.sweep import Team, sweep
+    from engine.sweep.sweep import Workers, sweep
 
     chosen = choose(job.resources.devices)
     devices = [one if isinstance(one, str) else one.device for one in chosen]
@@ -155,7 +156,7 @@ def _sweep(job: Job, channel: Channel, orders: Orders) -> None:
                 job,
                 channel.send,
                 lambda: orders.is_cancelled(job.session),
-                Team(devices, share, pool, decoders, worker),
+                Workers(devices, share, pool, decoders, worker),
             )
     finally:
         decoders.close()

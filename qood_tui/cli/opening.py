@@ -74,7 +74,7 @@ def begun(name: str | None, plan_file: Path | None, resources: Resources) -> tup
     """
     from engine import catalog
     from engine.plan.plan import preset
-    from engine.plan.resources import joined
+    from engine.plan.resources import merge
     from engine.service import request
 
     if plan_file is not None:
@@ -84,7 +84,7 @@ def begun(name: str | None, plan_file: Path | None, resources: Resources) -> tup
         if name is not None:
             raise InputError("preset", name, "give --preset or --plan, not both")
         plan, own = read_toml(plan_file)
-        plan, resources, _ = request.settle(plan, joined(own, resources))
+        plan, resources, _ = request.settle(plan, merge(own, resources))
         return plan, resources
     real = bool(resources.data or resources.id or resources.checkpoints)
     if name is None and not real and not resources.ood:

@@ -121,6 +121,6 @@ def screen_options(command: Command) -> Command:
 
 def resources(given: dict[str, Any]) -> Resources:
     """Return what the options of a machine gave; raise InputError for what cannot be."""
-    from engine.plan.resources import gathered
+    from engine.plan.resources import from_options
 
-    return gathered(**given)
+    return from_options(**given)

@@ -11,23 +11,23 @@ from textual import events
 from textual.binding import Binding
 from textual.message import Message
 
-from engine.session.arrays import Rows
+from engine.session.arrays import FinishedRows
 from qood_tui.state.state import State
-from qood_tui.state.view_options import Look
+from qood_tui.state.view_options import ViewOptions
 from qood_tui.widgets.lines import Lines
 
 _PART = re.compile(r"( · )?lines \d+-\d+ of \d+, ↑↓")  # what is in sight of an export is all of it
 
 
-class Moment(NamedTuple):
+class PaneInput(NamedTuple):
     """All that a pane draws from: the state, how it is looked at, and the numbers of single images.
 
     `rows` reads them, None where they are missing; only panes that need them call it.
     """
 
     state: State
-    look: Look
-    rows: Callable[[], Rows | None]
+    look: ViewOptions
+    rows: Callable[[], FinishedRows | None]
 
 
 class Pane(Lines, can_focus=True):
@@ -42,7 +42,7 @@ class Pane(Lines, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id=self.NAME)
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: PaneInput) -> None:
         """Show a moment."""
         raise NotImplementedError
 

@@ -8,9 +8,9 @@ from engine import catalog
 from engine.protocol.events import BitsTabled, TensorRow
 from engine.report.words import grouped
 from engine.text import short
-from qood_tui.panes.base import Moment, ScrollingPane
+from qood_tui.panes.base import PaneInput, ScrollingPane
 from qood_tui.state.state import State
-from qood_tui.state.view_options import Look
+from qood_tui.state.view_options import ViewOptions
 from qood_tui.words import clean, clip, size, squeeze
 
 TENSOR = 25
@@ -25,12 +25,12 @@ COLUMNS = (  # what matters most first: a narrow pane shows fewer, and says so
 )
 
 
-class BitTable(ScrollingPane):
+class BitTablePane(ScrollingPane):
     """A row a tensor: its width, signal to quantization noise, what was clipped, bytes, method, range."""
 
     NAME, LABEL, SLOT = "bits", "Bits", "tables"
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: PaneInput) -> None:
         """Show the variant that is pointed at."""
         state, look = moment.state, moment.look
         variant = look.pointed
@@ -83,7 +83,7 @@ def _line(row: TensorRow, fits: int) -> Text:
     return line
 
 
-def _calibration(state: State, look: Look) -> list[str]:
+def _calibration(state: State, look: ViewOptions) -> list[str]:
     """Say on what a variant was calibrated, and how long that took."""
     variant, plan = look.pointed, state.header.plan
     lines = []

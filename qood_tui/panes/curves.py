@@ -8,21 +8,21 @@ from rich.text import Text
 from engine import catalog
 from engine.errors import MeasureError
 from engine.measure import detection
-from engine.plan.plan import Variant
-from engine.session.arrays import Rows
-from qood_tui.panes.base import Moment, Pane
+from engine.plan.variants import Variant
+from engine.session.arrays import FinishedRows
+from qood_tui.panes.base import Pane, PaneInput
 from qood_tui.plot import curve
-from qood_tui.plot.curve import AXES, View
+from qood_tui.plot.curve import AXES, CurveView
 from qood_tui.state.state import State
-from qood_tui.state.view_options import CurvesOf, Look
+from qood_tui.state.view_options import CurvesOf, ViewOptions
 from qood_tui.words import clean
 
 POINTS = 512  # more than any terminal has columns
 Found = tuple[curve.Floats, curve.Floats, float]
-Wanted = tuple[int, str, str, str, View]  # rows, variant, OOD set, score, view
+Wanted = tuple[int, str, str, str, CurveView]  # rows, variant, OOD set, score, view
 
 
-class Curves(Pane):
+class CurvesPane(Pane):
     """Draw the curves of the variants that are looked at, on one OOD set under one score."""
 
     NAME, LABEL, SLOT = "curves", "Curves", "figures"
@@ -33,7 +33,7 @@ class Curves(Pane):
         super().__init__()
         self._known: dict[Wanted, Found | None] = {}
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: PaneInput) -> None:
         """Draw what is known at this moment; from the arrays where they are, else from the journal."""
         state, look = moment.state, moment.look
         plan = state.header.plan
@@ -43,7 +43,7 @@ class Curves(Pane):
         drawn = [found.rows for key, found in state.curves.items() if key in {v.key for v in shown}]
         counted = rows.count if rows is not None else max(drawn, default=0)
         title = f"{look.view.value} · {_what(look)} · {look.ood_set}"
-        area = "AUPR-out" if look.view is View.PRECISION_RECALL else "AUROC"
+        area = "AUPR-out" if look.view is CurveView.PRECISION_RECALL else "AUROC"
         told = f"{catalog.label_of(look.score)} · legend: {area} · {counted:,} images · OOD positive"
         self.caption(title, told)
         if width < 20 or height < 5:
@@ -60,7 +60,7 @@ class Curves(Pane):
             return
         self.show(curve.draw(series, width, height, axes=AXES[look.view], ascii_only=self.is_ascii))
 
-    def _series(self, variant: Variant, place: int, found: Found, look: Look) -> curve.Series:
+    def _series(self, variant: Variant, place: int, found: Found, look: ViewOptions) -> curve.Series:
         x, y, area = found
         if look.curves_of is CurvesOf.MODEL or (look.curves_of is CurvesOf.MARKED and not look.marked):
             return curve.Series(f"{variant.bits!s:<5}{area:.3f}", self.ink.of_bits(str(variant.bits)), x, y)
@@ -68,9 +68,11 @@ class Curves(Pane):
         name = f"{catalog.short_of(variant.model)} {variant.bits}{draw}"
         return curve.Series(f"{name} {area:.3f}", self.ink.of_place(place), x, y)
 
-    def _found(self, state: State, rows: Rows | None, variant: Variant, look: Look) -> Found | None:
+    def _found(
+        self, state: State, rows: FinishedRows | None, variant: Variant, look: ViewOptions
+    ) -> Found | None:
         if rows is None:
-            return None if look.view is View.PRECISION_RECALL else _from_journal(state, variant, look)
+            return None if look.view is CurveView.PRECISION_RECALL else _from_journal(state, variant, look)
         wanted = (rows.count, variant.key, look.ood_set, look.score, look.view)
         if any(known[0] != rows.count for known in self._known):
             self._known.clear()
@@ -79,7 +81,7 @@ class Curves(Pane):
         return self._known[wanted]
 
 
-def _what(look: Look) -> str:
+def _what(look: ViewOptions) -> str:
     """Name what the curves share."""
     if look.curves_of is CurvesOf.MARKED and look.marked:
         return f"{len(look.marked)} marked"
@@ -89,12 +91,12 @@ def _what(look: Look) -> str:
     return f"{catalog.short_of(look.pointed.model)}{draw}"
 
 
-def _from_arrays(rows: Rows, variant: Variant, look: Look) -> Found | None:
+def _from_arrays(rows: FinishedRows, variant: Variant, look: ViewOptions) -> Found | None:
     column, position = rows.plan.variants().index(variant), rows.plan.ood_sets.index(look.ood_set) + 1
     id_scores, ood_scores = (rows.column(look.score, column, of_set) for of_set in (0, position))
     try:
         counts = detection.count(id_scores, ood_scores)
-        if look.view is View.PRECISION_RECALL:
+        if look.view is CurveView.PRECISION_RECALL:
             area = detection.detection(id_scores, ood_scores).ap_out
             return *detection.thin(*detection.precision_recall(counts), POINTS), area
     except MeasureError:
@@ -102,7 +104,7 @@ def _from_arrays(rows: Rows, variant: Variant, look: Look) -> Found | None:
     return *detection.thin(*detection.roc(counts), POINTS), detection.auroc(counts)
 
 
-def _from_journal(state: State, variant: Variant, look: Look) -> Found | None:
+def _from_journal(state: State, variant: Variant, look: ViewOptions) -> Found | None:
     """Return the thinned curve that the journal keeps of the headline score."""
     drawn = state.curves.get(variant.key)
     cell = state.cells_of(variant.key).get(look.ood_set)
@@ -114,7 +116,7 @@ def _from_journal(state: State, variant: Variant, look: Look) -> Found | None:
     return None
 
 
-def _waiting(state: State, width: int, height: int, view: View) -> list[Text]:
+def _waiting(state: State, width: int, height: int, view: CurveView) -> list[Text]:
     known = len(state.ready)
     total = len(state.header.plan.variants())
     words = {
@@ -123,7 +125,7 @@ def _waiting(state: State, width: int, height: int, view: View) -> list[Text]:
         "images": "making the images",
         "calibrating": f"calibrating: {known} of {total} variants ready",
     }.get(state.phase, "no curve yet")
-    if state.curves and view is View.PRECISION_RECALL:
+    if state.curves and view is CurveView.PRECISION_RECALL:
         words = "precision and recall need the score arrays, which are not there"
     lines = [Text() for _ in range(height)]
     lines[height // 2] = Text(clean(words).center(width), style="dim")

@@ -10,12 +10,12 @@ from textual.binding import Binding
 from textual.message import Message
 
 from engine import catalog
-from engine.plan.plan import Variant
-from qood_tui.panes.base import Moment, Pane
+from engine.plan.variants import Variant
+from qood_tui.panes.base import Pane, PaneInput
 from qood_tui.plot.palette import style
 from qood_tui.state.delta_table import Number, Row, Table, table
 from qood_tui.state.state import State
-from qood_tui.state.view_options import Look, Order, Unit
+from qood_tui.state.view_options import RowOrder, Unit, ViewOptions
 from qood_tui.words import clean, clip, falling, squeeze
 
 NAME, INTERVAL, SETTLING = 19, 16, 12
@@ -43,7 +43,7 @@ class Columns:
         return self.sets[place] if x >= NAME and place < len(self.sets) else None
 
 
-class Deltas(Pane):
+class DeltasPane(Pane):
     """A row a variant; FP32 rows hold values, quantized rows what was lost against them."""
 
     NAME, LABEL, SLOT = "deltas", "Deltas", "tables"
@@ -69,7 +69,7 @@ class Deltas(Pane):
         self._cursor = 0
         self._every: Callable[[], list[Text]] = list
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: PaneInput) -> None:
         """Show the table of a moment."""
         state, look = moment.state, moment.look
         found = self._table = table(state, look)
@@ -92,8 +92,8 @@ class Deltas(Pane):
             lines.append(Text(f" no variant's name holds '{clean(look.words)}'", "dim"))
         self.show(lines)
 
-    def _tell(self, found: Table, columns: Columns, kept: int, visible: int, look: Look) -> None:
-        order = f" · {look.order.value}" if look.order is not Order.PLAN else ""
+    def _tell(self, found: Table, columns: Columns, kept: int, visible: int, look: ViewOptions) -> None:
+        order = f" · {look.order.value}" if look.order is not RowOrder.PLAN else ""
         score = catalog.label_of(found.score)
         provisional = " · ~ provisional" if found.is_provisional else ""
         hidden = [f"{columns.hidden} more sets: o"] if columns.hidden else []
@@ -143,7 +143,7 @@ class Deltas(Pane):
         if at >= 0:
             self.post_message(self.Pointed(self._table.rows[at].variant, ood_set))
 
-    def _line(self, row: Row, state: State, look: Look, columns: Columns) -> Text:
+    def _line(self, row: Row, state: State, look: ViewOptions, columns: Columns) -> Text:
         is_cursor = not row.is_spread and row.variant.key == look.pointed.key
         line = Text(style="bold" if is_cursor else "")
         line.append(">" if is_cursor else " ")
@@ -173,7 +173,7 @@ class Deltas(Pane):
         line: Text,
         row: Row,
         number: Number,
-        look: Look,
+        look: ViewOptions,
         cell: int,
         words: str,
         *,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from engine.protocol.events import DeviceLoad
-from qood_tui.panes.base import Moment, ScrollingPane
+from qood_tui.panes.base import PaneInput, ScrollingPane
 from qood_tui.plot.palette import style
 from qood_tui.state.state import State
 from qood_tui.words import clean, clip, duration, fitted, size, sparkline
@@ -15,12 +15,12 @@ from qood_tui.words import clean, clip, duration, fitted, size, sparkline
 LEAST_WAIT = 0.05  # of the time; less is not worth a word
 
 
-class Engine(ScrollingPane):
+class EnginePane(ScrollingPane):
     """Show devices, load, pace and what was left out."""
 
     NAME, LABEL, SLOT = "engine", "Engine", "machine"
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: PaneInput) -> None:
         """Show the pane at this moment."""
         state = moment.state
         lines = [_pace(state), self._load(state), *self._devices(state), _worker(state), *_parts(state)]

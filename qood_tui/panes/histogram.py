@@ -6,14 +6,14 @@ import numpy as np
 from rich.text import Text
 
 from engine import catalog
-from engine.plan.plan import Variant
-from engine.session.arrays import Rows
+from engine.plan.variants import Variant
+from engine.session.arrays import FinishedRows
 from engine.text import short
-from qood_tui.panes.base import Moment, Pane
+from qood_tui.panes.base import Pane, PaneInput
 from qood_tui.plot import curve
 from qood_tui.plot.curve import Axes, Floats, Series
 from qood_tui.plot.palette import Style
-from qood_tui.state.view_options import Look
+from qood_tui.state.view_options import ViewOptions
 from qood_tui.words import clean
 
 BINS = 48
@@ -23,13 +23,13 @@ LEAST_HEIGHT = 6  # of one panel
 SOLID, DASHED = (1, 0), (10, 6)
 
 
-class Histogram(Pane):
+class HistogramPane(Pane):
     """Draw the scores of the variant that is pointed at, below those of its FP32 reference."""
 
     NAME, LABEL, SLOT = "histogram", "Histogram", "figures"
     IS_COSTLY = True
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: PaneInput) -> None:
         """Draw the histograms of the images finished so far."""
         look, rows = moment.look, moment.rows()
         width, height = self.inner
@@ -63,7 +63,7 @@ class Histogram(Pane):
         self.show(lines)
 
     def _panel(
-        self, variant: Variant, scores: tuple[Floats, Floats], edges: Floats, look: Look, height: int
+        self, variant: Variant, scores: tuple[Floats, Floats], edges: Floats, look: ViewOptions, height: int
     ) -> list[Text]:
         shares = [_shares(one, edges) for one in scores]
         top = max(float(max(share.max(initial=0.0) for share in shares)), 1e-9)
@@ -84,7 +84,7 @@ class Histogram(Pane):
         return curve.draw(series, self.inner.width, height, axes=axes, ascii_only=self.is_ascii)
 
 
-def _scores(rows: Rows, variant: Variant, look: Look) -> tuple[Floats, Floats]:
+def _scores(rows: FinishedRows, variant: Variant, look: ViewOptions) -> tuple[Floats, Floats]:
     """Return the finite scores of ID and OOD images."""
     column = rows.plan.variants().index(variant)
     of_id, of_ood = (

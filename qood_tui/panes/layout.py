@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qood_tui.panes.base import Pane
-from qood_tui.panes.bits import BitTable
-from qood_tui.panes.curves import Curves
-from qood_tui.panes.deltas import Deltas
-from qood_tui.panes.engine import Engine
-from qood_tui.panes.histogram import Histogram
-from qood_tui.panes.log import Log
-from qood_tui.panes.matrix import Matrix
-from qood_tui.panes.study import Study
+from qood_tui.panes.bits import BitTablePane
+from qood_tui.panes.curves import CurvesPane
+from qood_tui.panes.deltas import DeltasPane
+from qood_tui.panes.engine import EnginePane
+from qood_tui.panes.histogram import HistogramPane
+from qood_tui.panes.log import LogPane
+from qood_tui.panes.matrix import MatrixPane
+from qood_tui.panes.study import StudyPane
 
-PANES: tuple[type[Pane], ...] = (Curves, Histogram, Matrix, Study, Deltas, BitTable, Engine, Log)
+PANES: tuple[type[Pane], ...] = (
+    CurvesPane,
+    HistogramPane,
+    MatrixPane,
+    StudyPane,
+    DeltasPane,
+    BitTablePane,
+    EnginePane,
+    LogPane,
+)
 SLOTS = tuple(dict.fromkeys(pane.SLOT for pane in PANES))
 NAMES = tuple(pane.NAME for pane in PANES)
 

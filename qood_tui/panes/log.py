@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from qood_tui.panes.base import Moment, ScrollingPane
+from qood_tui.panes.base import PaneInput, ScrollingPane
 from qood_tui.plot.palette import style
-from qood_tui.state.state import Line
+from qood_tui.state.state import LogLine
 from qood_tui.words import clean, clip, duration
 
 MARKS = {"info": " ", "warning": "!", "error": "✗"}
 
 
-class Log(ScrollingPane):
+class LogPane(ScrollingPane):
     """Show the log's lines; warnings and errors have a mark."""
 
     NAME, LABEL, SLOT = "log", "Log", "machine"
     FROM_END = True
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: PaneInput) -> None:
         """Show the log at this moment."""
         lines = moment.state.log
         part = self.show_all([self._line(line) for line in lines])
@@ -28,7 +28,7 @@ class Log(ScrollingPane):
         ]
         self.caption(" · ".join(["Log", *counts]), part)
 
-    def _line(self, line: Line) -> Text:
+    def _line(self, line: LogLine) -> Text:
         words = {"warning": "bold", "error": style(self.ink.lost, "bold")}.get(line.level, "")
         text = f"{duration(line.t):>6} {MARKS.get(line.level, ' ')} {clean(line.text)}"
         return Text(clip(text, self.inner.width), style=words)

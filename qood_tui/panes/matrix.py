@@ -9,19 +9,19 @@ from rich.text import Text
 from textual import events
 
 from engine import catalog
-from engine.plan.plan import Variant
-from qood_tui.panes.base import Moment, ScrollingPane
-from qood_tui.panes.deltas import Deltas
+from engine.plan.variants import Variant
+from qood_tui.panes.base import PaneInput, ScrollingPane
+from qood_tui.panes.deltas import DeltasPane
 from qood_tui.plot.palette import Ink
 from qood_tui.state.delta_table import Number, table
-from qood_tui.state.view_options import Look, Order, Unit
+from qood_tui.state.view_options import RowOrder, Unit, ViewOptions
 from qood_tui.words import squeeze
 
 NAME, MOST, LEAST = 17, 14, 8  # cells of a model's name, of a number at most and at least
 SHADES = " ░▒▓█"
 
 
-class Matrix(ScrollingPane):
+class MatrixPane(ScrollingPane):
     """A row a model, a column a bit setting; darker is more, and every cell says its number."""
 
     NAME, LABEL, SLOT = "matrix", "Matrix", "figures"
@@ -31,7 +31,7 @@ class Matrix(ScrollingPane):
         self._places: list[list[Variant]] = []
         self._cell = MOST
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: PaneInput) -> None:
         """Show the mean over OOD sets and, where there is room, the OOD set that is pointed at."""
         look = moment.look
         plan = moment.state.header.plan
@@ -80,12 +80,12 @@ class Matrix(ScrollingPane):
         row = event.y - self.pad + self._offset
         place = (event.x - self.pad - NAME) // self._cell
         if 0 <= row < len(self._places) and 0 <= place < len(self._places[row]):
-            self.post_message(Deltas.Pointed(self._places[row][place]))
+            self.post_message(DeltasPane.Pointed(self._places[row][place]))
 
 
-def _whole(look: Look, unit: Unit) -> Look:
+def _whole(look: ViewOptions, unit: Unit) -> ViewOptions:
     """Return a look at every row."""
-    return Look(look.pointed, look.ood_set, look.score, look.measure, unit, Order.PLAN)
+    return ViewOptions(look.pointed, look.ood_set, look.score, look.measure, unit, RowOrder.PLAN)
 
 
 def heat(ink: Ink, share: float, *, bold: bool) -> Style:

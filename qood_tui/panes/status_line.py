@@ -16,7 +16,7 @@ from qood_tui.widgets.lines import Lines
 from qood_tui.words import bar, clean, clip, duration, fitted
 
 
-class Status(Lines):
+class StatusLine(Lines):
     """Four lines: session, progress or timeline, the headline, what was lost most."""
 
     class WorstAsked(Message):

@@ -12,7 +12,7 @@ from engine.plan.plan import Plan
 from engine.protocol.events import Delta, DeltasMeasured
 from engine.report import study
 from engine.report.words import interval
-from qood_tui.panes.base import Moment, ScrollingPane
+from qood_tui.panes.base import PaneInput, ScrollingPane
 from qood_tui.plot.palette import style
 from qood_tui.state.state import State
 from qood_tui.state.view_options import MEASURES
@@ -22,12 +22,12 @@ BITS, NAME, NUMBER = 6, 13, 25
 LEAST_BAR = 8
 
 
-class Study(ScrollingPane):
+class StudyPane(ScrollingPane):
     """Mean AUPR-out lost by pretraining and bit setting, and how much more the larger pretraining loses."""
 
     NAME, LABEL, SLOT = "study", "Study", "figures"
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: PaneInput) -> None:
         """Show bars, the fewest bits on top."""
         state = moment.state
         deltas = state.deltas

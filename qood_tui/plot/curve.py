@@ -29,7 +29,7 @@ DOTS = np.array([[0x40, 0x04, 0x02, 0x01], [0x80, 0x20, 0x10, 0x08]])  # by colu
 Floats = NDArray[np.float64]
 
 
-class View(Enum):
+class CurveView(Enum):
     """What curves are drawn of: the title."""
 
     ROC = "ROC"
@@ -59,15 +59,15 @@ class Series(NamedTuple):
 
 
 AXES = {
-    View.ROC: Axes((0, 1), (0, 1), SHARES, SHARES),
-    View.LOG_ROC: Axes(
+    CurveView.ROC: Axes((0, 1), (0, 1), SHARES, SHARES),
+    CurveView.LOG_ROC: Axes(
         (math.log10(LEAST_RATE), 0),
         (0, 1),
         ((-3.0, "0.001"), (-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1")),
         SHARES,
         logarithmic=True,
     ),
-    View.PRECISION_RECALL: Axes((0, 1), (0, 1), SHARES, SHARES, corner="left"),
+    CurveView.PRECISION_RECALL: Axes((0, 1), (0, 1), SHARES, SHARES, corner="left"),
 }
 
 

@@ -12,31 +12,31 @@ from textual.screen import Screen
 from qood_tui.settings.actions import GROUPS, by_id, key_names
 from qood_tui.settings.config import UNBOUND
 from qood_tui.widgets.lines import Lines
-from qood_tui.widgets.strips import Part, Parts
+from qood_tui.widgets.strips import Strip, StripPart
 
 LEAST_COLUMNS, LEAST_LINES = 60, 16
 T = TypeVar("T")
 
 
-class Room(Screen[T], Generic[T]):
+class BaseScreen(Screen[T], Generic[T]):
     """A screen whose actions come from groups of the table of actions."""
 
     GROUPS: ClassVar[tuple[str, ...]] = ()
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]
     DEFAULT_CSS = """
-    Room { layout: vertical; }
-    Room #keys { background: $panel; }
-    Room #tiny { display: none; }
-    Room.ascii Input { border: ascii $primary; }
-    Room.-tiny > * { display: none; }
-    Room.-tiny > #tiny { display: block; height: 1fr; }
+    BaseScreen { layout: vertical; }
+    BaseScreen #keys { background: $panel; }
+    BaseScreen #tiny { display: none; }
+    BaseScreen.ascii Input { border: ascii $primary; }
+    BaseScreen.-tiny > * { display: none; }
+    BaseScreen.-tiny > #tiny { display: block; height: 1fr; }
     """
 
     def compose(self) -> ComposeResult:
         """Put the contents above the keys."""
         yield Lines(id="tiny")
         yield from self.contents()
-        yield Parts(id="keys")
+        yield Strip(id="keys")
 
     def contents(self) -> ComposeResult:
         """Lay out what is above the keys."""
@@ -73,23 +73,23 @@ class Room(Screen[T], Generic[T]):
             brief = self.in_brief(max(columns, 1))
             self.query_one("#tiny", Lines).show([*brief[: max(lines - 1, 0)], first])
             return
-        self.query_one("#keys", Parts).draw(self.key_parts())
+        self.query_one("#keys", Strip).draw(self.key_parts())
 
-    def key_parts(self) -> list[Part]:
+    def key_parts(self) -> list[StripPart]:
         """Return the keys for the bottom line, the help last."""
         keymap = getattr(self.app, "keys", {})
         parts = [
-            Part(key_names(keymap.get(a.id, a.keys).split(",")[0]), a.label, a.id)
+            StripPart(key_names(keymap.get(a.id, a.keys).split(",")[0]), a.label, a.id)
             for group in (*self.GROUPS, "Everywhere")
             for a in GROUPS[group]
             if a.footer and a.id != "help" and keymap.get(a.id) != UNBOUND
         ]
         of_help = by_id("help")
         keys = keymap.get(of_help.id, of_help.keys).split(",")[0]
-        return [*parts, Part(key_names(keys), of_help.label, of_help.id)]
+        return [*parts, StripPart(key_names(keys), of_help.label, of_help.id)]
 
-    @on(Parts.Chosen)
-    async def run_part(self, event: Parts.Chosen) -> None:
+    @on(Strip.Chosen)
+    async def run_part(self, event: Strip.Chosen) -> None:
         """Run the action that was clicked."""
         event.stop()
         await self.run_named(event.action)

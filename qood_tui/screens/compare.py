@@ -13,11 +13,11 @@ from textual.app import ComposeResult
 from engine.errors import InputError
 from qood_tui.panes.base import ScrollingPane
 from qood_tui.plot.palette import LIGHT, style
-from qood_tui.screens.base import Room
+from qood_tui.screens.base import BaseScreen
 from qood_tui.screens.dialogs.export import ExportScreen, Form
 from qood_tui.settings.bindings import bindings
 from qood_tui.state import comparison, findings
-from qood_tui.state.comparison import MEAN, Comparison, Difference, Line
+from qood_tui.state.comparison import MEAN, CellDifference, ComparedRow, Comparison
 from qood_tui.state.sources import LiveSource
 from qood_tui.state.table_export import as_svg, as_text
 from qood_tui.state.view_options import MEASURES, Unit, turned
@@ -30,7 +30,7 @@ NAME, CELL = 18, 10
 MOST_FIELDS = 4  # of the plans that differ, above the table
 
 
-class View(Enum):
+class ComparisonView(Enum):
     """What is beside the variants."""
 
     SIDE = "side by side"
@@ -43,7 +43,7 @@ class ComparisonTable(ScrollingPane):
     NAME, LABEL, SLOT = "comparison", "Comparison", "tables"
 
 
-class CompareScreen(Room[None]):
+class CompareScreen(BaseScreen[None]):
     """Show sessions side by side; the first is what the others are compared with."""
 
     GROUPS = ("Comparison",)
@@ -59,7 +59,7 @@ class CompareScreen(Room[None]):
         self.sources = [LiveSource(session) for session in sessions]
         for source in self.sources:
             source.tick(0.0)
-        self.measure, self.unit, self.view = MEASURES[0], Unit.POINTS, View.SIDE
+        self.measure, self.unit, self.view = MEASURES[0], Unit.POINTS, ComparisonView.SIDE
         self.column, self.other, self.by_difference = MEAN, 1, False
 
     def contents(self) -> ComposeResult:
@@ -105,13 +105,13 @@ class CompareScreen(Room[None]):
         lines = list(found.lines)
         if self.by_difference:
             lines.sort(key=lambda line: -abs(line.difference(self.other, self.column).value or 0.0))
-        if self.view is View.SIDE:
+        if self.view is ComparisonView.SIDE:
             head, rows = self._side(found, lines, table)
         else:
             head, rows = self._cells(found, lines, table)
         part = table.show_all(rows, [head])
         order = " · largest difference first" if self.by_difference else ""
-        where = "" if self.view is View.CELLS else f" · {comparison.heading(self.column)}"
+        where = "" if self.view is ComparisonView.CELLS else f" · {comparison.heading(self.column)}"
         title = f"{self.view.value} · {self.measure.label} · {self.unit.value}{where}{order}"
         told = "▼ ▲ against FP32 · ! the two intervals do not overlap · FP32 rows are values"
         table.caption(title, " · ".join(filter(None, (told, part))))
@@ -129,7 +129,9 @@ class CompareScreen(Room[None]):
             told.append(f"… and {', '.join(list(found.differing)[MOST_FIELDS:])}")
         return [*lines, *(Text(clip(clean(line), width), style="dim") for line in told)]
 
-    def _side(self, found: Comparison, lines: list[Line], table: ComparisonTable) -> tuple[Text, list[Text]]:
+    def _side(
+        self, found: Comparison, lines: list[ComparedRow], table: ComparisonTable
+    ) -> tuple[Text, list[Text]]:
         heads = comparison.column_heads(len(self.sources))
         fits = max((table.inner.width - NAME) // CELL, 1)
         head = Text(
@@ -142,12 +144,14 @@ class CompareScreen(Room[None]):
             for place, word in enumerate(comparison.cells(found, line, self.column)[:fits]):
                 session = (place + 1) // 2
                 is_difference = place > 0 and place % 2 == 0
-                difference = line.difference(session, self.column) if is_difference else Difference()
+                difference = line.difference(session, self.column) if is_difference else CellDifference()
                 text.append(f"{word:>{CELL}}", self._style(difference, self.column))
             rows.append(text)
         return head, rows
 
-    def _cells(self, found: Comparison, lines: list[Line], table: ComparisonTable) -> tuple[Text, list[Text]]:
+    def _cells(
+        self, found: Comparison, lines: list[ComparedRow], table: ComparisonTable
+    ) -> tuple[Text, list[Text]]:
         fits = max((table.inner.width - NAME) // CELL, 1)
         columns = [c for c in found.columns if c != MEAN]
         columns = [MEAN, *columns][:fits]
@@ -167,11 +171,11 @@ class CompareScreen(Room[None]):
             rows.append(text)
         return head, rows
 
-    def _label(self, line: Line) -> Text:
+    def _label(self, line: ComparedRow) -> Text:
         colour = style(self.query_one(ComparisonTable).ink.of_bits(str(line.variant.bits)).colour)
         return Text().append(f"{squeeze(line.label, NAME - 1):<{NAME}}", colour)
 
-    def _style(self, difference: Difference, column: str) -> str:
+    def _style(self, difference: CellDifference, column: str) -> str:
         ink = self.query_one(ComparisonTable).ink
         if difference.is_clear and difference.value is not None:
             is_more = difference.value > 0
@@ -201,7 +205,7 @@ class CompareScreen(Room[None]):
 
     def action_compare_view(self) -> None:
         """Show sessions side by side, or the difference of every cell."""
-        self.view = turned(self.view, list(View))
+        self.view = turned(self.view, list(ComparisonView))
         self.draw()
 
     def action_compare_order(self) -> None:
@@ -211,7 +215,7 @@ class CompareScreen(Room[None]):
 
     def action_compare_next(self) -> None:
         """Show the difference of every cell from the next of the others."""
-        self.view = View.CELLS
+        self.view = ComparisonView.CELLS
         self.other = self.other % (len(self.sources) - 1) + 1
         self.draw()
 

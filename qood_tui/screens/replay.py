@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import on
 
 from engine.errors import InputError
-from qood_tui.panes.status_line import Status
+from qood_tui.panes.status_line import StatusLine
 from qood_tui.screens.dialogs.prompt import Prompt
 from qood_tui.screens.session import SessionScreen
 from qood_tui.settings.bindings import bindings
@@ -106,8 +106,8 @@ class ReplayScreen(SessionScreen):
         self.player.faster(1)
         self.draw_top()
 
-    @on(Status.Sought)
-    def seek_share(self, event: Status.Sought) -> None:
+    @on(StatusLine.Sought)
+    def seek_share(self, event: StatusLine.Sought) -> None:
         """Go where the timeline was clicked."""
         self._seek(self.player.length * event.share)
 

@@ -11,24 +11,24 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container
 
-from qood_tui.panes.base import Moment, Pane, ScrollingPane
-from qood_tui.panes.curves import Curves
-from qood_tui.panes.deltas import Deltas
+from qood_tui.panes.base import Pane, PaneInput, ScrollingPane
+from qood_tui.panes.curves import CurvesPane
+from qood_tui.panes.deltas import DeltasPane
 from qood_tui.panes.layout import NAMES, PANES, SLOTS, in_sight
-from qood_tui.panes.status_line import Status
+from qood_tui.panes.status_line import StatusLine
 from qood_tui.plot.palette import LIGHT
 from qood_tui.screens.dialogs.export import ExportScreen, Form
 from qood_tui.screens.dialogs.number import NumberScreen
-from qood_tui.screens.session_actions import Looking
+from qood_tui.screens.session_actions import SessionActions
 from qood_tui.screens.sessions import SessionsScreen
 from qood_tui.settings.bindings import bindings
 from qood_tui.state import findings
 from qood_tui.state.delta_table import table
 from qood_tui.state.sources import Source
 from qood_tui.state.table_export import TABLES, as_svg, as_text
-from qood_tui.widgets.entry import Entry
+from qood_tui.widgets.entry import TextEntry
 from qood_tui.widgets.lines import Lines
-from qood_tui.widgets.strips import Part, Parts
+from qood_tui.widgets.strips import Strip, StripPart
 
 TICK = 0.25  # seconds between two looks at the journal
 BYTES_PER_SECOND = 6000  # what panes may write while a session moves: lines can be thin
@@ -36,7 +36,7 @@ MANY_IMAGES = 20_000  # from which curves take longer than a key may
 TABLE_TICKS, CURVE_TICKS = 2, 4  # tables and figures are drawn again at most every so many ticks
 
 
-class SessionScreen(Looking):
+class SessionScreen(SessionActions):
     """Show a source; every pane is a function of its state and of how it is looked at."""
 
     CSS_PATH = "../styles/session.tcss"
@@ -46,7 +46,7 @@ class SessionScreen(Looking):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        self.chosen = Deltas.NAME
+        self.chosen = DeltasPane.NAME
         self.recent = {slot: tuple(p.NAME for p in PANES if slot == p.SLOT) for slot in SLOTS}
         self.is_maximised = False
         self._ticks = 0
@@ -55,15 +55,15 @@ class SessionScreen(Looking):
 
     def contents(self) -> ComposeResult:
         """Lay out the panes; the style sheet says how large each slot is."""
-        yield Status(id="status")
-        yield Parts(id="tabs")
+        yield StatusLine(id="status")
+        yield Strip(id="tabs")
         with Container(id="panes"):
             for slot in SLOTS:
                 with Container(id=slot):
                     for pane in PANES:
                         if slot == pane.SLOT:
                             yield pane()
-        yield Entry(
+        yield TextEntry(
             placeholder="parts of a variant's name, such as: deit w4; enter keeps, escape clears", id="filter"
         )
 
@@ -115,7 +115,7 @@ class SessionScreen(Looking):
             self.draw_top()
         self._allowed = min(self._allowed + BYTES_PER_SECOND * TICK, BYTES_PER_SECOND)
         is_due = {True: self._ticks % CURVE_TICKS == 0, False: self._ticks % TABLE_TICKS == 0}
-        curves = self.query_one(Curves)
+        curves = self.query_one(CurvesPane)
         first = curves.display and not curves.has_curves
         for pane in self.panes():
             if pane.NAME in self._stale and self._allowed > 0 and (is_due[pane.IS_COSTLY] or first):
@@ -136,24 +136,24 @@ class SessionScreen(Looking):
 
     def draw_top(self) -> None:
         """Draw status and tabs."""
-        self.query_one(Status).draw(self.source)
+        self.query_one(StatusLine).draw(self.source)
         if self.has_class("-tiny"):
             self.draw_frame()
 
     def draw_pane(self, pane: Pane) -> None:
         """Draw one pane."""
         self._stale.discard(pane.NAME)
-        pane.draw(Moment(self.source.state, self.look, self.source.rows))
+        pane.draw(PaneInput(self.source.state, self.look, self.source.rows))
 
     def draw_tabs(self) -> None:
         """Show all panes by key, those in sight underlined and the chosen one reversed."""
         seen = {pane.NAME for pane in self.panes()}
         styles = dict.fromkeys(seen, "underline") | {self.chosen: "reverse"}
         parts = [
-            Part(str(place), pane.LABEL, f"pane_{pane.NAME}", styles.get(pane.NAME, "dim"))
+            StripPart(str(place), pane.LABEL, f"pane_{pane.NAME}", styles.get(pane.NAME, "dim"))
             for place, pane in enumerate(PANES, 1)
         ]
-        self.query_one("#tabs", Parts).draw(parts)
+        self.query_one("#tabs", Strip).draw(parts)
 
     # Which panes are in sight
 

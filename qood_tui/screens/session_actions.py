@@ -9,26 +9,26 @@ from textual import on
 from textual.widgets import Input
 
 from engine import catalog
-from engine.plan.plan import Variant
-from qood_tui.panes.curves import Curves
-from qood_tui.panes.deltas import Deltas
-from qood_tui.panes.histogram import Histogram
-from qood_tui.panes.status_line import Status
-from qood_tui.plot.curve import View
-from qood_tui.screens.base import Room
+from engine.plan.variants import Variant
+from qood_tui.panes.curves import CurvesPane
+from qood_tui.panes.deltas import DeltasPane
+from qood_tui.panes.histogram import HistogramPane
+from qood_tui.panes.status_line import StatusLine
+from qood_tui.plot.curve import CurveView
+from qood_tui.screens.base import BaseScreen
 from qood_tui.state import findings
 from qood_tui.state.delta_table import table
 from qood_tui.state.sources import Source
-from qood_tui.state.view_options import MEASURES, CurvesOf, Look, Order, Unit, turned
+from qood_tui.state.view_options import MEASURES, CurvesOf, RowOrder, Unit, ViewOptions, turned
 
 
-class Looking(Room[None]):
+class SessionActions(BaseScreen[None]):
     """A screen that shows a source as `look` says; every action here is one step of `turn`."""
 
     def __init__(self, source: Source) -> None:
         super().__init__()
         self.source = source
-        self.look = Look.at(source.state.header.plan)
+        self.look = ViewOptions.at(source.state.header.plan)
 
     def turn(self, **changes: Any) -> None:
         """Look at it in another way."""
@@ -43,8 +43,8 @@ class Looking(Room[None]):
         if not any(self.query_one(f"#{name}").display for name in names):
             self.choose(names[0])
 
-    @on(Deltas.Pointed)
-    def point(self, event: Deltas.Pointed) -> None:
+    @on(DeltasPane.Pointed)
+    def point(self, event: DeltasPane.Pointed) -> None:
         """Look at the variant and the OOD set that were pointed at."""
         self.turn(pointed=event.variant, ood_set=event.ood_set or self.look.ood_set)
 
@@ -97,7 +97,7 @@ class Looking(Room[None]):
     def action_next_score(self) -> None:
         """Draw the curves of another score; the table stays with the headline score."""
         plan = self.source.state.header.plan
-        self.bring(Curves.NAME, Histogram.NAME)
+        self.bring(CurvesPane.NAME, HistogramPane.NAME)
         self.turn(score=turned(self.look.score, plan.scores))
         if self.source.state.rows and self.source.rows() is None and self.look.score != plan.headline:
             label = catalog.label_of(self.look.score)
@@ -106,8 +106,8 @@ class Looking(Room[None]):
 
     def action_next_view(self) -> None:
         """Draw ROC curves, ROC curves over a logarithmic axis, or precision over recall."""
-        self.bring(Curves.NAME)
-        self.turn(view=turned(self.look.view, list(View)))
+        self.bring(CurvesPane.NAME)
+        self.turn(view=turned(self.look.view, list(CurveView)))
 
     def action_next_measure(self) -> None:
         """Show another measure."""
@@ -119,7 +119,7 @@ class Looking(Room[None]):
 
     def action_next_order(self) -> None:
         """Sort the table in another way, and point at its first row."""
-        order = turned(self.look.order, list(Order))
+        order = turned(self.look.order, list(RowOrder))
         rows = table(self.source.state, msgspec.structs.replace(self.look, order=order)).rows
         self.turn(order=order, pointed=rows[0].variant if rows else self.look.pointed)
 
@@ -131,7 +131,7 @@ class Looking(Room[None]):
         """Draw the curves of a model, of a bit setting, or the marked ones."""
         every = [one for one in CurvesOf if one is not CurvesOf.MARKED or self.look.marked]
         now = self.look.curves_of
-        self.bring(Curves.NAME)
+        self.bring(CurvesPane.NAME)
         self.turn(curves_of=turned(now, every) if now in every else CurvesOf.MODEL)
 
     def action_mark(self) -> None:
@@ -144,7 +144,7 @@ class Looking(Room[None]):
         """Take all marks away."""
         self.turn(marked=(), curves_of=CurvesOf.MODEL)
 
-    @on(Status.WorstAsked)
+    @on(StatusLine.WorstAsked)
     def action_worst(self) -> None:
         """Point at what was lost most."""
         found = findings.worst(self.source.state)
@@ -172,7 +172,7 @@ class Looking(Room[None]):
     def filter_kept(self) -> None:
         """Keep the filter."""
         self.query_one("#filter").display = False
-        self.choose(Deltas.NAME)
+        self.choose(DeltasPane.NAME)
 
     def close_filter(self) -> bool:
         """Clear the filter; tell whether there was one."""
@@ -182,5 +182,5 @@ class Looking(Room[None]):
         line.display = False
         self.turn(words="")
         if self.focused is line or self.focused is None:
-            self.choose(Deltas.NAME)
+            self.choose(DeltasPane.NAME)
         return True

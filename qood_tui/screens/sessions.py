@@ -11,12 +11,12 @@ from textual.message import Message
 from textual.widgets import Input
 
 from engine.session import store
-from qood_tui.screens.sessions_actions import Keeping
+from qood_tui.screens.sessions_actions import SessionsActions
 from qood_tui.settings.bindings import bindings
-from qood_tui.widgets.entry import Entry
+from qood_tui.widgets.entry import TextEntry
 from qood_tui.widgets.lines import Lines
 from qood_tui.widgets.picks import Option, Picks
-from qood_tui.widgets.rows import Rows
+from qood_tui.widgets.rows import RowList
 from qood_tui.words import clean, clip, wrapped
 
 LEAST_TO_COMPARE = 2
@@ -27,7 +27,7 @@ NAME = 26  # of a session: as long as the engine makes it
 class SessionList(Picks, inherit_bindings=False):
     """Sessions to mark; enter is left to the screen, which opens one."""
 
-    BINDINGS = Rows.BINDINGS
+    BINDINGS = RowList.BINDINGS
 
     class Opened(Message):
         """A session was clicked."""
@@ -40,7 +40,7 @@ class SessionList(Picks, inherit_bindings=False):
             self.post_message(self.Opened())
 
 
-class SessionsScreen(Keeping):
+class SessionsScreen(SessionsActions):
     """List sessions, newest first: one is opened, several are compared."""
 
     GROUPS = ("List of sessions",)
@@ -60,7 +60,7 @@ class SessionsScreen(Keeping):
     def __init__(self, beside: Path | None = None) -> None:
         super().__init__()
         self.beside = beside  # a session that the chosen one is to be compared with
-        self.found: dict[str, store.Summary] = {}
+        self.found: dict[str, store.SessionSummary] = {}
         self.order: list[str] = []  # of all there are, newest first
         self.words = ""
 
@@ -68,7 +68,7 @@ class SessionsScreen(Keeping):
         """Show a list, filled in the background."""
         yield Lines(id="heading")
         yield SessionList("Recorded sessions", id="list")
-        yield Entry(placeholder="parts of a session's line; enter keeps, escape clears", id="words")
+        yield TextEntry(placeholder="parts of a session's line; enter keeps, escape clears", id="words")
 
     def on_mount(self) -> None:
         """Begin to read."""
@@ -115,7 +115,7 @@ class SessionsScreen(Keeping):
                 self.app.call_from_thread(self._add, found)
         self.app.call_from_thread(self.offer)
 
-    def _add(self, found: store.Summary) -> None:
+    def _add(self, found: store.SessionSummary) -> None:
         self.found[str(found.path)] = found
         self.offer()
 
@@ -139,7 +139,7 @@ class SessionsScreen(Keeping):
         lines = wrapped(Text(told), max(heading.inner.width, 1))
         heading.show([*lines, Text(none, style="dim")][: max(heading.inner.height, 1)])
 
-    def _option(self, key: str, found: store.Summary) -> Option:
+    def _option(self, key: str, found: store.SessionSummary) -> Option:
         """Return a line: what tells sessions apart first, then what there is room for."""
         images = f"{found.rows:,}/{found.total:,}" if found.total else ""
         name = clip(clean(found.path.name), NAME)

@@ -13,7 +13,7 @@ from engine.archive import verify as verifying
 from engine.errors import QoodError
 from engine.session import layout, notes
 from engine.text import in_bytes
-from qood_tui.screens.base import Room
+from qood_tui.screens.base import BaseScreen
 from qood_tui.screens.dialogs.dialog import Question
 from qood_tui.screens.dialogs.prompt import Prompt
 from qood_tui.words import clean
@@ -21,7 +21,7 @@ from qood_tui.words import clean
 MOST_TOLD = 5  # damaged things that are named at once
 
 
-class Keeping(Room[None]):
+class SessionsActions(BaseScreen[None]):
     """A screen on which one session is under the cursor."""
 
     @property

@@ -15,11 +15,11 @@ from textual.widgets import Button
 from engine import catalog
 from engine.errors import InputError, QoodError
 from engine.plan.plan import Plan, preset
-from engine.plan.resources import Resources, joined
+from engine.plan.resources import Resources, merge
 from engine.service import request
 from engine.text import in_bytes
 from qood_tui.screens.dialogs.search import Hit, SearchScreen
-from qood_tui.screens.setup_actions import Planning
+from qood_tui.screens.setup_actions import SetupActions
 from qood_tui.settings.bindings import bindings
 from qood_tui.setup import choices
 from qood_tui.setup.choices import LAST
@@ -27,8 +27,8 @@ from qood_tui.setup.cost import estimate
 from qood_tui.widgets.lines import Lines
 from qood_tui.widgets.numbers import Numbers
 from qood_tui.widgets.picks import Picks
-from qood_tui.widgets.strips import Part
-from qood_tui.widgets.summary import Summary
+from qood_tui.widgets.strips import StripPart
+from qood_tui.widgets.summary import PlanSummary
 from qood_tui.words import clean, fitted, roughly, wrapped
 
 # Columns of a wide terminal, each with its groups from top to bottom; the digits choose groups in this order.
@@ -53,7 +53,7 @@ ORDER = tuple(name for column in COLUMNS for name in column)
 NARROW = 100  # columns from which all groups are in sight at once
 
 
-class SetupScreen(Planning):
+class SetupScreen(SetupActions):
     """Pick models × pretraining × bits × quantizer × sets × scores × sizes, then start."""
 
     CSS_PATH = "../styles/setup.tcss"
@@ -74,7 +74,7 @@ class SetupScreen(Planning):
         """Lay out three columns of groups and the lines that say what they cost."""
         yield Lines(id="title")
         with Horizontal(id="choices"):
-            yield Summary(id="summary")
+            yield PlanSummary(id="summary")
             for place, column in enumerate(COLUMNS):
                 with Vertical(id=f"column{place}"):
                     for name in column:
@@ -156,7 +156,7 @@ class SetupScreen(Planning):
         plan, resources = self.offer.plan, self.resources
         try:
             if name == LAST and self.last is not None:
-                plan, resources = self.last[0], joined(self.last[1], resources)
+                plan, resources = self.last[0], merge(self.last[1], resources)
             else:
                 plan = request.with_checkpoints(preset(name), resources)
             if not catalog.is_made(plan.id_set):
@@ -252,7 +252,7 @@ class SetupScreen(Planning):
         line.show([fitted(title, line.inner.width or 1)])
         self._draw_cost()
         self._mark_preset()
-        self.query_one(Summary).draw(self._summary())
+        self.query_one(PlanSummary).draw(self._summary())
 
     def _draw_cost(self) -> None:
         """Say what the choice costs, or why it cannot be."""
@@ -313,7 +313,7 @@ class SetupScreen(Planning):
         option = self.picks(self.group).current
         return ": ".join(filter(None, (option.label, option.why_not or option.note))) if option else ""
 
-    def _summary(self) -> list[Part]:
+    def _summary(self) -> list[StripPart]:
         """Return a line a group with what is chosen in it."""
         parts = []
         for place, name in enumerate(ORDER, 1):
@@ -324,7 +324,9 @@ class SetupScreen(Planning):
                 words = chosen[0] if len(chosen) == 1 else f"{len(chosen)} of {picks.count}"
                 words = "-" if not chosen else words
             label = f"{LABELS[name].split(',')[0].split(' ×')[0]}: {words}"
-            parts.append(Part(str(place), label, f"group({place})", "reverse" if name == self.group else ""))
+            parts.append(
+                StripPart(str(place), label, f"group({place})", "reverse" if name == self.group else "")
+            )
         return parts
 
     def action_search(self) -> None:

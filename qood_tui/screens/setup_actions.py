@@ -10,16 +10,17 @@ from textual.message import Message
 
 from engine import catalog
 from engine.datasets.discover import discover, ood_folder
-from engine.datasets.found import Found
+from engine.datasets.disk_set import DiskSet
 from engine.errors import InputError, QoodError, unknown_name
-from engine.plan.plan import Plan, preset, validated
-from engine.plan.resources import Resources, joined, parse_checkpoints, parse_named
+from engine.plan.plan import Plan, preset
+from engine.plan.resources import Resources, merge, parse_checkpoints, parse_named
 from engine.plan.toml import read_toml
-from engine.protocol.events import Status
+from engine.plan.validation import validated
+from engine.protocol.messages import Status
 from engine.service import client, request
 from engine.session import store
 from engine.system import environment
-from qood_tui.screens.base import Room
+from qood_tui.screens.base import BaseScreen
 from qood_tui.screens.dialogs.prompt import Prompt
 from qood_tui.screens.sessions import SessionsScreen
 from qood_tui.setup import last_choice
@@ -29,7 +30,7 @@ from qood_tui.setup.cost import Pace, measured_pace
 STUDY = "kuang-wong-2026"
 
 
-class Planning(Room[None]):
+class SetupActions(BaseScreen[None]):
     """A screen on which a plan is made of an offer."""
 
     class Opened(Message):
@@ -45,7 +46,7 @@ class Planning(Room[None]):
         self.last = last_choice.recall(is_real=plan is not None and not catalog.is_made(plan.id_set))
         begun = plan or preset("demo")
         if plan is None and self.last is not None:
-            begun, resources = self.last[0], joined(self.last[1], resources)
+            begun, resources = self.last[0], merge(self.last[1], resources)
         self.offer = Offer(begun, resources, {})
         self.pace: Pace | None = None
         self._starting = False
@@ -93,7 +94,7 @@ class Planning(Room[None]):
         except QoodError as error:
             self.app.call_from_thread(self.refuse, error)
 
-    def _add_found(self, found: dict[str, Found]) -> None:
+    def _add_found(self, found: dict[str, DiskSet]) -> None:
         self._keep()
         self.offer = self.offer._replace(found=found)
         self.offer_all()
@@ -181,7 +182,7 @@ class Planning(Room[None]):
             return
         try:
             plan, own = read_toml(Path(given).expanduser())
-            plan, resources, _ = request.settle(plan, joined(own, self.resources), found=self.offer.found)
+            plan, resources, _ = request.settle(plan, merge(own, self.resources), found=self.offer.found)
         except QoodError as error:
             self.refuse(error)
             return
@@ -222,7 +223,7 @@ class Planning(Room[None]):
             self.app.call_from_thread(self._take_found, found, plan, resources, missing)
 
     def _take_found(
-        self, found: dict[str, Found], plan: Plan, resources: Resources, missing: tuple[str, ...]
+        self, found: dict[str, DiskSet], plan: Plan, resources: Resources, missing: tuple[str, ...]
     ) -> None:
         self.offer = Offer(plan, resources, found)
         self.last = last_choice.recall(is_real=True)

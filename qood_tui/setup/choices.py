@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine import catalog
-from engine.datasets.found import Found
+from engine.datasets.disk_set import DiskSet
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.text import short
@@ -27,7 +27,7 @@ class Offer(NamedTuple):
 
     plan: Plan
     resources: Resources
-    found: Mapping[str, Found]
+    found: Mapping[str, DiskSet]
 
     @property
     def is_real(self) -> bool:
@@ -86,7 +86,7 @@ def bits(offer: Offer) -> list[Option]:
 
 def quantizers() -> list[Option]:
     """Return the quantizers."""
-    return [Option(name, name, one.label) for name, one in catalog.QUANTIZERS.items()]
+    return [Option(name, name, one.label) for name, one in catalog.METHODS.items()]
 
 
 def sets(offer: Offer, role: str) -> list[Option]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from engine import catalog
 from engine.errors import InputError, QoodError
-from engine.plan.plan import Plan, validated
+from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.plan.toml import read_toml, to_toml
+from engine.plan.validation import validated
 from engine.system import paths
 
 

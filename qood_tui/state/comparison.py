@@ -8,20 +8,20 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.plan.plan import Variant
+from engine.plan.variants import Variant
 from engine.report.formats.markdown import escaped
 from engine.report.formats.plain import harmless
 from engine.report.words import listed
 from qood_tui.state import matching
 from qood_tui.state.delta_table import Number, Row, row_of, table
 from qood_tui.state.state import State
-from qood_tui.state.view_options import Look, Measure, Unit
+from qood_tui.state.view_options import Measure, Unit, ViewOptions
 
 MEAN, TOP1 = "", "top-1"  # columns beside those of the OOD sets
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-class Difference(msgspec.Struct, frozen=True):
+class CellDifference(msgspec.Struct, frozen=True):
     """How a cell differs from the first session's.
 
     The interval reaches from the lower end of one cell's to the upper end of the other's, so it is wider
@@ -38,7 +38,7 @@ class Difference(msgspec.Struct, frozen=True):
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
-class Line(msgspec.Struct, frozen=True):
+class ComparedRow(msgspec.Struct, frozen=True):
     """One variant, by model, bits and draw, with its row in every session that has it."""
 
     label: str
@@ -52,15 +52,15 @@ class Line(msgspec.Struct, frozen=True):
             return Number()
         return {MEAN: row.mean, TOP1: row.top1}.get(column) or row.sets.get(column, Number())
 
-    def difference(self, session: int, column: str) -> Difference:
+    def difference(self, session: int, column: str) -> CellDifference:
         """Return how a session's cell differs from the first session's."""
         first, other = self.number(0, column), self.number(session, column)
         if first.value is None or other.value is None:
-            return Difference()
+            return CellDifference()
         value = other.value - first.value
         if first.low is None or first.high is None or other.low is None or other.high is None:
-            return Difference(value)
-        return Difference(value, other.low - first.high, other.high - first.low)
+            return CellDifference(value)
+        return CellDifference(value, other.low - first.high, other.high - first.low)
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ class Comparison(msgspec.Struct, frozen=True):
     `told` says what is not the same in them, `differing` what each plan has where plans differ.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[ComparedRow, ...]
     columns: tuple[str, ...]  # OOD sets, then the mean and top-1
     measure: Measure
     unit: Unit
@@ -103,7 +103,7 @@ def compared(states: Sequence[State], measure: Measure, unit: Unit) -> Compariso
                 for row, state, look in zip(rows, states, looks, strict=True)
             )
         known = next(row for row in rows if row is not None)
-        lines.append(Line(known.label, known.variant, rows))
+        lines.append(ComparedRow(known.label, known.variant, rows))
     sets = dict.fromkeys(name for one in tables for name in one.sets)
     words = (*matching.told(states), *_mean_told(shared))
     columns = (*sets, MEAN, TOP1)
@@ -131,8 +131,8 @@ def _mean_told(shared: Sequence[tuple[str, ...]]) -> list[str]:
     return lines
 
 
-def _look(state: State, measure: Measure, unit: Unit) -> Look:
-    return msgspec.structs.replace(Look.at(state.header.plan), measure=measure, unit=unit)
+def _look(state: State, measure: Measure, unit: Unit) -> ViewOptions:
+    return msgspec.structs.replace(ViewOptions.at(state.header.plan), measure=measure, unit=unit)
 
 
 def _key(variant: Variant) -> tuple[str, str, int]:
@@ -145,7 +145,7 @@ def heading(column: str) -> str:
     return column or "mean"
 
 
-def cells(found: Comparison, line: Line, column: str) -> list[str]:
+def cells(found: Comparison, line: ComparedRow, column: str) -> list[str]:
     """Return what a line says in a column: the number of each session, and each difference from the first."""
     is_value = line.variant.bits.is_float or found.unit is Unit.VALUE
     form = (".1f" if column == TOP1 else ".3f") if is_value else "+.1f"
@@ -158,7 +158,7 @@ def cells(found: Comparison, line: Line, column: str) -> list[str]:
     return words
 
 
-def difference_words(difference: Difference, form: str) -> str:
+def difference_words(difference: CellDifference, form: str) -> str:
     """Return a difference with a sign, and a mark where it is clear."""
     if difference.value is None:
         return "·"
@@ -199,7 +199,7 @@ def as_csv(found: Comparison, names: Sequence[str]) -> str:
     return out.getvalue()
 
 
-def _cell(found: Comparison, line: Line, session: int, column: str) -> tuple[str, ...]:
+def _cell(found: Comparison, line: ComparedRow, session: int, column: str) -> tuple[str, ...]:
     """Return one cell of a session in a row of CSV."""
     number, difference = line.number(session, column), line.difference(session, column)
     variant, row = line.variant, line.rows[session]
@@ -219,7 +219,7 @@ def _cell(found: Comparison, line: Line, session: int, column: str) -> tuple[str
     )
 
 
-def _same_as_first(found: Comparison, line: Line, session: int, column: str) -> list[str]:
+def _same_as_first(found: Comparison, line: ComparedRow, session: int, column: str) -> list[str]:
     """Say what a cell has in common with that of the first session."""
     first, row = line.rows[0], line.rows[session]
     if not session or first is None or row is None:

@@ -10,11 +10,11 @@ import msgspec
 from engine import catalog
 from engine.measure.means import in_mean, mean_over_sets
 from engine.measure.spread import groups, spread
-from engine.plan.plan import Variant
+from engine.plan.variants import Variant
 from engine.protocol.events import Cell, Delta, VariantDelta
 from engine.report.words import in_float
 from qood_tui.state.state import State
-from qood_tui.state.view_options import Look, Measure, Order, Unit
+from qood_tui.state.view_options import Measure, RowOrder, Unit, ViewOptions
 from qood_tui.words import verdict
 
 FEW_IMAGES = 1000  # average precision and FPR95 of fewer images a set are biased while a sweep runs
@@ -92,7 +92,7 @@ class Table(msgspec.Struct, frozen=True):
     in_float: tuple[str, ...] = ()  # models that keep weights in floating point, in words
 
 
-def table(state: State, look: Look) -> Table:
+def table(state: State, look: ViewOptions) -> Table:
     """Return the table of a moment, filtered and sorted as it is looked at."""
     plan = state.header.plan
     every = _rows(state, look)
@@ -112,7 +112,7 @@ def table(state: State, look: Look) -> Table:
     )
 
 
-def _rows(state: State, look: Look) -> list[Row]:
+def _rows(state: State, look: ViewOptions) -> list[Row]:
     """Return a row for every variant, and after several draws of one another for their spread."""
     found = []
     for group in groups(state.header.plan):
@@ -121,7 +121,7 @@ def _rows(state: State, look: Look) -> list[Row]:
     return found
 
 
-def row_of(state: State, variant: Variant, look: Look, over: Collection[str] | None = None) -> Row:
+def row_of(state: State, variant: Variant, look: ViewOptions, over: Collection[str] | None = None) -> Row:
     """Return the row of one variant; where `over` is given, its mean is over these OOD sets only."""
     if variant.key in state.failed:
         return Row((variant,), problem=f"left out: {state.failed[variant.key]}")
@@ -134,7 +134,11 @@ def row_of(state: State, variant: Variant, look: Look, over: Collection[str] | N
 
 
 def _of_values(
-    state: State, variant: Variant, delta: VariantDelta | None, look: Look, over: Collection[str] | None
+    state: State,
+    variant: Variant,
+    delta: VariantDelta | None,
+    look: ViewOptions,
+    over: Collection[str] | None,
 ) -> Row:
     """Return the measure itself, with the marks of what was lost."""
     cells, measured, measure = state.cells_of(variant.key), state.measured.get(variant.key), look.measure
@@ -161,7 +165,7 @@ def _of_values(
 
 
 def _of_deltas(
-    state: State, variant: Variant, delta: VariantDelta, look: Look, over: Collection[str] | None
+    state: State, variant: Variant, delta: VariantDelta, look: ViewOptions, over: Collection[str] | None
 ) -> Row:
     """Return deltas with their intervals; a mean over only some of their sets has none."""
     unit, measure = look.unit, look.measure
@@ -206,7 +210,7 @@ def number_of(delta: Delta, measure: Measure, unit: Unit, reference: float | Non
     return Number(delta.relative * 100, delta.low / reference * 100, delta.high / reference * 100, mark)
 
 
-def _of_losses(state: State, variant: Variant, look: Look, over: Collection[str] | None) -> Row:
+def _of_losses(state: State, variant: Variant, look: ViewOptions, over: Collection[str] | None) -> Row:
     """Return what was lost where no interval is known, once both are measured on the same images."""
     field, unit = look.measure.field, look.unit
     base, own = (state.measured.get(key) for key in (variant.baseline, variant.key))
@@ -275,7 +279,7 @@ def _mark(delta: Delta | None, measure: Measure) -> str:
     return " " if delta is None else verdict(delta, less_is_better=measure.less_is_better)
 
 
-def _matches(row: Row, look: Look) -> bool:
+def _matches(row: Row, look: ViewOptions) -> bool:
     variant = row.variant
     named = f"{variant.key} {row.label} {catalog.pretraining_of(variant.model)}".lower()
     if look.only_changes and not row.is_change:
@@ -283,15 +287,15 @@ def _matches(row: Row, look: Look) -> bool:
     return all(word in named for word in look.words.lower().split())
 
 
-def _sorted(rows: list[Row], look: Look) -> list[Row]:
+def _sorted(rows: list[Row], look: ViewOptions) -> list[Row]:
     """Put the largest loss on top; references, which lose nothing, and what has no number to the end."""
-    if look.order is Order.PLAN:
+    if look.order is RowOrder.PLAN:
         return rows
-    is_less = look.measure.less_is_better and look.order is not Order.TOP1
+    is_less = look.measure.less_is_better and look.order is not RowOrder.TOP1
     sign = -1.0 if is_less != (look.unit is Unit.VALUE) else 1.0
 
     def key(row: Row) -> tuple[bool, float]:
-        of_order = {Order.MEAN: row.mean, Order.TOP1: row.top1}
+        of_order = {RowOrder.MEAN: row.mean, RowOrder.TOP1: row.top1}
         value = of_order.get(look.order, row.sets.get(look.ood_set, Number())).value
         is_last = value is None or (row.variant.bits.is_float and look.unit is not Unit.VALUE)
         return is_last, -sign * (value or 0.0)

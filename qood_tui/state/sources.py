@@ -11,7 +11,7 @@ from typing import Protocol
 from engine.errors import InputError, JournalError
 from engine.protocol.events import Entry, SessionClosed
 from engine.session import journal
-from engine.session.arrays import Arrays, Rows
+from engine.session.arrays import Arrays, FinishedRows
 from qood_tui.state.markers import Kind, Marker, markers, of_kind
 from qood_tui.state.state import State, reduce
 
@@ -41,7 +41,7 @@ class Source(Protocol):
         """Let `elapsed` seconds pass; tell whether the state changed."""
         ...
 
-    def rows(self) -> Rows | None:
+    def rows(self) -> FinishedRows | None:
         """Return the per-sample numbers at the moment shown, None where the arrays are missing."""
         ...
 
@@ -53,7 +53,7 @@ class _Recorded:
         self.session = session
         self._arrays: Arrays | None = None
 
-    def first(self, state: State) -> Rows | None:
+    def first(self, state: State) -> FinishedRows | None:
         """Return the finished rows of a state."""
         if state.rows == 0:
             return None
@@ -112,7 +112,7 @@ class LiveSource:
         self.lost = self._state.closed is None and not journal.is_being_written(self.session)
         return self.lost != before
 
-    def rows(self) -> Rows | None:
+    def rows(self) -> FinishedRows | None:
         """Return the finished rows."""
         return self._arrays.first(self._state)
 
@@ -221,7 +221,7 @@ class ReplaySource:
         at = SPEEDS.index(self.speed) + steps
         self.speed = SPEEDS[min(max(at, 0), len(SPEEDS) - 1)]
 
-    def rows(self) -> Rows | None:
+    def rows(self) -> FinishedRows | None:
         """Return the rows that were finished at the moment shown."""
         return self._arrays.first(self._state)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from engine.plan.plan import MOST_VARIANTS
+from engine.plan.validation import MOST_VARIANTS
 from engine.protocol.events import (
     AnyEvent,
     AttentionCompared,
@@ -54,7 +54,7 @@ _FIELDS = {
 SILENT = (Telemetry, Measured, ChunkFinished, CurvesDrawn, DeltasMeasured, BitsTabled)  # not in the log
 
 
-class Line(msgspec.Struct, frozen=True):
+class LogLine(msgspec.Struct, frozen=True):
     """One line of the log pane."""
 
     t: float
@@ -88,7 +88,7 @@ class State(msgspec.Struct, frozen=True):
         tuple[str, str], tuple[float, ...]
     ] = {}  # widths of the mean's interval, by measure, variant
     telemetry: tuple[Telemetry, ...] = ()
-    log: tuple[Line, ...] = ()
+    log: tuple[LogLine, ...] = ()
     closed: SessionClosed | None = None
 
     @property
@@ -132,7 +132,7 @@ def reduce(state: State, entry: Entry) -> State:
     changes = _changes(state, entry.event, entry.t)
     text = None if isinstance(entry.event, SILENT) else describe(entry.event)
     if text is not None:
-        line = Line(entry.t, *text)
+        line = LogLine(entry.t, *text)
         changes["log"] = (*state.log[-LOG_LINES + 1 :], line)
     return msgspec.structs.replace(state, seq=entry.seq, t=entry.t, **changes)
 

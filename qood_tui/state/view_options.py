@@ -8,8 +8,9 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from engine.plan.plan import Plan, Variant
-from qood_tui.plot.curve import View
+from engine.plan.plan import Plan
+from engine.plan.variants import Variant
+from qood_tui.plot.curve import CurveView
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class Unit(Enum):
     VALUE = "values"
 
 
-class Order(Enum):
+class RowOrder(Enum):
     """How the rows of the table are sorted; all but the first put the largest loss on top."""
 
     PLAN = "as planned"
@@ -57,7 +58,7 @@ class CurvesOf(Enum):
     MARKED = "marked"
 
 
-class Look(msgspec.Struct, frozen=True):
+class ViewOptions(msgspec.Struct, frozen=True):
     """What is pointed at and how it is shown."""
 
     pointed: Variant
@@ -65,15 +66,15 @@ class Look(msgspec.Struct, frozen=True):
     score: str
     measure: Measure = MEASURES[0]
     unit: Unit = Unit.POINTS
-    order: Order = Order.PLAN
+    order: RowOrder = RowOrder.PLAN
     words: str = ""
     only_changes: bool = False
-    view: View = View.ROC
+    view: CurveView = CurveView.ROC
     curves_of: CurvesOf = CurvesOf.MODEL
     marked: tuple[str, ...] = ()
 
     @classmethod
-    def at(cls, plan: Plan) -> Look:
+    def at(cls, plan: Plan) -> ViewOptions:
         """Return how a session is looked at in the beginning."""
         return cls(plan.variants()[0], plan.ood_sets[0], plan.headline)
 

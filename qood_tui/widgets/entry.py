@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.widgets import Input
 
 
-class Entry(Input):
+class TextEntry(Input):
     """An Input that writes nothing while nobody types."""
 
     def on_mount(self) -> None:

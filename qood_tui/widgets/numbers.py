@@ -10,7 +10,7 @@ from textual import events
 from textual.binding import Binding
 from textual.message import Message
 
-from qood_tui.widgets.rows import Rows
+from qood_tui.widgets.rows import RowList
 from qood_tui.words import clip
 
 DIGITS = 10
@@ -36,7 +36,7 @@ class Field(NamedTuple):
         return self.words[self.value] if self.words else str(self.value)
 
 
-class Numbers(Rows):
+class Numbers(RowList):
     """Numbers of which the one under the cursor is changed; digits count only while one is edited."""
 
     BINDINGS = [

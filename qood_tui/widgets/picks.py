@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.binding import Binding
 from textual.message import Message
 
-from qood_tui.widgets.rows import Rows
+from qood_tui.widgets.rows import RowList
 from qood_tui.words import clip
 
 
@@ -22,7 +22,7 @@ class Option(NamedTuple):
     why_not: str = ""
 
 
-class Picks(Rows):
+class Picks(RowList):
     """Several options of which any may be ticked or, where `single`, one is."""
 
     BINDINGS = [Binding("space,enter", "pick", show=False)]

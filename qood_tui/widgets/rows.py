@@ -10,7 +10,7 @@ from textual.message import Message
 from qood_tui.widgets.lines import Lines
 
 
-class Rows(Lines, can_focus=True):
+class RowList(Lines, can_focus=True):
     """Rows of which one is under the cursor; what they are and what a click does is for others to say."""
 
     FRAMED = True

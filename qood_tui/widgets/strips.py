@@ -12,7 +12,7 @@ from textual.message import Message
 from qood_tui.widgets.lines import Lines
 
 
-class Part(NamedTuple):
+class StripPart(NamedTuple):
     """A word of a strip that can be clicked; `action` runs on the screen, or on the application."""
 
     key: str
@@ -21,10 +21,10 @@ class Part(NamedTuple):
     style: str = ""
 
 
-class Parts(Lines):
+class Strip(Lines):
     """A line of parts, as many as fit; the last one always does."""
 
-    DEFAULT_CSS = "Parts { height: 1; }"
+    DEFAULT_CSS = "Strip { height: 1; }"
 
     class Chosen(Message):
         """A part was clicked."""
@@ -37,11 +37,11 @@ class Parts(Lines):
         super().__init__(id=id)
         self._ends: list[tuple[int, str]] = []
 
-    def draw(self, parts: Sequence[Part]) -> None:
+    def draw(self, parts: Sequence[StripPart]) -> None:
         """Show the parts that fit, and a sign where some do not."""
         room = self.inner.width
         *first, last = parts
-        kept: list[Part] = []
+        kept: list[StripPart] = []
         used = _width(last)
         for part in first:
             if used + _width(part) > room - (2 if len(kept) + 1 < len(first) else 0):
@@ -65,5 +65,5 @@ class Parts(Lines):
                 return
 
 
-def _width(part: Part) -> int:
+def _width(part: StripPart) -> int:
     return len(part.key) + len(part.label) + 3

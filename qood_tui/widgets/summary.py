@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual import events
 
-from qood_tui.widgets.strips import Part, Parts
+from qood_tui.widgets.strips import Strip, StripPart
 from qood_tui.words import fitted
 
 
-class Summary(Parts):
+class PlanSummary(Strip):
     """A line a group, for the mouse too."""
 
-    DEFAULT_CSS = "Summary { height: auto; }"
+    DEFAULT_CSS = "PlanSummary { height: auto; }"
 
-    def draw(self, parts: Sequence[Part]) -> None:
+    def draw(self, parts: Sequence[StripPart]) -> None:
         """Show every group with what is chosen in it."""
         self._actions = [part.action for part in parts]
         self.styles.height = len(parts)

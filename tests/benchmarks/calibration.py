@@ -14,7 +14,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from engine.plan.plan import Bits
+from engine.plan.bits import Bits
 from engine.quantize.grids.search import PERCENTILES
 from engine.quantize.grids.uniform import channels_first, fake_quantize
 from engine.quantize.methods import repq

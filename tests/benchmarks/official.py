@@ -31,7 +31,7 @@ from engine import catalog
 from engine.images import demo
 from engine.models import zoo
 from engine.models.loaded import normalise
-from engine.plan.plan import FLOAT, Bits
+from engine.plan.bits import FLOAT, Bits
 from engine.quantize.grids.twin import SummedTwinSoftmax, TwinSoftmax
 from engine.quantize.layers import quantized_copy, quantized_layers
 from engine.quantize.methods import adalog, ptq4vit, repq
@@ -260,7 +260,7 @@ def page(figures: dict[str, list[Figure]], sources: dict[str, str], notes: list[
     yield ""
     yield "## Conventions, and where ours leaves the official code"
     yield ""
-    for name, method in catalog.QUANTIZERS.items():
+    for name, method in catalog.METHODS.items():
         if method.published or method.departures:
             yield f"- {' '.join(catalog.described(name))}"
     yield ""

@@ -21,7 +21,7 @@ from engine.images.demo import load_set
 from engine.models import zoo
 from engine.plan.plan import Plan, preset
 from engine.plan.resources import Checkpoint, Resources
-from engine.protocol.events import Status
+from engine.protocol.messages import Status
 from engine.service import client
 from engine.service.request import settle
 from engine.session import journal, store

@@ -23,14 +23,15 @@ from engine import catalog
 from engine.models.loaded import load
 from engine.plan.plan import Plan
 from engine.plan.resources import Checkpoint, Resources
-from engine.protocol.events import BitsTabled, ChunkFinished, SessionClosed, Status
+from engine.protocol.events import BitsTabled, ChunkFinished, SessionClosed
+from engine.protocol.messages import Status
 from engine.quantize.formats import packed
 from engine.service import client, request
 from engine.session import journal, store
 from engine.sweep.batches import forward
-from engine.sweep.calibration import Ready
+from engine.sweep.calibration import CalibratedVariant
 from engine.sweep.devices import usable_cores
-from engine.sweep.saved_variants import States
+from engine.sweep.saved_variants import SavedVariants
 from tests.conftest import SHARED
 from tests.real import SMALL, photographs_like, random_model
 
@@ -91,14 +92,14 @@ def forwards(session: Path, plan: Plan, resources: Resources, images: int) -> fl
     for variant in plan.variants():
         model = source.model
         if not variant.bits.is_float:
-            about, tensors = packed.read(States(session).path(variant))
+            about, tensors = packed.read(SavedVariants(session).path(variant))
             model = packed.restore(source.model, about, tensors)
-        ready.append(Ready(variant, model, source, ""))
+        ready.append(CalibratedVariant(variant, model, source, ""))
     pixels = torch.randint(0, 255, (12, 3, 224, 224), dtype=torch.uint8)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
 
-    def run(one: Ready) -> None:
+    def run(one: CalibratedVariant) -> None:
         with torch.inference_mode():
             forward(one.model, one.source, pixels, len(pixels), features=False)
 

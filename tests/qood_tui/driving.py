@@ -7,9 +7,9 @@ from collections.abc import Callable
 from textual.app import App
 from textual.pilot import Pilot
 
-from qood_tui.screens.base import Room
+from qood_tui.screens.base import BaseScreen
 from qood_tui.widgets.lines import Lines
-from qood_tui.widgets.strips import Parts
+from qood_tui.widgets.strips import Strip
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
@@ -50,7 +50,7 @@ async def at_end(pilot: Pilot[None]) -> None:
 
 async def click_part(pilot: Pilot[None], strip: str, action: str) -> bool:
     """Click a part of a strip; tell whether it is there."""
-    parts = pilot.app.screen.query_one(f"#{strip}", Parts)
+    parts = pilot.app.screen.query_one(f"#{strip}", Strip)
     start = 0
     for end, name in parts._ends:
         if name == action:
@@ -60,9 +60,9 @@ async def click_part(pilot: Pilot[None], strip: str, action: str) -> bool:
     return False
 
 
-def room(app: App[None]) -> Room[None]:
+def room(app: App[None]) -> BaseScreen[None]:
     screen = app.screen
-    assert isinstance(screen, Room)
+    assert isinstance(screen, BaseScreen)
     return screen
 
 

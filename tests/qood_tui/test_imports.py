@@ -15,10 +15,12 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_the_terminal_never_imports_torch_and_its_kin() -> None:
-    modules = (
-        "qood_tui.app, qood_tui.cli.main, qood_tui.cli.headless, qood_tui.screens.setup,"
-        " qood_tui.screens.live, qood_tui.screens.replay, engine.report, engine.service.client, engine.measure.table,"
-        " qood_tui.plot.curve"
+    modules = ", ".join(
+        (
+            *(f"qood_tui.{name}" for name in ("app", "cli.main", "cli.headless", "plot.curve")),
+            *(f"qood_tui.screens.{name}" for name in ("setup", "live", "replay")),
+            *(f"engine.{name}" for name in ("report", "service.client", "measure.table")),
+        )
     )
     loaded = loaded_after(f"import {modules}")
     assert "textual" in loaded and not loaded & set(HEAVY)

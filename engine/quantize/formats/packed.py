@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from engine import catalog
 from engine.errors import InputError
-from engine.plan.plan import Bits
+from engine.plan.bits import Bits
 from engine.quantize.bit_table import float_tensors
 from engine.quantize.formats.bitstream import pack, unpack
 from engine.quantize.grids.base import Quantizer
@@ -35,7 +35,7 @@ from engine.system.files import whole
 VERSION = 1
 
 
-class Saved(msgspec.Struct, frozen=True):
+class PackedHeader(msgspec.Struct, frozen=True):
     """What a file says about itself."""
 
     version: int
@@ -75,7 +75,7 @@ def save(path: Path, model: VisionTransformer, about: dict[str, Any]) -> str:
             shapes[name] = tuple(weight.shape)
     for name, value in float_tensors(model).items():
         tensors[name] = value.detach().cpu().contiguous()
-    saved = Saved(
+    saved = PackedHeader(
         version=VERSION,
         torch=str(torch.__version__),
         quantizers=kinds,
@@ -88,7 +88,7 @@ def save(path: Path, model: VisionTransformer, about: dict[str, Any]) -> str:
     return saved.sha256
 
 
-def read(path: Path) -> tuple[Saved, dict[str, Tensor]]:
+def read(path: Path) -> tuple[PackedHeader, dict[str, Tensor]]:
     """Read a file; raise InputError if it is damaged, of another kind or of a newer format."""
     try:
         with safe_open(path, "pt") as file:
@@ -104,7 +104,7 @@ def read(path: Path) -> tuple[Saved, dict[str, Tensor]]:
         version = msgspec.json.decode(text)["version"]
         if version > VERSION:
             raise InputError("quantized", str(path), f"its format is {version}; this program reads {VERSION}")
-        saved = msgspec.json.decode(text, type=Saved)
+        saved = msgspec.json.decode(text, type=PackedHeader)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError("quantized", str(path), f"its metadata is damaged ({error})") from None
     if digest(tensors) != saved.sha256:
@@ -113,7 +113,7 @@ def read(path: Path) -> tuple[Saved, dict[str, Tensor]]:
 
 
 @torch.inference_mode()
-def restore(model: VisionTransformer, saved: Saved, tensors: dict[str, Tensor]) -> VisionTransformer:
+def restore(model: VisionTransformer, saved: PackedHeader, tensors: dict[str, Tensor]) -> VisionTransformer:
     """Return `model`, which gives the architecture alone, with the saved quantizers and weights.
 
     Raises InputError if the file is of another architecture.
@@ -126,8 +126,8 @@ def restore(model: VisionTransformer, saved: Saved, tensors: dict[str, Tensor]) 
         return quantizer
 
     # A method's module defines the kinds of quantizers that it uses.
-    if saved.method in catalog.QUANTIZERS:
-        catalog.resolve(catalog.QUANTIZERS[saved.method].target)
+    if saved.method in catalog.METHODS:
+        catalog.resolve(catalog.METHODS[saved.method].target)
     try:
         restored = quantized_copy(model, Widths(Bits(), _widths(saved)), choose)
         for name, quantizer in quantizers(restored):
@@ -166,11 +166,11 @@ def digest(tensors: dict[str, Tensor]) -> str:
     return state.hexdigest()
 
 
-def _widths(saved: Saved) -> dict[str, int]:
+def _widths(saved: PackedHeader) -> dict[str, int]:
     return {name: bits for name, (_, bits, _) in saved.quantizers.items()}
 
 
-def _weight(name: str, saved: Saved, tensors: dict[str, Tensor]) -> Tensor:
+def _weight(name: str, saved: PackedHeader, tensors: dict[str, Tensor]) -> Tensor:
     """Return a weight from its codes, by the arithmetic of `fake_quantize`."""
     _, bits, axis = saved.quantizers[name]
     shape = saved.shapes[name]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from engine.plan.plan import FLOAT
+from engine.plan.bits import FLOAT
 from engine.quantize.grids.search import best_percentile
 from engine.quantize.grids.uniform import Uniform
 from engine.quantize.layers import QuantizedLayer, freeze, quantized_layers

@@ -17,7 +17,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from engine.plan.plan import FLOAT
+from engine.plan.bits import FLOAT
 from engine.quantize.grids.base import Quantizer
 from engine.quantize.grids.twin import SummedTwinSoftmax, TwinGelu, TwinSoftmax
 from engine.quantize.grids.uniform import symmetric

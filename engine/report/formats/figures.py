@@ -11,7 +11,7 @@ from engine import catalog
 from engine.catalog import BITS
 from engine.protocol.events import Curve, Delta
 from engine.report.blocks import Figure, Panel
-from engine.report.contents import Document, Histogram
+from engine.report.contents import Document, ScoreHistogram
 from engine.report.formats.svg import STYLES, drawing, element, line, number, path, shortened, words
 from engine.report.words import interval, points
 from engine.text import short
@@ -208,7 +208,7 @@ def len_of(found: Document) -> int:
     return max((len(one.edges) - 1 for one in found.histograms), default=0)
 
 
-def _scores(name: str, one: Histogram, found: Document) -> str:
+def _scores(name: str, one: ScoreHistogram, found: Document) -> str:
     highest = max(
         share
         for other in found.histograms
@@ -248,7 +248,7 @@ def _of_set(place: int) -> int:
     return (5, 1, 2, 3, 4, 6, 7)[(place - 1) % 7]
 
 
-def _same_model(one: Histogram, other: Histogram) -> bool:
+def _same_model(one: ScoreHistogram, other: ScoreHistogram) -> bool:
     return one.variant.split(" ")[0] == other.variant.split(" ")[0]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.protocol.events import AnyEvent, CurvesDrawn, DeltasMeasured, Measured, ScoresAdded, VariantReady
 from engine.report.contents import Checked
 from engine.report.recheck.check import Check
-from engine.report.recheck.measured import Again, compared
+from engine.report.recheck.measured import Remeasured, compared
 from engine.session import attempts, journal
 from engine.session.arrays import Arrays
 
@@ -48,6 +48,6 @@ def _look(
 ) -> None:
     """Measure the first rows again and compare them with what was said of as many."""
     finished = arrays.first(count)
-    Again(finished, classes).compare(looks, check)
+    Remeasured(finished, classes).compare(looks, check)
     if any(isinstance(event, DeltasMeasured) and event.rows == count for event in looks):
         compared(finished, looks, check, planned=planned, quick=False)

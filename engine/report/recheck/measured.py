@@ -13,12 +13,12 @@ from engine import catalog
 from engine.errors import JournalError
 from engine.measure import deltas, means, pair, table
 from engine.measure.pair import PairMeasures
-from engine.plan.plan import Variant
+from engine.plan.variants import Variant
 from engine.protocol.events import AnyEvent, CurvesDrawn, Delta, DeltasMeasured, Measured, VariantDelta
 from engine.report.contents import MeanMeasures, VariantCurves, VariantRow
 from engine.report.curves import Whole, thinned, whole_curves
 from engine.report.recheck.check import BY_SET, OF_LABELS, WHOLE, Check
-from engine.session.arrays import Rows
+from engine.session.arrays import FinishedRows
 
 RESAMPLES = 1000  # where the journal has no delta table of these rows
 MOST_RESAMPLES = 20_000
@@ -26,10 +26,10 @@ MOST_THREADS = 8  # each holds some tens of MB
 LEAST_RESAMPLES = 2
 
 
-class Again:
+class Remeasured:
     """Every variant that was ready, measured again on the finished rows."""
 
-    def __init__(self, finished: Rows, classes: Mapping[str, int]) -> None:
+    def __init__(self, finished: FinishedRows, classes: Mapping[str, int]) -> None:
         """Measure; `classes` are those of every variant that was ready."""
         self.finished = finished
         self.variants: list[VariantRow] = []
@@ -83,7 +83,7 @@ class Again:
 
 
 def compared(
-    finished: Rows, events: Sequence[AnyEvent], check: Check, *, planned: int | None, quick: bool
+    finished: FinishedRows, events: Sequence[AnyEvent], check: Check, *, planned: int | None, quick: bool
 ) -> tuple[DeltasMeasured, bool]:
     """Return the delta table, compared with the journal's, and whether its intervals are the journal's.
 

@@ -106,7 +106,7 @@ def machine(found: Document) -> Section:
 
 def _method(name: str) -> Iterator[str]:
     """Yield what is to be said of a method; of one from elsewhere nothing is known."""
-    if name in catalog.QUANTIZERS:
+    if name in catalog.METHODS:
         yield " ".join(catalog.described(name))
 
 

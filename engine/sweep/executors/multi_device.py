@@ -21,22 +21,23 @@ from engine.errors import EngineError, QoodError
 from engine.images.decoders import Decoders
 from engine.images.sets import Sets, files_of, open_sets
 from engine.images.source import ImageSet, Indices
-from engine.plan.plan import Variant
-from engine.protocol.events import AnyEvent, BatchSized, Job, Logged, PhaseChanged, SetsPrepared
+from engine.plan.variants import Variant
+from engine.protocol.events import AnyEvent, BatchSized, Logged, PhaseChanged, SetsPrepared
+from engine.protocol.messages import Job
 from engine.sweep import class_names
-from engine.sweep.calibration import Calibration, Known, Models, Ready, load_saved
-from engine.sweep.chunk import AHEAD, Scored
-from engine.sweep.device_runner import Station, Variants
+from engine.sweep.calibration import CalibratedVariant, Calibration, Models, PriorVariants, load_saved
+from engine.sweep.chunk import AHEAD, ScoredChunk
+from engine.sweep.device_runner import DeviceRunner, Variants
 from engine.sweep.devices import release_memory
 from engine.sweep.progress import Progress
-from engine.sweep.retry import Patience
-from engine.sweep.saved_variants import States
+from engine.sweep.retry import RetryControl
+from engine.sweep.saved_variants import SavedVariants
 from engine.system import subprocesses
 
 ASK_SECONDS = 0.5  # between looks at whether the user asked to stop
 
 
-class Order(NamedTuple):
+class WorkerSetup(NamedTuple):
     """What a process of the crew is to do before chunks come."""
 
     job: Job
@@ -50,10 +51,10 @@ class Order(NamedTuple):
     class_names: tuple[str, ...] = ()  # see `class_names.of`
 
 
-class Member:
+class DeviceProcess:
     """One process of the crew and what it has been asked for."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: WorkerSetup) -> None:
         # A fresh interpreter: a GPU cannot be used in a copy of a process that has used one.
         context = multiprocessing.get_context("spawn")
         self.line, other = context.Pipe()
@@ -78,37 +79,39 @@ class Member:
         self.line.close()
 
 
-class Crew:
+class MultiDevice:
     """Score chunks in one process a device; yield them in the order of their rows."""
 
-    def __init__(self, job: Job, station: Station, progress: Progress, firsts: Sequence[int]) -> None:
+    def __init__(self, job: Job, station: DeviceRunner, progress: Progress, firsts: Sequence[int]) -> None:
         self.job, self.station, self.progress, self.firsts = job, station, progress, firsts
         self.patience = station.patience
         self._said: set[str] = set()
 
     def scored(
-        self, session: Path, prepared: SetsPrepared, known: Known, devices: list[str], threads: int
-    ) -> Generator[Scored]:
+        self, session: Path, prepared: SetsPrepared, known: PriorVariants, devices: list[str], threads: int
+    ) -> Generator[ScoredChunk]:
         """Calibrate every variant here, then yield the chunks that the crew scores."""
         order = self._calibrated(session, prepared, known, threads)
         note = f"{self.station.sets.rows} images on {len(devices)} devices"
         self.patience.emit(PhaseChanged("sweeping", note))
-        members = [Member(order._replace(device=device)) for device in devices]
+        members = [DeviceProcess(order._replace(device=device)) for device in devices]
         try:
             yield from self._in_order(members, order.size)
         finally:
             for member in members:
                 member.end()
 
-    def _calibrated(self, session: Path, prepared: SetsPrepared, known: Known, threads: int) -> Order:
+    def _calibrated(
+        self, session: Path, prepared: SetsPrepared, known: PriorVariants, threads: int
+    ) -> WorkerSetup:
         """Calibrate on the first device, and leave its memory to the process that will use it."""
         station = self.station
         calibration = self.patience.patiently(
-            lambda: Calibration(station.plan, station.models, station.sets, prepared, States(session))
+            lambda: Calibration(station.plan, station.models, station.sets, prepared, SavedVariants(session))
         )
         plan, emit = station.plan, self.patience.emit
 
-        def calibrate(column: int) -> Ready | None:
+        def calibrate(column: int) -> CalibratedVariant | None:
             return calibration.calibrate(plan.variants()[column], known, emit)
 
         variants = station.each(calibrate)
@@ -120,11 +123,13 @@ class Crew:
         release_memory()
         fit = station.sets.fit.chosen if station.sets.fit is not None else None
         contents = [files.contents if (files := files_of(one)) else {} for one in _all(station.sets)]
-        return Order(self.job, prepared, digests, fit, contents, "", threads, station.batches.size, named)
+        return WorkerSetup(
+            self.job, prepared, digests, fit, contents, "", threads, station.batches.size, named
+        )
 
-    def _in_order(self, members: list[Member], size: int) -> Generator[Scored]:
+    def _in_order(self, members: list[DeviceProcess], size: int) -> Generator[ScoredChunk]:
         waiting = deque(self.firsts)
-        done: dict[int, Scored] = {}
+        done: dict[int, ScoredChunk] = {}
         for _ in range(AHEAD):
             for member in members:
                 if waiting:
@@ -141,7 +146,7 @@ class Crew:
                         for other in members:
                             if waiting:
                                 other.ask(waiting.popleft(), size)
-                    elif isinstance(message, Scored):
+                    elif isinstance(message, ScoredChunk):
                         member.asked.remove(message.first)
                         done[message.first] = message
                         size = min(size, message.batch)
@@ -151,21 +156,21 @@ class Crew:
                         self._say(message)
             yield done.pop(due)
 
-    def _heard(self, members: list[Member]) -> list[Member]:
+    def _heard(self, members: list[DeviceProcess]) -> list[DeviceProcess]:
         lines = wait([member.line for member in members], ASK_SECONDS)
         return [member for member in members if member.line in lines]
 
-    def _receive(self, member: Member) -> Scored | AnyEvent | None:
+    def _receive(self, member: DeviceProcess) -> ScoredChunk | AnyEvent | None:
         try:
             message = member.line.recv()
         except (EOFError, OSError):
             return None
         if isinstance(message, QoodError):
             raise message
-        found: Scored | AnyEvent = message
+        found: ScoredChunk | AnyEvent = message
         return found
 
-    def _lost(self, member: Member, left: list[Member]) -> None:
+    def _lost(self, member: DeviceProcess, left: list[DeviceProcess]) -> None:
         """Go on without a process that died, as long as there is another."""
         member.end()
         text = f"the process on {member.device} ended unexpectedly (status {member.process.exitcode})"
@@ -186,7 +191,7 @@ def _all(sets: Sets) -> list[ImageSet]:
     return [*sets.sets, *([sets.fit.images] if sets.fit is not None else [])]
 
 
-def serve(line: Connection, order: Order) -> None:
+def serve(line: Connection, order: WorkerSetup) -> None:
     """Score chunks in a process of its own until the line closes."""
     subprocesses.begin()
     sending = threading.Lock()
@@ -211,22 +216,24 @@ def serve(line: Connection, order: Order) -> None:
         decoders.close()
 
 
-def _open(order: Order, emit: Any, decoders: Decoders, pool: ThreadPoolExecutor) -> tuple[Station, Variants]:
+def _open(
+    order: WorkerSetup, emit: Any, decoders: Decoders, pool: ThreadPoolExecutor
+) -> tuple[DeviceRunner, Variants]:
     job, plan = order.job, order.job.plan
-    patience = Patience(emit, lambda: False)
+    patience = RetryControl(emit, lambda: False)
     sets = patience.patiently(lambda: open_sets(plan, job.resources, decoders, order.class_names))
     for images, contents in zip(_all(sets), order.contents, strict=True):
         if (files := files_of(images)) is not None:
             files.remember(contents)
     if order.fit is not None and sets.fit is not None:
         sets = sets._replace(fit=sets.fit._replace(pool=order.fit))
-    station = Station(
+    station = DeviceRunner(
         plan, job.resources, sets, torch.device(order.device), patience, pool, Path(job.session)
     )
     station.batches.size = order.size
-    states = States(Path(job.session))
+    states = SavedVariants(Path(job.session))
 
-    def load(column: int) -> Ready | None:
+    def load(column: int) -> CalibratedVariant | None:
         variant = plan.variants()[column]
         if variant.key not in order.digests:
             return None
@@ -235,17 +242,17 @@ def _open(order: Order, emit: Any, decoders: Decoders, pool: ThreadPoolExecutor)
     return station, station.fit(station.each(load))
 
 
-def _loaded(variant: Variant, models: Models, order: Order, states: States) -> Ready:
+def _loaded(variant: Variant, models: Models, order: WorkerSetup, states: SavedVariants) -> CalibratedVariant:
     source, digest = models.by_name[variant.model], order.digests[variant.key]
     if variant.bits.is_float:
-        return Ready(variant, source.model, source, digest)
+        return CalibratedVariant(variant, source.model, source, digest)
     model = load_saved(order.job.plan, models, order.prepared, states, variant, digest)
     if model is None:
         raise EngineError(f"{variant.key}: its quantized state cannot be read back from {states.folder.name}")
-    return Ready(variant, model, source, digest)
+    return CalibratedVariant(variant, model, source, digest)
 
 
-def _serve(line: Connection, sending: threading.Lock, station: Station, variants: Variants) -> None:
+def _serve(line: Connection, sending: threading.Lock, station: DeviceRunner, variants: Variants) -> None:
     while True:
         while len(station.ahead) < AHEAD and (not len(station.ahead) or line.poll()):
             try:

@@ -7,27 +7,29 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from engine.protocol.events import PhaseChanged, SetsPrepared
-from engine.sweep.calibration import Calibration, Known, Ready
-from engine.sweep.chunk import AHEAD, Chunk, Scored
-from engine.sweep.device_runner import Station, Variants
+from engine.sweep.calibration import CalibratedVariant, Calibration, PriorVariants
+from engine.sweep.chunk import AHEAD, Chunk, ScoredChunk
+from engine.sweep.device_runner import DeviceRunner, Variants
 from engine.sweep.progress import Progress
-from engine.sweep.saved_variants import States
+from engine.sweep.saved_variants import SavedVariants
 
 
-class Solo:
+class SingleDevice:
     """Score chunks on the one device that there is."""
 
-    def __init__(self, station: Station, progress: Progress, firsts: Sequence[int]) -> None:
+    def __init__(self, station: DeviceRunner, progress: Progress, firsts: Sequence[int]) -> None:
         self.station, self.progress, self.firsts = station, progress, firsts
 
-    def scored(self, session: Path, prepared: SetsPrepared, known: Known) -> Generator[Scored]:
+    def scored(self, session: Path, prepared: SetsPrepared, known: PriorVariants) -> Generator[ScoredChunk]:
         """Calibrate every variant, then yield chunk after chunk."""
         station, patience = self.station, self.station.patience
         for first in self.firsts[:AHEAD]:
             station.ahead.ask(first)
         try:
             calibration = patience.patiently(
-                lambda: Calibration(station.plan, station.models, station.sets, prepared, States(session))
+                lambda: Calibration(
+                    station.plan, station.models, station.sets, prepared, SavedVariants(session)
+                )
             )
             started = time.monotonic()
             chunk, waited = station.ahead.take() if self.firsts else (None, 0.0)
@@ -38,13 +40,13 @@ class Solo:
                 if position + AHEAD < len(self.firsts):
                     station.ahead.ask(self.firsts[position + AHEAD])
                 if not position and chunk is not None:
-                    yield Scored.of(chunk, station.batches.size, time.monotonic() - started, waited)
+                    yield ScoredChunk.of(chunk, station.batches.size, time.monotonic() - started, waited)
                 else:
                     yield station.next_scored(variants)
         finally:
             station.ahead.close()
 
-    def _begin(self, calibration: Calibration, known: Known, chunk: Chunk | None) -> Variants:
+    def _begin(self, calibration: Calibration, known: PriorVariants, chunk: Chunk | None) -> Variants:
         """Calibrate every variant and let it score the first chunk.
 
         Where nothing has to be fitted, that is at once, so that a first curve is there before the last
@@ -53,7 +55,7 @@ class Solo:
         station = self.station
         size = station.batches.size
 
-        def begin(column: int) -> Ready | None:
+        def begin(column: int) -> CalibratedVariant | None:
             variant = station.plan.variants()[column]
             ready = calibration.calibrate(variant, known, station.patience.emit)
             if station.plan.needs_fit_set:

@@ -14,7 +14,7 @@ from textual.containers import Horizontal
 from textual.widgets import Button, Input, Label
 
 from qood_tui.screens.dialogs.dialog import Dialog
-from qood_tui.widgets.entry import Entry
+from qood_tui.widgets.entry import TextEntry
 from qood_tui.widgets.picks import Option, Picks
 
 
@@ -51,7 +51,7 @@ class ExportScreen(Dialog[None]):
         options = [Option(form.suffix, form.label) for form in self.forms]
         yield Picks("", options, (options[0].name,), id="forms", single=True, follows=True)
         yield Label("File, in the folder that qood-tui was started from, or a path:")
-        yield Entry(self._file(self.forms[0]), compact=True)
+        yield TextEntry(self._file(self.forms[0]), compact=True)
         with Horizontal():
             yield Button("Copy", id="copy", compact=True)
             yield Button("Save", id="save", variant="primary", compact=True)

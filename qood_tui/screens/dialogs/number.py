@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from engine import catalog
 from engine.measure import definitions
-from engine.plan.plan import Variant
+from engine.plan.variants import Variant
 from engine.protocol.events import Delta
 from engine.report import study
 from qood_tui.screens.dialogs.dialog import Dialog

@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
 from qood_tui.screens.dialogs.dialog import Dialog
-from qood_tui.widgets.entry import Entry
+from qood_tui.widgets.entry import TextEntry
 
 
 class Prompt(Dialog[str | None]):
@@ -22,7 +22,7 @@ class Prompt(Dialog[str | None]):
     def contents(self) -> ComposeResult:
         """Show the question above the line."""
         yield Static(self.words, markup=False)
-        yield Entry(self.value, placeholder=self.placeholder)
+        yield TextEntry(self.value, placeholder=self.placeholder)
 
     def on_mount(self) -> None:
         """Name the window and begin to type."""

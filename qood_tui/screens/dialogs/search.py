@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input
 
 from qood_tui.screens.dialogs.dialog import Dialog
-from qood_tui.widgets.entry import Entry
+from qood_tui.widgets.entry import TextEntry
 from qood_tui.widgets.picks import Option, Picks
 
 
@@ -40,7 +40,7 @@ class SearchScreen(Dialog[list[Hit]]):
 
     def contents(self) -> ComposeResult:
         """Show the line above what it finds."""
-        yield Entry(placeholder="parts of a name: deit 22k, w4, energy")
+        yield TextEntry(placeholder="parts of a name: deit 22k, w4, energy")
         yield Picks("", id="hits")
 
     def on_mount(self) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from engine import catalog
 from engine.commands import quantize
 from engine.errors import InputError
-from engine.plan.plan import Bits
+from engine.plan.bits import Bits
 from engine.quantize.bit_table import tabulate
 from engine.quantize.formats import packed
 from engine.quantize.methods import adalog
@@ -65,7 +65,7 @@ def test_quantize_save_load_and_run_give_the_same_bits(arrays: Path) -> None:
     np.testing.assert_array_equal(first_logits, second_logits)
 
 
-@pytest.mark.parametrize("method", sorted(catalog.QUANTIZERS))
+@pytest.mark.parametrize("method", sorted(catalog.METHODS))
 @pytest.mark.parametrize("bits", ["W4A4", "W3A7", "W32A4", "W5A32", "W8A8"])
 def test_every_method_and_width_comes_back_bit_by_bit(
     tmp_path: Path, method: str, bits: str, monkeypatch: pytest.MonkeyPatch
@@ -74,7 +74,7 @@ def test_every_method_and_width_comes_back_bit_by_bit(
     monkeypatch.setattr(adalog, "REFINEMENTS", 1)
     monkeypatch.setattr(adalog, "ROUNDS", 1)
     x = torch.from_numpy(IMAGES)
-    entry = catalog.QUANTIZERS[method]
+    entry = catalog.METHODS[method]
     model = catalog.resolve(entry.target)(
         tiny_model(qkv_bias=False), Widths(Bits.parse(bits), {"head": 6}), x, **entry.options
     )
@@ -88,7 +88,7 @@ def test_every_method_and_width_comes_back_bit_by_bit(
 @pytest.mark.parametrize("method", ["repq", "ptq4vit", "qwt"])
 def test_the_tables_bytes_are_the_files_bytes(tmp_path: Path, method: str) -> None:
     x = torch.from_numpy(IMAGES)
-    model = catalog.resolve(catalog.QUANTIZERS[method].target)(tiny_model(), Widths(Bits(4, 4)), x)
+    model = catalog.resolve(catalog.METHODS[method].target)(tiny_model(), Widths(Bits(4, 4)), x)
     packed.save(tmp_path / "q.safetensors", model, ABOUT)
     stored = load_file(tmp_path / "q.safetensors")
     table = tabulate("", model, x)
@@ -103,7 +103,7 @@ def test_the_tables_bytes_are_the_files_bytes(tmp_path: Path, method: str) -> No
 def test_what_is_damaged_or_newer_is_refused_with_the_reason(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "q.safetensors"
     x = torch.from_numpy(IMAGES)
-    model = catalog.resolve(catalog.QUANTIZERS["minmax"].target)(tiny_model(), Widths(Bits(4, 4)), x)
+    model = catalog.resolve(catalog.METHODS["minmax"].target)(tiny_model(), Widths(Bits(4, 4)), x)
     packed.save(path, model, ABOUT)
     data = bytearray(path.read_bytes())
     match damage:
@@ -125,7 +125,7 @@ def test_what_is_damaged_or_newer_is_refused_with_the_reason(tmp_path: Path, dam
 
 def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
     x = torch.from_numpy(IMAGES)
-    model = catalog.resolve(catalog.QUANTIZERS["repq"].target)(tiny_model(), Widths(Bits(4, 4)), x)
+    model = catalog.resolve(catalog.METHODS["repq"].target)(tiny_model(), Widths(Bits(4, 4)), x)
     packed.save(tmp_path / "q.safetensors", model, ABOUT)
     about, tensors = packed.read(tmp_path / "q.safetensors")
     for other in (
@@ -249,7 +249,7 @@ def test_a_quantized_model_with_inferred_pooling_comes_back(arrays: Path) -> Non
 def test_one_calibration_image_is_enough() -> None:
     x = torch.from_numpy(IMAGES[:1])
     for name in ("minmax", "percentile", "omse", "repq"):
-        model = catalog.resolve(catalog.QUANTIZERS[name].target)(tiny_model(), Widths(Bits(4, 4)), x)
+        model = catalog.resolve(catalog.METHODS[name].target)(tiny_model(), Widths(Bits(4, 4)), x)
         assert torch.isfinite(model(x)).all()
 
 
@@ -258,11 +258,11 @@ def test_every_method_is_listed_with_what_its_published_numbers_have(
 ) -> None:
     assert quantize.run(parsed("--list")) == 0
     listed = capsys.readouterr().out
-    for name, method in catalog.QUANTIZERS.items():
+    for name, method in catalog.METHODS.items():
         assert f"{name}: {method.label}." in listed
         assert method.published in listed and all(one in listed for one in method.departures)
     # What official code has for the image: RepQ-ViT and AdaLog 8 bits, PTQ4ViT and ERQ floating point.
-    published = {name: method.published for name, method in catalog.QUANTIZERS.items()}
+    published = {name: method.published for name, method in catalog.METHODS.items()}
     assert all("the image at 8 bits" in published[name] for name in ("repq", "adalog"))
     assert all("the image in floating point" in published[name] for name in ("ptq4vit", "erq"))
     assert "first_and_last = 8" in published["qwt"]

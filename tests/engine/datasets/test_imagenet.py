@@ -8,7 +8,7 @@ import pytest
 from timm.data import ImageNetInfo
 
 from engine.datasets.discover import discover, id_set
-from engine.datasets.found import Found
+from engine.datasets.disk_set import DiskSet
 from tests.engine.datasets.test_discover import put
 
 WNIDS = ImageNetInfo("imagenet-1k").label_names()
@@ -24,7 +24,7 @@ def put_imagenet(folder: Path) -> None:
     put(folder, *(f"{wnid}/ILSVRC2012_val_00000293.JPEG" for wnid in WNIDS[:3]))
 
 
-def roles(found: dict[str, Found]) -> dict[str, tuple[str, int]]:
+def roles(found: dict[str, DiskSet]) -> dict[str, tuple[str, int]]:
     return {name: (one.role, len(one.files)) for name, one in found.items()}
 
 

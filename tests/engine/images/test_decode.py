@@ -18,7 +18,7 @@ from timm.data import create_transform, resolve_model_data_config
 from engine import catalog
 from engine.images.decode import UnreadableError, decode, prepare, read_bytes
 from engine.images.source import Geometry, PassingError, Pixels
-from engine.models.loaded import Loaded, normalise
+from engine.models.loaded import LoadedModel, normalise
 from tests.engine.images.albums import save
 
 
@@ -30,7 +30,7 @@ def test_preprocessing_is_timms_to_the_last_bit(tag: str, photographs: Path) -> 
     geometry = Geometry(
         config["input_size"][1], config["crop_pct"], config["interpolation"], config["crop_mode"]
     )
-    of_model = Loaded(None, geometry, config["mean"], config["std"], 1000, "", tag)  # type: ignore[arg-type]
+    of_model = LoadedModel(None, geometry, config["mean"], config["std"], 1000, "", tag)  # type: ignore[arg-type]
     files = sorted(photographs.rglob("*.*"))
     odd = [
         Image.effect_noise(size, 80).convert("RGB") for size in ((224, 224), (248, 248), (10, 399), (501, 37))

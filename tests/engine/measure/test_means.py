@@ -18,7 +18,7 @@ from engine.session.arrays import Arrays
 from qood_tui.state import findings
 from qood_tui.state.delta_table import Row, table
 from qood_tui.state.state import fold
-from qood_tui.state.view_options import Look, Unit
+from qood_tui.state.view_options import Unit, ViewOptions
 from tests.made import Made
 from tests.running import small_plan
 
@@ -55,8 +55,8 @@ def precision(session: Path) -> dict[str, float]:
 
 def rows_of(session: Path, unit: Unit) -> list[Row]:
     state = fold(*journal.read(session)[:2])
-    look = Look.at(PLAN)
-    return list(table(state, Look(look.pointed, look.ood_set, look.score, unit=unit)).rows)
+    look = ViewOptions.at(PLAN)
+    return list(table(state, ViewOptions(look.pointed, look.ood_set, look.score, unit=unit)).rows)
 
 
 def test_a_set_of_one_image_is_in_no_mean(session: Path, precision: dict[str, float]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from engine import report
 from engine.errors import InputError
 from engine.measure.spread import groups, spread
-from engine.plan.plan import validated
+from engine.plan.validation import validated
 from engine.protocol.events import SetsPrepared, VariantReady
 from engine.session import journal
 from engine.session.arrays import Arrays

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from engine.errors import InputError
 from engine.models.checkpoints import load_checkpoint
-from engine.models.loaded import Loaded
+from engine.models.loaded import LoadedModel
 
 ARCHITECTURE = "vit_tiny_patch16_224"
 SHAPE: dict[str, Any] = {"img_size": 32, "depth": 2}  # the classes follow from the weights
@@ -46,7 +46,7 @@ def logits(of: nn.Module) -> Tensor:
     return found
 
 
-def read(path: Path, architecture: str = ARCHITECTURE, *, ema: bool = False, **arguments: Any) -> Loaded:
+def read(path: Path, architecture: str = ARCHITECTURE, *, ema: bool = False, **arguments: Any) -> LoadedModel:
     given = {} if path.is_dir() else {**SHAPE, **arguments}
     model = "" if path.is_dir() else architecture
     return load_checkpoint("mine", str(path), lambda _: None, model=model, ema=ema, arguments=given)

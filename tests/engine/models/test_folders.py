@@ -15,7 +15,7 @@ from torch import Tensor
 from engine.errors import InputError
 from engine.images.source import Geometry
 from engine.models.checkpoints import load_checkpoint
-from engine.models.loaded import Loaded
+from engine.models.loaded import LoadedModel
 from tests.engine.models.test_checkpoints import SHAPE, logits, model
 from tests.real import REVISION
 
@@ -77,7 +77,7 @@ def folder_of(folder: Path, weights: dict[str, Tensor], about: dict[str, Any], i
     return folder
 
 
-def read(path: object) -> Loaded:
+def read(path: object) -> LoadedModel:
     return load_checkpoint("mine", str(path), lambda _: None)
 
 

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine.errors import InputError
-from engine.plan.plan import Bits, Plan, from_mapping, is_identity, preset, validated
+from engine.plan.bits import Bits
+from engine.plan.plan import Plan, from_mapping, is_identity, preset
 from engine.plan.resources import Resources
 from engine.plan.toml import read_toml, to_toml
+from engine.plan.validation import validated
 from engine.service.request import settle
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from engine.errors import QuantizeError
-from engine.plan.plan import Bits
+from engine.plan.bits import Bits
 from engine.quantize.bit_table import tabulate
 from engine.quantize.layers import MUCH, check_architecture, quantized_copy, share_beyond, warning_of
 from engine.quantize.methods import round_to_nearest

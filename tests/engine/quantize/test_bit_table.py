@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.plan.plan import Bits
+from engine.plan.bits import Bits
 from engine.quantize.bit_table import tabulate
 from engine.quantize.formats.bitstream import pack, packed_size, unpack
 from engine.quantize.methods import repq

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.plan.plan import Bits
+from engine.plan.bits import Bits
 from engine.quantize.grids import search
 from engine.quantize.grids.uniform import Uniform
 from engine.quantize.layers import quantized_layers

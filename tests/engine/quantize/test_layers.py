@@ -7,7 +7,7 @@ from timm.models.deit import VisionTransformerDistilled
 
 from engine import catalog
 from engine.errors import QuantizeError
-from engine.plan.plan import Bits
+from engine.plan.bits import Bits
 from engine.quantize.bit_table import tabulate
 from engine.quantize.layers import check_architecture, quantized_layers
 from engine.quantize.methods import adalog, repq, round_to_nearest
@@ -70,14 +70,14 @@ def test_a_distilled_deit_has_both_heads_quantized() -> None:
     assert error < 0.2
 
 
-@pytest.mark.parametrize("method", sorted(catalog.QUANTIZERS))
+@pytest.mark.parametrize("method", sorted(catalog.METHODS))
 def test_every_tensor_is_made_on_the_device_of_the_model(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adalog, "REFINEMENTS", 1)
     monkeypatch.setattr(adalog, "ROUNDS", 1)
     model, images = tiny_model(), torch.randn(8, 3, 32, 32)
-    entry = catalog.QUANTIZERS[method]
+    entry = catalog.METHODS[method]
     # Whatever does not say where it is made lands on the default device, which does not mix with another.
     with torch.device("meta"):
         quantized = catalog.resolve(entry.target)(model, Widths(Bits(4, 4)), images, **entry.options)

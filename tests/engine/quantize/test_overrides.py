@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine import catalog
 from engine.errors import InputError
-from engine.plan.plan import Bits
+from engine.plan.bits import Bits
 from engine.protocol.events import BitsTabled
 from engine.quantize.bit_table import tabulate
 from engine.quantize.formats import packed
@@ -24,7 +24,7 @@ from engine.quantize.methods import adalog, ptq4vit, qwt
 from engine.quantize.sites import Widths
 from tests.engine.quantize.test_repq import tiny_model
 
-METHODS = sorted(catalog.QUANTIZERS)
+METHODS = sorted(catalog.METHODS)
 IMAGES = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 IN_BLOCK = (
     *(f"attn.{name}" for name in ("qkv.input", "qkv.weight", "query", "key", "value", "softmax")),
@@ -109,7 +109,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def quantized(tmp_path: Path) -> Callable[[str, dict[str, int]], Result]:
     @torch.inference_mode()
     def run(method: str, overrides: dict[str, int], first_and_last: int | None = None) -> Result:
-        entry = catalog.QUANTIZERS[method]
+        entry = catalog.METHODS[method]
         widths = Widths(Bits(4, 4), overrides, first_and_last=first_and_last)
         model = catalog.resolve(entry.target)(uneven_model(), widths, IMAGES, **entry.options)
         about = {"model": "", "model_kwargs": {}, "bits": "W4A4", "method": method, "overrides": {}}
@@ -192,7 +192,7 @@ def test_the_first_and_last_layer_have_the_same_bits_in_every_method(
 def test_a_convention_for_the_first_and_last_layer_quantizes_nothing_that_the_setting_does_not(
     bits: Bits, floating: str
 ) -> None:
-    model = catalog.resolve(catalog.QUANTIZERS["repq"].target)(
+    model = catalog.resolve(catalog.METHODS["repq"].target)(
         uneven_model(), Widths(bits, first_and_last=8), IMAGES
     )
     ends = {row.tensor: row.bits for row in tabulate("", model, IMAGES).rows if row.tensor in PATCH + HEAD}

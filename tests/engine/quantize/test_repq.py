@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine import catalog
 from engine.errors import InputError
-from engine.plan.plan import Bits
+from engine.plan.bits import Bits
 from engine.quantize.layers import freeze
 from engine.quantize.methods import repq
 from engine.quantize.sites import Widths
@@ -123,7 +123,7 @@ def test_the_error_falls_strictly_with_more_bits(official: dict[str, dict[str, T
     model = tiny_model()
     model.load_state_dict(official["state_dict"])
     known = official["inputs_and_logits_w6a6"]
-    quantize = catalog.resolve(catalog.QUANTIZERS[method].target)
+    quantize = catalog.resolve(catalog.METHODS[method].target)
     errors = [
         (quantize(model, Widths(Bits(b, b)), known["calib"])(known["test"]) - known["logits_fp32"]).norm()
         for b in (4, 6, 8)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.errors import QuantizeError
-from engine.plan.plan import Bits
+from engine.plan.bits import Bits
 from engine.quantize.bit_table import tabulate
 from engine.quantize.grids import search
 from engine.quantize.grids.base import Quantizer

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from engine.errors import EngineError
-from engine.protocol.events import ChunkFinished, SessionClosed, SessionResumed, Status
+from engine.protocol.events import ChunkFinished, SessionClosed, SessionResumed
+from engine.protocol.messages import Status
 from engine.service import client
 from engine.session import journal, lease, store
 from tests.running import CPU, follow, small_plan

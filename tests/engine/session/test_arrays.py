@@ -14,11 +14,11 @@ from engine.errors import EngineError
 from engine.images.sets import Sets
 from engine.images.source import ArrayImages, Geometry
 from engine.measure.table import measure_variant
-from engine.models.loaded import Loaded, normalise
+from engine.models.loaded import LoadedModel, normalise
 from engine.plan.plan import Plan
 from engine.scores import scorers
 from engine.session.arrays import FOLDER, LONG, Arrays, ArrayWriter, layout
-from engine.sweep.calibration import Ready
+from engine.sweep.calibration import CalibratedVariant
 from engine.sweep.chunk import Chunk
 from tests.journals import forge
 from tests.running import small_plan
@@ -28,18 +28,18 @@ GEOMETRY = Geometry(SIDE)
 
 
 @pytest.fixture(scope="module")
-def loaded() -> Loaded:
+def loaded() -> LoadedModel:
     """Return a model of more classes than 16 bits can count."""
     torch.manual_seed(3)
     model = timm.create_model("test_vit.r160_in1k", pretrained=False, img_size=SIDE, num_classes=MANY).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
-    return Loaded(model, GEOMETRY, (0.5,) * 3, (0.5,) * 3, MANY, "here", "")
+    return LoadedModel(model, GEOMETRY, (0.5,) * 3, (0.5,) * 3, MANY, "here", "")
 
 
 @pytest.fixture(scope="module")
-def sets(loaded: Loaded) -> Sets:
+def sets(loaded: LoadedModel) -> Sets:
     """Return an ID set whose labels are ranked everywhere among the classes, and an OOD set."""
     random = np.random.default_rng(4)
     pixels = random.integers(0, 255, (2, IMAGES, SIDE, SIDE, 3), np.uint8)
@@ -51,7 +51,7 @@ def sets(loaded: Loaded) -> Sets:
     return Sets([of_id, of_ood], which, np.tile(np.arange(IMAGES), 2), [IMAGES] * 2, [], None)
 
 
-def logits_of(loaded: Loaded, pixels: np.ndarray) -> np.ndarray:
+def logits_of(loaded: LoadedModel, pixels: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         given = normalise(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), loaded)
         return loaded.model(given).double().numpy()
@@ -62,13 +62,15 @@ def plan_of_many() -> Plan:
 
 
 def test_labels_ranked_beyond_16_bits_count_like_any_other(
-    loaded: Loaded, sets: Sets, tmp_path: Path
+    loaded: LoadedModel, sets: Sets, tmp_path: Path
 ) -> None:
     plan = plan_of_many()
     chunk = Chunk(plan, sets, 0, [GEOMETRY], torch.device("cpu"))
     chunk.load()
     (variant,) = plan.variants()
-    chunk.score(0, Ready(variant, loaded.model, loaded, "", {"msp": scorers.scorer("msp", None)}), IMAGES)
+    chunk.score(
+        0, CalibratedVariant(variant, loaded.model, loaded, "", {"msp": scorers.scorer("msp", None)}), IMAGES
+    )
     ArrayWriter(tmp_path, plan, 2 * IMAGES, MANY).write(0, chunk.parts)
 
     logits, labels = logits_of(loaded, sets.sets[0].images), sets.sets[0].labels  # type: ignore[attr-defined]

@@ -16,8 +16,9 @@ from engine.errors import EngineError, InputError, JournalError
 from engine.images.decoders import Decoders
 from engine.images.sets import open_sets
 from engine.models.loaded import load
-from engine.plan.plan import Plan, validated
+from engine.plan.plan import Plan
 from engine.plan.resources import Resources
+from engine.plan.validation import validated
 from engine.protocol.events import ChunkFinished, OutputsKept
 from engine.session import journal, outputs
 from engine.session.arrays import Arrays

@@ -20,13 +20,14 @@ from engine.images.decoders import Decoders
 from engine.images.sets import files_of, open_sets
 from engine.plan.plan import Plan
 from engine.plan.resources import Checkpoint, Resources
-from engine.protocol.events import Job, Logged, Measured, SetsPrepared
+from engine.protocol.events import Logged, Measured, SetsPrepared
+from engine.protocol.messages import Job
 from engine.report.sections.guesses import guesses
 from engine.service.request import settle
 from engine.session import store
 from engine.sweep import class_names
 from engine.sweep.calibration import Models
-from engine.sweep.sweep import Team, sweep
+from engine.sweep.sweep import Workers, sweep
 from engine.sweep.worker import started
 from tests.real import SMALL, photographs_like, random_model
 
@@ -119,7 +120,7 @@ def run(plan: Plan, resources: Resources, decoders: Decoders) -> list[object]:
     events: list[object] = []
     job = Job(str(session), settled, resources, 0)
     with ThreadPoolExecutor(1) as pool:
-        team = Team(["cpu"], 1, pool, decoders, started(job, "cpu", 1, {}))
+        team = Workers(["cpu"], 1, pool, decoders, started(job, "cpu", 1, {}))
         sweep(job, events.append, lambda: False, team)
     return events
 

@@ -5,7 +5,7 @@ import torch
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 
-from engine.plan.plan import Bits
+from engine.plan.bits import Bits
 from engine.quantize.methods import repq
 from engine.quantize.sites import Widths
 from engine.sweep.features import head_of, outputs

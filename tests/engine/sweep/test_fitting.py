@@ -17,18 +17,21 @@ from engine.errors import InputError
 from engine.images import demo
 from engine.images.decoders import Decoders
 from engine.images.files import FileImages
-from engine.images.sets import Learnt
+from engine.images.sets import HeldOutPool
 from engine.models.loaded import load
-from engine.plan.plan import Bits, Plan, Variant, validated
+from engine.plan.bits import Bits
+from engine.plan.plan import Plan
+from engine.plan.validation import validated
+from engine.plan.variants import Variant
 from engine.protocol.events import AnyEvent, DeltasMeasured, FitSeen, Logged, SessionClosed, SetsPrepared
 from engine.report.sections import limits
 from engine.scores.outputs import Outputs
 from engine.session import journal, store
 from engine.session.arrays import Arrays
 from engine.sweep.batches import Batches
-from engine.sweep.calibration import Ready
+from engine.sweep.calibration import CalibratedVariant
 from engine.sweep.fitting import Fitting
-from engine.sweep.retry import Patience
+from engine.sweep.retry import RetryControl
 from tests.running import CPU, small_plan, sweep
 
 SCORES = ("msp", "mahalanobis", "vim", "ash_s", "knn")
@@ -73,11 +76,11 @@ def test_a_score_that_cannot_be_fitted_is_said_and_has_no_value() -> None:
     said: list[AnyEvent] = []
     plan = small_plan(scores=("msp", "knn"), fit_images=20)
     images = demo.load_set(catalog.DEMO_FIT)
-    learnt = Learnt(images, np.arange(20), 20, 20)
+    learnt = HeldOutPool(images, np.arange(20), 20, 20)
     source = load("vit-narrow", torch.device("cpu"), CPU, print)
-    ready = Ready(Variant("vit-narrow", Bits(), "none"), source.model, source, "")
+    ready = CalibratedVariant(Variant("vit-narrow", Bits(), "none"), source.model, source, "")
     fitting = Fitting(plan, learnt, torch.device("cpu"), said.append)
-    patience = Patience(said.append, lambda: False)
+    patience = RetryControl(said.append, lambda: False)
     with ThreadPoolExecutor(1) as pool:
         fitting.learn([ready], [source.geometry], Batches(7, said.append), patience, pool)
         scorers = fitting.scorers(0, ready)
@@ -97,10 +100,10 @@ def test_fit_images_that_cannot_be_read_are_not_counted_as_fitted(tmp_path: Path
         images = FileImages(ood_folder("mine", str(tmp_path)), decoders)
         said: list[AnyEvent] = []
         source = load("vit-narrow", torch.device("cpu"), CPU, print)
-        ready = Ready(Variant("vit-narrow", Bits(), "none"), source.model, source, "")
+        ready = CalibratedVariant(Variant("vit-narrow", Bits(), "none"), source.model, source, "")
         plan = small_plan(scores=("msp", "vim"), fit_images=12)
-        fitting = Fitting(plan, Learnt(images, np.arange(12), 12, 12), torch.device("cpu"), said.append)
-        patience = Patience(said.append, lambda: False)
+        fitting = Fitting(plan, HeldOutPool(images, np.arange(12), 12, 12), torch.device("cpu"), said.append)
+        patience = RetryControl(said.append, lambda: False)
         with ThreadPoolExecutor(1) as pool:
             fitting.learn([ready], [source.geometry], Batches(7, said.append), patience, pool)
     finally:

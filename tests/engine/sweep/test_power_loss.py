@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.protocol.events import ChunkFinished, SessionClosed, Status
+from engine.protocol.events import ChunkFinished, SessionClosed
+from engine.protocol.messages import Status
 from engine.service import client
 from engine.session import journal, lease, store
 from engine.session.arrays import Arrays, ArrayWriter

@@ -14,18 +14,20 @@ import torch
 from engine.errors import InputError
 from engine.images.sets import Sets
 from engine.images.source import ArrayImages, Geometry
-from engine.models.loaded import Loaded
+from engine.models.loaded import LoadedModel
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.sweep import preflight
 
 
-def model(classes: int, architecture: str = "test_vit", **arguments: Any) -> Loaded:
+def model(classes: int, architecture: str = "test_vit", **arguments: Any) -> LoadedModel:
     made = timm.create_model(architecture, num_classes=classes, **arguments).eval()
-    return Loaded(made, Geometry(32), (0.5,) * 3, (0.5,) * 3, classes, "file x", architecture)
+    return LoadedModel(made, Geometry(32), (0.5,) * 3, (0.5,) * 3, classes, "file x", architecture)
 
 
-def check(tmp_path: Path, loaded: Loaded, labels: list[int], of: str = "pets", **given: Any) -> list[str]:
+def check(
+    tmp_path: Path, loaded: LoadedModel, labels: list[int], of: str = "pets", **given: Any
+) -> list[str]:
     """Return the warnings before a sweep of a set with these labels."""
     bits = given.pop("bits", ("FP32", "W4A4"))
     plan = Plan(models=("mine",), bits=bits, id_set=of, ood_sets=("birds",), calibration_set="pets-train")

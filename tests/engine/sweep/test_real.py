@@ -24,10 +24,10 @@ from engine.protocol.events import (
     PhaseChanged,
     SessionClosed,
     SetsPrepared,
-    Status,
     VariantReady,
     WorkerStarted,
 )
+from engine.protocol.messages import Status
 from engine.service import client, request
 from engine.session import attempts, journal, store
 from tests.real import SMALL, STUDY, cache_weights, openood_root, random_model

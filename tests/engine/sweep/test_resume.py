@@ -12,7 +12,8 @@ from PIL import Image
 from engine import report
 from engine.errors import EngineError
 from engine.plan.resources import Resources, own_environment
-from engine.protocol.events import DeltasMeasured, SessionClosed, Start, Status, Warm
+from engine.protocol.events import DeltasMeasured, SessionClosed
+from engine.protocol.messages import Start, Status, Warm
 from engine.service import client
 from engine.session import journal, store
 from engine.session.arrays import Arrays

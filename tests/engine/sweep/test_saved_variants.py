@@ -14,11 +14,13 @@ from engine import catalog
 from engine.errors import EngineError
 from engine.images import decode
 from engine.models import zoo
-from engine.plan.plan import Bits, Plan, Variant
+from engine.plan.bits import Bits
+from engine.plan.plan import Plan
+from engine.plan.variants import Variant
 from engine.quantize.methods.round_to_nearest import minmax
 from engine.quantize.sites import Widths
 from engine.sweep import saved_variants
-from engine.sweep.saved_variants import States, key_of
+from engine.sweep.saved_variants import SavedVariants, key_of
 
 PLAN = Plan(models=("vit-narrow",), quantizer="minmax")
 VARIANT = Variant("vit-narrow", Bits(4, 8), "minmax")
@@ -82,8 +84,8 @@ def test_every_part_of_the_key_of_a_quantized_variant_counts(monkeypatch: pytest
 def test_a_method_with_other_options_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = zoo.load_model("vit-narrow")
     before = key_of(VARIANT, loaded, "w", "c", PLAN)
-    other = msgspec.structs.replace(catalog.QUANTIZERS["minmax"], options={"share": 0.5})
-    monkeypatch.setattr(catalog, "QUANTIZERS", {**catalog.QUANTIZERS, "minmax": other})
+    other = msgspec.structs.replace(catalog.METHODS["minmax"], options={"share": 0.5})
+    monkeypatch.setattr(catalog, "METHODS", {**catalog.METHODS, "minmax": other})
     assert key_of(VARIANT, loaded, "w", "c", PLAN) != before
 
 
@@ -91,7 +93,7 @@ def test_a_variant_is_loaded_only_under_its_key_and_never_replaced_by_another(tm
     loaded = zoo.load_model("vit-narrow")
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     about: dict[str, object] = {"overrides": {}, "calibration": "c", "calibration_images": 4}
-    kept = States(tmp_path)
+    kept = SavedVariants(tmp_path)
     digest = kept.save(VARIANT, minmax(loaded.model, Widths(VARIANT.bits, {}), images), loaded, "key", about)
     assert kept.load(VARIANT, loaded, "key", digest) is not None
     assert kept.load(VARIANT, loaded, "another key", digest) is None

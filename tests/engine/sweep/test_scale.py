@@ -15,7 +15,8 @@ from engine.images.decoders import Decoders
 from engine.images.source import Geometry, Images
 from engine.plan.plan import Plan
 from engine.plan.resources import Checkpoint, Resources
-from engine.protocol.events import AnyEvent, BatchSized, ChunkFinished, Job
+from engine.protocol.events import AnyEvent, BatchSized, ChunkFinished
+from engine.protocol.messages import Job
 from engine.service.request import settle
 from engine.session import store
 from engine.session.writer import Writer

@@ -30,10 +30,10 @@ from engine.protocol.events import (
     SessionClosed,
     SessionResumed,
     SetsPrepared,
-    Status,
     VariantReady,
     WorkerDied,
 )
+from engine.protocol.messages import Status
 from engine.service import client
 from engine.session import journal, store
 from engine.session.arrays import Arrays

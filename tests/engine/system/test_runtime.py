@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from engine.doctor.places import engine as judged
-from engine.protocol.events import Reply, Status
+from engine.protocol.messages import Reply, Status
 from engine.service import client
 from engine.session import lease, lease_marks, store
 from engine.system import runtime

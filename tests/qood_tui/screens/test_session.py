@@ -12,11 +12,11 @@ from textual.widgets import Static
 from engine import report
 from engine.session import journal, store
 from qood_tui.app import QoodApp
-from qood_tui.panes.deltas import Deltas
+from qood_tui.panes.deltas import DeltasPane
 from qood_tui.panes.layout import NAMES, in_sight
 from qood_tui.screens.dialogs.number import NumberScreen
 from qood_tui.screens.replay import ReplayScreen
-from qood_tui.state.view_options import CurvesOf, Order, Unit
+from qood_tui.state.view_options import CurvesOf, RowOrder, Unit
 from qood_tui.widgets.lines import Lines
 from tests.qood_tui.driving import SIZES, at_end, screen_lines, screen_text, text_of, title_of, until
 from tests.running import small_plan, sweep
@@ -163,7 +163,7 @@ async def test_the_filter_is_live_and_escape_clears_it_before_it_leaves(recorded
         assert "1 of 6 rows" in title_of(app, "deltas")
         await pilot.press("enter")
         await pilot.pause(0.1)
-        assert isinstance(app.focused, Deltas) and replay(app).look.words == "w4 deit"
+        assert isinstance(app.focused, DeltasPane) and replay(app).look.words == "w4 deit"
         await pilot.press("escape")
         await pilot.pause(0.1)
         assert replay(app).look.words == "" and "vit-narrow" in text_of(app, "deltas")
@@ -177,7 +177,7 @@ async def test_l_goes_to_what_was_lost_most() -> None:
         await pilot.pause(0.1)
         assert (replay(app).look.pointed.key, replay(app).look.ood_set) == ("vit-wide W4A4", "digits")
         await pilot.press("s")
-        assert replay(app).look.order is Order.MEAN
+        assert replay(app).look.order is RowOrder.MEAN
         await pilot.pause(0.1)
         assert text_of(app, "deltas").splitlines()[1].startswith("> vit-wide W4A4")
 

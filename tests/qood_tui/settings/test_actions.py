@@ -29,7 +29,7 @@ from qood_tui.settings.actions import GROUPS, SCREENS, Action
 from qood_tui.settings.config import Config
 from qood_tui.state.markers import Kind
 from qood_tui.state.sources import LiveSource
-from qood_tui.state.view_options import Look
+from qood_tui.state.view_options import ViewOptions
 from tests.qood_tui.driving import click_part, screen_lines, screen_text, told, until
 from tests.running import CPU
 
@@ -63,7 +63,7 @@ def reset(app: QoodApp, base: Any) -> None:
     match base:
         case ReplayScreen() | LiveScreen():
             base.close_filter()
-            base.look = Look.at(base.source.state.header.plan)
+            base.look = ViewOptions.at(base.source.state.header.plan)
             base.is_maximised = False
             base.set_class(False, "maximised")
             base.choose("deltas")

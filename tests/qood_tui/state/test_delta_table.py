@@ -19,7 +19,7 @@ from qood_tui.state import comparison, findings, matching, table_export
 from qood_tui.state.delta_table import Number, Row, number_of, table
 from qood_tui.state.sources import ReplaySource
 from qood_tui.state.state import State, fold
-from qood_tui.state.view_options import MEASURES, Look, Measure, Order, Unit
+from qood_tui.state.view_options import MEASURES, Measure, RowOrder, Unit, ViewOptions
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def demo() -> State:
     return fold(header, entries)
 
 
-def look(state: State, **changes: object) -> Look:
-    return msgspec.structs.replace(Look.at(state.header.plan), **changes)
+def look(state: State, **changes: object) -> ViewOptions:
+    return msgspec.structs.replace(ViewOptions.at(state.header.plan), **changes)
 
 
 def row_of(state: State, key: str, **changes: object) -> Row:
@@ -120,7 +120,7 @@ def test_rows_say_of_how_many_images_they_are() -> None:
     rows = {row.variant.key: row for row in table(state, look(state)).rows}
     assert rows["vit-wide W4A4"].images == state.deltas.rows
     assert rows["vit-wide FP32"].images == state.measured["vit-wide FP32"].rows
-    note = table_export.as_markdown(table(state, look(state, order=Order.MEAN)))
+    note = table_export.as_markdown(table(state, look(state, order=RowOrder.MEAN)))
     assert "filter" not in note and f"{state.deltas.rows:,} images" in note
 
 
@@ -141,17 +141,17 @@ def test_a_variant_that_failed_is_named_beside_a_table_without_it(demo: State) -
 
 def test_sorted_tables_have_the_largest_loss_on_top_and_references_last(demo: State) -> None:
     for order, of_row in (
-        (Order.MEAN, lambda r: r.mean.value),
-        (Order.TOP1, lambda r: r.top1.value),
-        (Order.SET, lambda r: r.sets["noise"].value),
+        (RowOrder.MEAN, lambda r: r.mean.value),
+        (RowOrder.TOP1, lambda r: r.top1.value),
+        (RowOrder.SET, lambda r: r.sets["noise"].value),
     ):
         rows = table(demo, look(demo, order=order, ood_set="noise")).rows
         values = [of_row(row) for row in rows if not row.variant.bits.is_float]
         assert values == sorted(values, reverse=True)
         assert all(row.variant.bits.is_float for row in rows[-5:])
-    fpr = table(demo, look(demo, order=Order.MEAN, measure=MEASURES[3])).rows
+    fpr = table(demo, look(demo, order=RowOrder.MEAN, measure=MEASURES[3])).rows
     assert (fpr[0].mean.value or 0) < 0
-    values = [r.mean.value for r in table(demo, look(demo, order=Order.MEAN, unit=Unit.VALUE)).rows]
+    values = [r.mean.value for r in table(demo, look(demo, order=RowOrder.MEAN, unit=Unit.VALUE)).rows]
     assert values == sorted(values, key=lambda value: value or 0)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.plan.plan import MOST_VARIANTS
+from engine.plan.validation import MOST_VARIANTS
 from engine.protocol.events import Entry, ScoresAdded, VariantFailed
 from engine.session import journal
 from qood_tui.state.sources import LONGEST_PAUSE, ReplaySource, play_times

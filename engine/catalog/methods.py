@@ -12,7 +12,7 @@ from engine.catalog.named import by_name
 BITS = ("FP32", "W8A8", "W6A6", "W4A8", "W8A4", "W4A4")
 
 
-class Quantizer(msgspec.Struct, frozen=True):
+class Method(msgspec.Struct, frozen=True):
     """A post-training quantization method, with the options that its function is called with.
 
     `published` is what the method's published numbers have for the first and the last layer, `departures`
@@ -39,43 +39,43 @@ _OF_PTQ4VIT = (
     "queries, keys and values have one scale per tensor, in the code one per head",
     "the split is searched beside quantized values, in the code beside exact ones",
 )
-QUANTIZERS: Mapping[str, Quantizer] = by_name(
-    Quantizer(
+METHODS: Mapping[str, Method] = by_name(
+    Method(
         "minmax",
         "round to nearest between minimum and maximum",
         "engine.quantize.methods.round_to_nearest:minmax",
     ),
-    Quantizer(
+    Method(
         "percentile",
         "both ends clipped at percentile 0.9999",
         "engine.quantize.methods.round_to_nearest:percentile",
     ),
-    Quantizer(
+    Method(
         "omse", "clipped where the squared error is least", "engine.quantize.methods.round_to_nearest:omse"
     ),
-    Quantizer("repq", "RepQ-ViT as its official code does it", _REPQ, published=_IMAGE_AT_8),
-    Quantizer(
+    Method("repq", "RepQ-ViT as its official code does it", _REPQ, published=_IMAGE_AT_8),
+    Method(
         "repq-rounded",
         "RepQ-ViT with rounded zero points",
         _REPQ,
         {"rounded_zero_point": True},
         departures=("common zero points are whole",),
     ),
-    Quantizer(
+    Method(
         "repq-uniform",
         "RepQ-ViT with a uniform softmax",
         _REPQ,
         {"uniform_softmax": True},
         departures=("softmax outputs have a uniform grid",),
     ),
-    Quantizer(
+    Method(
         "repq-again",
         "RepQ-ViT, all scales searched again",
         _REPQ,
         {"search_again": True},
         departures=("every scale is searched again in the second pass",),
     ),
-    Quantizer(
+    Method(
         "ptq4vit",
         "PTQ4ViT: twin uniform, scales by the Fisher information",
         _PTQ4VIT,
@@ -86,7 +86,7 @@ QUANTIZERS: Mapping[str, Quantizer] = by_name(
             "above the split a softmax output has one range, as in the paper; the code adds both",
         ),
     ),
-    Quantizer(
+    Method(
         "ptq4vit-summed",
         "PTQ4ViT with both softmax ranges added, as its code does",
         _PTQ4VIT,
@@ -95,7 +95,7 @@ QUANTIZERS: Mapping[str, Quantizer] = by_name(
         published=_IMAGE_FLOAT,
         departures=_OF_PTQ4VIT,
     ),
-    Quantizer(
+    Method(
         "adalog",
         "AdaLog: logarithms of a searched base",
         "engine.quantize.methods.adalog:quantize",
@@ -108,7 +108,7 @@ QUANTIZERS: Mapping[str, Quantizer] = by_name(
             "GELU outputs start at a range that clips nothing",
         ),
     ),
-    Quantizer(
+    Method(
         "erq",
         "ridge-corrected weights, rounded by halves",
         "engine.quantize.methods.erq:quantize",
@@ -120,7 +120,7 @@ QUANTIZERS: Mapping[str, Quantizer] = by_name(
             "the image has 8 bits, in the code it stays in floating point",
         ),
     ),
-    Quantizer(
+    Method(
         "qwt",
         "RepQ-ViT with a linear correction beside each block",
         "engine.quantize.methods.qwt:quantize",
@@ -135,7 +135,7 @@ QUANTIZERS: Mapping[str, Quantizer] = by_name(
 
 def described(name: str) -> tuple[str, ...]:
     """Return in sentences what a method is, what its published numbers have, and where it leaves its code."""
-    method = QUANTIZERS[name]
+    method = METHODS[name]
     lines = [f"{name}: {method.label}."]
     if method.published:
         lines.append(f"Its published numbers have {method.published}.")

@@ -9,7 +9,7 @@ import msgspec
 from engine.datasets.walk import Walked, passed_over
 
 
-class Found(msgspec.Struct):
+class DiskSet(msgspec.Struct):
     """File names with labels below `root`; -1 is no ID class.
 
     `expected` is how many images the set has where it is complete; `problems` says by path what could not
@@ -43,14 +43,14 @@ def found_in(
     walked: Walked,
     labels: list[int] | None = None,
     notes: list[str] | None = None,
-) -> Found:
+) -> DiskSet:
     """Return what was walked through as a set, with what was passed over among its notes."""
     labels = [-1] * len(walked.files) if labels is None else labels
     notes = [*(notes or []), *passed_over(walked.passed)]
-    return Found(name, role, label, kind, root, walked.files, labels, problems=walked.problems, notes=notes)
+    return DiskSet(name, role, label, kind, root, walked.files, labels, problems=walked.problems, notes=notes)
 
 
-def sized(found: Found, expected: int) -> Found:
+def sized(found: DiskSet, expected: int) -> DiskSet:
     """Return the set with what its size says."""
     missing = expected - len(found.files)
     found.expected = expected
