@@ -8,7 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from engine import catalog
+from engine.plan.variants import VariantId
 from engine.protocol.events import AnyEvent, Header, ImageUnreadable, ModelLoaded, SetsPrepared, WorkerStarted
 
 GONE = "redacted"
@@ -41,8 +44,9 @@ class Names(NamedTuple):
 
     def variant(self, key: str) -> str:
         """Return the key of a variant with what stands for its model."""
-        model, space, rest = key.partition(" ")
-        return f"{self.models.get(model, model)}{space}{rest}"
+        identity = VariantId.parse(key)
+        stand_in = self.models.get(identity.model, identity.model)
+        return msgspec.structs.replace(identity, model=stand_in).key
 
     def text(self, words: str) -> str:
         """Return words for people without names."""

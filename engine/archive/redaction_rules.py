@@ -11,6 +11,7 @@ import msgspec
 
 from engine.archive.pseudonyms import GONE, Names
 from engine.plan.plan import Plan
+from engine.plan.variants import VariantId
 from engine.protocol import events
 
 Rule = Callable[["Redaction", Any, Any], Any]  # of the redaction, the struct and the field's value
@@ -149,7 +150,7 @@ def _notes(of: Redaction, given: Any, value: tuple[str, ...]) -> tuple[str, ...]
 
 
 def _of_own_weights(of: Redaction, given: Any, value: str) -> str:
-    model = given.model if hasattr(given, "model") else given.variant.partition(" ")[0]
+    model = given.model if hasattr(given, "model") else VariantId.parse(given.variant).model
     return GONE if model in of.names.own_weights else value
 
 
@@ -163,7 +164,10 @@ def _texts(of: Redaction, _given: Any, value: tuple[str, ...]) -> tuple[str, ...
 
 def _fits(of: Redaction, _given: Any, value: dict[str, str]) -> dict[str, str]:
     own = of.names.own_weights
-    return {of.names.variant(k): GONE if k.partition(" ")[0] in own else one for k, one in value.items()}
+    return {
+        of.names.variant(key): GONE if VariantId.parse(key).model in own else digest
+        for key, digest in value.items()
+    }
 
 
 def _versions(_of: Redaction, _given: Any, value: dict[str, str]) -> dict[str, str]:

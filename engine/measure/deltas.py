@@ -17,7 +17,7 @@ from engine.measure.bootstrap import ResampledId
 from engine.measure.delong import Placements, mean_difference, placements
 from engine.measure.detection import Floats, check_scores
 from engine.measure.significance import holm, mcnemar, sequential_reach, two_sided
-from engine.plan.variants import Variant
+from engine.plan.variants import Column, Variant
 from engine.protocol.events import Delta, DeltasMeasured, VariantDelta
 from engine.session.arrays import FinishedRows
 
@@ -38,21 +38,21 @@ class Resampled:
         self.rows, self.whole = rows, whole
         self.weights = [bootstrap.resample(int(m.sum()), resamples, random) for m in rows.of_set]
 
-    def variant(self, variant: int) -> Values | None:
+    def variant(self, column: Column) -> Values | None:
         """Return per OOD set the measures of every resample; None if the variant has no value.
 
         Also top1 and nll, of the ID images that have a label, if every resample has such.
         """
         rows, weights = self.rows, self.weights
-        columns = [rows.column(rows.plan.headline, variant, i) for i in range(len(rows.of_set))]
+        scores = [rows.values(rows.plan.headline, column, i) for i in range(len(rows.of_set))]
         try:
-            for column in columns[1:]:
-                if len(column):
-                    check_scores(columns[0], column)
+            for of_set in scores[1:]:
+                if len(of_set):
+                    check_scores(scores[0], of_set)
         except MeasureError:
             return None
-        id_side = ResampledId(columns[0], weights[0])
-        rank, nll = rows.column("rank", variant, 0), rows.column("nll", variant, 0)
+        id_side = ResampledId(scores[0], weights[0])
+        rank, nll = rows.values("rank", column, 0), rows.values("nll", column, 0)
         labelled = rank >= 0
         if not np.isfinite(nll[labelled]).all():  # a diverged variant whose headline score is still a number
             return None
@@ -62,9 +62,9 @@ class Resampled:
             right = (rank[labelled] == 0).astype(np.float64)
             found["top1"] = bootstrap.mean_under_weights(right, of_labelled)
             found["nll"] = bootstrap.mean_under_weights(nll[labelled], of_labelled)
-        for name, column, weight in zip(rows.plan.ood_sets, columns[1:], weights[1:], strict=True):
-            if means.takes_part(len(columns[0]), len(column)):
-                measured = id_side.detection(column, weight, whole=self.whole)
+        for name, of_set, weight in zip(rows.plan.ood_sets, scores[1:], weights[1:], strict=True):
+            if means.takes_part(len(scores[0]), len(of_set)):
+                measured = id_side.detection(of_set, weight, whole=self.whole)
                 found |= {f"{measure} {name}": values for measure, values in measured.items()}
         return found
 
@@ -95,14 +95,14 @@ def measure_deltas(
     reach = sequential_reach(rows.count, planned) if sequential and planned else None
     resampled = _resampled(rows, resamples, seed, pool, whole=not sequential)
     comparison = DeltaTable(rows, sets, reach)
-    reference: dict[str, tuple[int, Values | None]] = {}
-    for position, (variant, found) in enumerate(zip(plan.variants(), resampled, strict=True)):
+    reference: dict[str, tuple[Column, Values | None]] = {}
+    for column, (variant, found) in enumerate(zip(plan.variants(), resampled, strict=True)):
         if variant.bits.is_float:
-            reference[variant.model] = position, found
+            reference[variant.model] = column, found
             continue
         base, values = reference.get(variant.model, (0, None))
         if values is not None and found is not None:
-            comparison.add(variant, position, found, base, values)
+            comparison.add(variant, column, found, base, values)
     return DeltasMeasured(
         rows.count,
         resamples,
@@ -123,19 +123,19 @@ class DeltaTable:
         self.measures = RANKED if reach is not None else RANKED_AT_THE_END
         self.variants: list[VariantDelta] = []
         self.means: list[tuple[Variant, Floats]] = []  # of AUPR-out over the OOD sets
-        self.placed: dict[int, list[Placements]] = {}  # of the reference at hand
+        self.placed: dict[Column, list[Placements]] = {}  # of the reference at hand
 
-    def add(self, variant: Variant, position: int, found: Values, base: int, whole: Values) -> None:
-        """Compare one variant (column `position`) with its reference (column `base`)."""
+    def add(self, variant: Variant, column: Column, found: Values, base: Column, whole: Values) -> None:
+        """Compare one variant (in `column`) with its reference (in `base`)."""
         change = {name: whole[name] - found[name] for name in whole}
         fields: dict[str, Any] = {"top1": None, "nll": None}
         if "top1" in change:
-            test = self._test_of_accuracy(base, position)
+            test = self._test_of_accuracy(base, column)
             fields["top1"] = self._delta(change["top1"], whole["top1"][0], test)
             fields["nll"] = self._delta(change["nll"], whole["nll"][0])
         for field, measure in self.measures.items():
             names = {name: f"{measure} {name}" for name in self.sets}
-            tests = self._tests_of_auroc(base, position) if field == "auroc" and not self.reach else {}
+            tests = self._tests_of_auroc(base, column) if field == "auroc" and not self.reach else {}
             fields[field] = {
                 name: self._delta(change[key], whole[key][0], tests.get(name)) for name, key in names.items()
             }
@@ -209,26 +209,26 @@ class DeltaTable:
         p = two_sided(value, error) if p is None else p
         return Delta(round(value, DIGITS), round(low, DIGITS), round(high, DIGITS), relative, _p(p))
 
-    def _test_of_accuracy(self, base: int, position: int) -> float | None:
+    def _test_of_accuracy(self, base: Column, column: Column) -> float | None:
         if self.reach is not None:
             return None
-        one, other = (self.rows.column("rank", column, 0) == 0 for column in (base, position))
+        one, other = (self.rows.values("rank", column, 0) == 0 for column in (base, column))
         return mcnemar(one, other)
 
-    def _tests_of_auroc(self, base: int, position: int) -> dict[str, float]:
+    def _tests_of_auroc(self, base: Column, column: Column) -> dict[str, float]:
         """Return DeLong's p-values by OOD set, and that of their mean under the empty name."""
         if base not in self.placed:
             self.placed = {base: self._placements(base)}
-        pairs = list(zip(self.placed[base], self._placements(position), strict=True))
+        pairs = list(zip(self.placed[base], self._placements(column), strict=True))
         tests = {name: mean_difference([pair]).p for name, pair in zip(self.sets, pairs, strict=True)}
         return {**tests, "": mean_difference(pairs).p}
 
-    def _placements(self, column: int) -> list[Placements]:
+    def _placements(self, column: Column) -> list[Placements]:
         """Return the placement values of one variant on every OOD set."""
         plan = self.rows.plan
-        id_scores = self.rows.column(plan.headline, column, 0)
+        id_scores = self.rows.values(plan.headline, column, 0)
         positions = [plan.ood_sets.index(name) + 1 for name in self.sets]
-        return [placements(id_scores, self.rows.column(plan.headline, column, at)) for at in positions]
+        return [placements(id_scores, self.rows.values(plan.headline, column, at)) for at in positions]
 
 
 def _adjusted(variants: list[VariantDelta], measures: list[str]) -> tuple[VariantDelta, ...]:
@@ -268,11 +268,11 @@ def _resampled(
     """Return the resampled measures of every variant; made block by block, so that memory stays bounded."""
     random = np.random.Generator(np.random.PCG64([seed, 0xB007]))
     block = max(1, min(resamples, WEIGHTS_AT_ONCE // max(rows.count, 1)))
-    positions = range(len(rows.plan.variants()))
+    columns = range(len(rows.plan.variants()))
     parts: list[list[Values | None]] = []
     for start in range(0, resamples, block):
         samples = Resampled(rows, min(block, resamples - start), random, whole=whole)
-        parts.append(list(pool.map(samples.variant, positions) if pool else map(samples.variant, positions)))
+        parts.append(list(pool.map(samples.variant, columns) if pool else map(samples.variant, columns)))
     return [_joined(list(found)) for found in zip(*parts, strict=True)]
 
 

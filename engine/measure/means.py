@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from engine.measure.pair import PairMeasures
+from engine.plan.variants import VariantId
 from engine.protocol.events import Cell, VariantDelta
 from engine.text import counted
 
@@ -36,19 +37,14 @@ def mean_over_sets(cells: Iterable[Kind], measure: str) -> float | None:
     return float(sum(values) / len(values))
 
 
-def bits_of(variant: str) -> str:
-    """Return the bit setting in the key of a variant."""
-    return variant.partition(" ")[2].partition(" ")[0]
-
-
 def at_bits(deltas: Iterable[VariantDelta], bits: str) -> list[VariantDelta]:
     """Return the variants that the mean at a bit setting is over: models, and their draws."""
-    return [delta for delta in deltas if bits_of(delta.variant) == bits]
+    return [delta for delta in deltas if str(VariantId.parse(delta.variant).bits) == bits]
 
 
 def models_at_bits(deltas: Iterable[VariantDelta], bits: str) -> tuple[str, ...]:
     """Return the models that the mean at a bit setting is over."""
-    return tuple(dict.fromkeys(delta.variant.partition(" ")[0] for delta in at_bits(deltas, bits)))
+    return tuple(dict.fromkeys(VariantId.parse(delta.variant).model for delta in at_bits(deltas, bits)))
 
 
 def models_in_words(deltas: Iterable[VariantDelta], bits: str) -> str:

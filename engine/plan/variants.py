@@ -1,14 +1,59 @@
-"""Variants: one model at one bit setting, as a value."""
+"""Variants: one model at one bit setting and calibration draw, and the keys that name them."""
 
 from __future__ import annotations
 
+import re
+from functools import cache
+from typing import Annotated, TypeAlias
+
 import msgspec
 
+from engine.errors import InputError
 from engine.plan.bits import Bits
+
+_KEY = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9._+-]{0,99}) (FP32|W(?:[2-8]|32)A(?:[2-8]|32))(?: #([1-9][0-9]{0,2}))?"
+)
+
+# The name of a variant as journals and tables have it: `vit-wide W4A4`, `vit-wide W4A4 #2`.
+VariantKey: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"\A(?:{_KEY.pattern})\Z")]
+# The place of a variant among the columns of every array: its index in `Plan.variants()`.
+Column: TypeAlias = int
+
+
+class VariantId(msgspec.Struct, frozen=True, order=True):
+    """What tells the variants of a plan apart; `draw` counts draws of calibration images from 0."""
+
+    model: str
+    bits: Bits
+    draw: int = 0
+
+    @classmethod
+    def parse(cls, key: str) -> VariantId:
+        """Read the key of a variant; the only place that takes one apart.
+
+        Raises InputError if `key` is no key of a variant.
+        """
+        return _parsed(key)
+
+    @property
+    def key(self) -> VariantKey:
+        """Return the name of the variant: `vit-wide W4A4`, and `vit-wide W4A4 #2` for a second draw."""
+        return f"{self.model} {self.setting}"
+
+    @property
+    def setting(self) -> str:
+        """Return the key without the model: `W4A4`, and `W4A4 #2` for a second draw."""
+        return f"{self.bits} #{self.draw + 1}" if self.draw else str(self.bits)
+
+    @property
+    def baseline(self) -> VariantKey:
+        """Return the key of the FP32 variant of the same model."""
+        return VariantId(self.model, Bits()).key
 
 
 class Variant(msgspec.Struct, frozen=True):
-    """One model at one bit setting: a column of every score array."""
+    """One model at one bit setting, quantized by one method: a column of every score array."""
 
     model: str
     bits: Bits
@@ -16,10 +61,14 @@ class Variant(msgspec.Struct, frozen=True):
     draw: int = 0  # which draw of calibration images, from 0
 
     @property
-    def key(self) -> str:
-        """Return the name of the variant: `vit-wide W4A4`, and `vit-wide W4A4 #2` for a second draw."""
-        name = f"{self.model} {self.bits}"
-        return f"{name} #{self.draw + 1}" if self.draw else name
+    def identity(self) -> VariantId:
+        """Return what tells this variant from the others of its plan."""
+        return VariantId(self.model, self.bits, self.draw)
+
+    @property
+    def key(self) -> VariantKey:
+        """Return the name of the variant."""
+        return self.identity.key
 
     @property
     def stem(self) -> str:
@@ -27,6 +76,15 @@ class Variant(msgspec.Struct, frozen=True):
         return self.key.replace(" ", "_").replace("#", "")
 
     @property
-    def baseline(self) -> str:
+    def baseline(self) -> VariantKey:
         """Return the key of the FP32 variant of the same model."""
-        return f"{self.model} FP32"
+        return self.identity.baseline
+
+
+@cache
+def _parsed(key: str) -> VariantId:
+    match = _KEY.fullmatch(key)
+    if match is None:
+        raise InputError("variant", key[:120], "give a model and a bit setting, such as 'vit-wide W4A4'")
+    model, bits, number = match.groups()
+    return VariantId(model, Bits.parse(bits), int(number) - 1 if number else 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.plan.plan import Plan
+from engine.plan.variants import VariantKey
 
 FORMAT = "qood-session"
 VERSION = 2  # a change that older programs cannot read; `migrations.py` reads what was before
@@ -157,7 +158,7 @@ class BatchSized(Event, frozen=True, tag="batch.sized"):
 class VariantReady(Event, frozen=True, tag="variant.ready"):
     """A variant is calibrated; `digest` is the SHA-256 of its weights, or of its saved quantized state."""
 
-    variant: str
+    variant: VariantKey
     digest: str
     seconds: float
     classes: int
@@ -185,7 +186,7 @@ class BitsTabled(Event, frozen=True, tag="bits.tabled"):
     where the bit setting leaves all of them there.
     """
 
-    variant: str
+    variant: VariantKey
     rows: tuple[TensorRow, ...]
     floats: tuple[str, ...]  # tensors left in floating point
     float_bytes: int
@@ -212,7 +213,7 @@ class AttentionCompared(Event, frozen=True, tag="attention.compared"):
 class VariantFailed(Event, frozen=True, tag="variant.failed"):
     """A variant cannot be measured; the others go on."""
 
-    variant: str
+    variant: VariantKey
     reason: str
 
 
@@ -238,7 +239,7 @@ class OutputsKept(Event, frozen=True, tag="outputs.kept"):
     """
 
     bytes: int
-    fits: dict[str, str]
+    fits: dict[VariantKey, str]
 
 
 class ChunkFinished(Event, frozen=True, tag="chunk.finished", omit_defaults=True):
@@ -278,7 +279,7 @@ class Measured(Event, frozen=True, tag="measured", omit_defaults=True):
     """
 
     rows: int
-    variant: str
+    variant: VariantKey
     top1: float | None
     top5: float | None
     nll: float | None
@@ -301,7 +302,7 @@ class CurvesDrawn(Event, frozen=True, tag="curves.drawn"):
     """The ROC curves of one variant under the headline score after `rows` rows."""
 
     rows: int
-    variant: str
+    variant: VariantKey
     curves: tuple[Curve, ...]
 
 
@@ -332,7 +333,7 @@ class VariantDelta(msgspec.Struct, frozen=True, omit_defaults=True):
     positive; a loss is negative) are there at the end alone.
     """
 
-    variant: str
+    variant: VariantKey
     top1: Delta | None  # None where no ID image has a label
     nll: Delta | None
     ap_out: dict[str, Delta]

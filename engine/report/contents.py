@@ -8,7 +8,7 @@ from engine.measure.pair import PairMeasures
 from engine.measure.spread import SpreadRow
 from engine.plan.bits import Bits
 from engine.plan.plan import Plan
-from engine.plan.variants import Variant
+from engine.plan.variants import VariantId, VariantKey
 from engine.protocol.events import (
     AttentionCompared,
     BatchSized,
@@ -62,7 +62,7 @@ class VariantRow(msgspec.Struct, frozen=True):
     @property
     def key(self) -> str:
         """Return the name of the variant."""
-        return Variant(self.model, Bits.parse(self.bits), self.quantizer, self.draw).key
+        return VariantId(self.model, Bits.parse(self.bits), self.draw).key
 
     def mean(self, score: str) -> MeanMeasures | None:
         """Return the mean over the OOD sets under one score."""
@@ -76,7 +76,7 @@ class VariantRow(msgspec.Struct, frozen=True):
 class VariantCurves(msgspec.Struct, frozen=True):
     """The ROC curves of one variant under the headline score, thinned by arc length."""
 
-    variant: str
+    variant: VariantKey
     curves: tuple[Curve, ...]
 
 
@@ -86,7 +86,7 @@ class ScoreHistogram(msgspec.Struct, frozen=True):
     `beyond` is the share of a set's images outside all bins, infinite or without a value.
     """
 
-    variant: str
+    variant: VariantKey
     edges: tuple[float, ...]
     shares: dict[str, tuple[float, ...]]
     beyond: dict[str, float]
@@ -95,7 +95,7 @@ class ScoreHistogram(msgspec.Struct, frozen=True):
 class Mismatch(msgspec.Struct, frozen=True):
     """What the journal says otherwise than the arrays; `variant` and `set` are empty where it has none."""
 
-    variant: str
+    variant: VariantKey
     set: str
     measure: str
     journal: str

@@ -9,7 +9,7 @@ import numpy as np
 from engine.errors import MeasureError
 from engine.measure.detection import Floats, count, roc, thin
 from engine.plan.bits import Bits
-from engine.plan.variants import Variant
+from engine.plan.variants import Column, Variant
 from engine.protocol.events import Curve
 from engine.report.contents import ScoreHistogram
 from engine.session.arrays import FinishedRows
@@ -21,12 +21,12 @@ MIDDLE = (0.005, 0.995)  # the share of scores that the bins span
 Whole = tuple[Floats, Floats]  # false and true positive rates at every threshold
 
 
-def whole_curves(rows: FinishedRows, variant: int) -> dict[str, Whole]:
+def whole_curves(rows: FinishedRows, column: Column) -> dict[str, Whole]:
     """Return the ROC curves of one variant by OOD set, those that have no value left out."""
     plan, found = rows.plan, {}
     for at, name in enumerate(plan.ood_sets, start=1):
         try:
-            found[name] = roc(count(*(rows.column(plan.headline, variant, which) for which in (0, at))))
+            found[name] = roc(count(*(rows.values(plan.headline, column, which) for which in (0, at))))
         except MeasureError:
             continue  # its measures say why
     return found
@@ -46,8 +46,8 @@ def histograms(rows: FinishedRows, known: Collection[str]) -> tuple[ScoreHistogr
     found = []
     for model in rows.plan.models:
         shown = [
-            (position, variant)
-            for position, variant in enumerate(rows.plan.variants())
+            (column, variant)
+            for column, variant in enumerate(rows.plan.variants())
             if variant.model == model and variant.key in known and not variant.draw
         ]
         if shown:
@@ -60,13 +60,13 @@ def _width(bits: Bits) -> int:
     return bits.weight + bits.activation
 
 
-def _of_model(rows: FinishedRows, shown: list[tuple[int, Variant]]) -> list[ScoreHistogram]:
+def _of_model(rows: FinishedRows, shown: list[tuple[Column, Variant]]) -> list[ScoreHistogram]:
     names = (rows.plan.id_set, *rows.plan.ood_sets)
     scores = {
-        variant.key: [rows.column(rows.plan.headline, position, which) for which in range(len(names))]
-        for position, variant in shown
+        variant.key: [rows.values(rows.plan.headline, column, which) for which in range(len(names))]
+        for column, variant in shown
     }
-    every = np.concatenate([column for columns in scores.values() for column in columns])
+    every = np.concatenate([values for of_variant in scores.values() for values in of_variant])
     finite = every[np.isfinite(every)]
     if not len(finite):
         return []
@@ -76,14 +76,14 @@ def _of_model(rows: FinishedRows, shown: list[tuple[int, Variant]]) -> list[Scor
     if not high > low:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)
-    return [_histogram(key, edges, dict(zip(names, columns, strict=True))) for key, columns in scores.items()]
+    return [_histogram(key, edges, dict(zip(names, values, strict=True))) for key, values in scores.items()]
 
 
 def _histogram(key: str, edges: Floats, scores: Mapping[str, Floats]) -> ScoreHistogram:
     shares, beyond = {}, {}
-    for name, column in scores.items():
-        if len(column):
-            counts = np.histogram(column[np.isfinite(column)], edges)[0]
-            shares[name] = tuple((counts / len(column)).round(6).tolist())
-            beyond[name] = round(1 - int(counts.sum()) / len(column), 6)
+    for name, values in scores.items():
+        if len(values):
+            counts = np.histogram(values[np.isfinite(values)], edges)[0]
+            shares[name] = tuple((counts / len(values)).round(6).tolist())
+            beyond[name] = round(1 - int(counts.sum()) / len(values), 6)
     return ScoreHistogram(key, tuple(edges.tolist()), shares, beyond)

@@ -8,7 +8,7 @@ from statistics import fmean
 import msgspec
 
 from engine import catalog
-from engine.measure.means import bits_of
+from engine.plan.variants import VariantId, VariantKey
 from engine.protocol.events import Delta, VariantDelta
 
 BITS = "W4A4"
@@ -18,7 +18,7 @@ MEASURES = {"ap_out": "AUPR-out, mean over OOD sets", "top1": "top-1"}
 class Stated(msgspec.Struct, frozen=True):
     """A loss that the study states, in percent, and the same as measured: absolute and relative."""
 
-    variant: str
+    variant: VariantKey
     stands_for: str
     measure: str
     stated: float
@@ -29,8 +29,9 @@ def beside(deltas: Iterable[VariantDelta]) -> tuple[Stated, ...]:
     """Return what the study states of any of these variants."""
     found = []
     for delta in deltas:
-        entry = catalog.MODELS.get(delta.variant.partition(" ")[0])
-        if entry is None or bits_of(delta.variant) != BITS:
+        identity = VariantId.parse(delta.variant)
+        entry = catalog.MODELS.get(identity.model)
+        if entry is None or str(identity.bits) != BITS:
             continue
         measured = {"ap_out": delta.ap_out_mean, "top1": delta.top1}
         found += [
@@ -46,11 +47,11 @@ def order_holds(rows: Iterable[Stated]) -> str:
 
     Of several calibration draws it is the mean, over those that both models have.
     """
-    lost: dict[str, dict[str, Delta]] = {}
+    lost: dict[str, dict[int, Delta]] = {}
     for row in rows:
         if row.measure == "ap_out":
-            model, _, rest = row.variant.partition(" ")
-            lost.setdefault(model, {})[rest] = row.measured
+            identity = VariantId.parse(row.variant)
+            lost.setdefault(identity.model, {})[identity.draw] = row.measured
     told = []
     for family, label in (("vit", "ViT-S"), ("deit3", "DeiT3-S")):
         of_family = [m for m in catalog.MODELS.values() if m.family == family and m.name in lost]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.errors import EngineError, JournalError
 from engine.plan.plan import Plan
+from engine.plan.variants import Column
 from engine.system import npy
 from engine.system.files import open_plain, sync, sync_folder
 
@@ -224,6 +225,6 @@ class FinishedRows:
         self.of_set = [readable & (samples[:, SET] == i) for i in range(1 + len(plan.ood_sets))]
         self._parts = parts
 
-    def column(self, name: str, variant: int, which_set: int) -> Array:
+    def values(self, name: str, column: Column, which_set: int) -> Array:
         """Return one array's values for one variant on one set (0 is the ID set)."""
-        return np.asarray(self._parts[name][self.of_set[which_set], variant])
+        return np.asarray(self._parts[name][self.of_set[which_set], column])

@@ -19,7 +19,7 @@ import numpy as np
 
 from engine.errors import EngineError, JournalError
 from engine.plan.plan import Plan
-from engine.plan.variants import Variant
+from engine.plan.variants import Column, Variant
 from engine.protocol.events import AnyEvent, ChunkFinished, OutputsKept
 from engine.session.arrays import Array, make_array, mapped, put_rows
 
@@ -68,14 +68,14 @@ class OutputWriter:
             for name, columns in zip(ROWS, self.sizes[variant.model], strict=True):
                 make_array(path_of(self.session, variant, name), SINGLE, (rows, columns))
 
-    def write(self, column: int, first: int, logits: Array, features: Array) -> str:
+    def write(self, column: Column, first: int, logits: Array, features: Array) -> str:
         """Put a variant's rows from `first` on the disk and return their SHA-256."""
         parts = [np.ascontiguousarray(part, SINGLE) for part in (logits, features)]
         for name, part in zip(ROWS, parts, strict=True):
             put_rows(path_of(self.session, self.variants[column], name), first, part)
         return digest_of(*parts)
 
-    def keep_fit(self, column: int, arrays: Mapping[str, Array]) -> None:
+    def keep_fit(self, column: Column, arrays: Mapping[str, Array]) -> None:
         """Keep what scores of a variant are fitted on, unless it is there already.
 
         Raises EngineError if something else is there: another device, or this one before an interruption,
@@ -140,12 +140,12 @@ class KeptOutputs:
     def __len__(self) -> int:
         return len(next(iter(self._rows.values()))[0])
 
-    def part(self, column: int, first: int, rows: int) -> tuple[Array, Array]:
+    def part(self, column: Column, first: int, rows: int) -> tuple[Array, Array]:
         """Return logits and features of some rows."""
         logits, features = (np.array(array[first : first + rows]) for array in self._rows[column])
         return logits, features
 
-    def fit(self, column: int) -> dict[str, Array]:
+    def fit(self, column: Column) -> dict[str, Array]:
         """Return what scores of a variant are fitted on; its digest is that of all of it in this order."""
         arrays = {
             name: np.array(

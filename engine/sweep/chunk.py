@@ -16,6 +16,7 @@ from torch import Tensor
 from engine.images.sets import Sets
 from engine.images.source import Geometry, PassingError
 from engine.plan.plan import Plan
+from engine.plan.variants import Column
 from engine.protocol.events import ImageUnreadable
 from engine.scores.logits import brier, negative_log_likelihood, rank_of_label
 from engine.session.arrays import LONG, READABLE, layout
@@ -68,7 +69,7 @@ class Chunk:
         """Put the images on the device."""
         self._pixels = {g: pixels.to(self.device, non_blocking=True) for g, pixels in self._pixels.items()}
 
-    def score(self, column: int, ready: CalibratedVariant, size: int) -> None:
+    def score(self, column: Column, ready: CalibratedVariant, size: int) -> None:
         """Fill in what one variant says of the images, `size` of them at once."""
         with torch.inference_mode():
             given = self._pixels[ready.source.geometry]

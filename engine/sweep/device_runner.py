@@ -12,6 +12,7 @@ import torch
 from engine.images.sets import Sets
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
+from engine.plan.variants import Column
 from engine.session.outputs import OutputWriter
 from engine.sweep.batches import Batches, first_size, of_each
 from engine.sweep.calibration import CalibratedVariant, Models
@@ -55,13 +56,13 @@ class DeviceRunner:
     def each(self, work: Callable[[int], CalibratedVariant | None]) -> Variants:
         """Return what `work` makes of the column of every variant, several at a time."""
 
-        def one(column: int) -> CalibratedVariant | None:
+        def one(column: Column) -> CalibratedVariant | None:
             self.patience.stop_if_asked()
             return work(column)
 
         return of_each(self.pool, one, range(len(self.plan.variants())))
 
-    def with_scorers(self, column: int, ready: CalibratedVariant | None) -> CalibratedVariant | None:
+    def with_scorers(self, column: Column, ready: CalibratedVariant | None) -> CalibratedVariant | None:
         """Return a variant with its scores, fitted where they learn."""
         return ready and ready._replace(scorers=self.fitting.scorers(column, ready))
 
@@ -78,7 +79,7 @@ class DeviceRunner:
         """Let every variant score a chunk; return how many images went through at once."""
 
         def all_at(size: int) -> int:
-            def one(column: int) -> None:
+            def one(column: Column) -> None:
                 if (ready := variants[column]) is not None:
                     self.patience.stop_if_asked()
                     chunk.score(column, ready, size)

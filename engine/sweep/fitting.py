@@ -16,6 +16,7 @@ from engine.errors import EngineError, ScoreError
 from engine.images.sets import HeldOutPool
 from engine.images.source import Geometry
 from engine.plan.plan import Plan
+from engine.plan.variants import Column
 from engine.protocol.events import FitSeen, Logged, PhaseChanged
 from engine.scores import scorers
 from engine.scores.outputs import FitSet, Outputs, Scorer
@@ -108,7 +109,7 @@ class Fitting:
             if seen is not None:
                 self._seen.setdefault(column, []).append(seen)
 
-    def scorers(self, column: int, ready: CalibratedVariant) -> dict[str, Scorer]:
+    def scorers(self, column: Column, ready: CalibratedVariant) -> dict[str, Scorer]:
         """Return the scores of a variant by name, fitted on what it was shown."""
         fit = self._fit_set(column, ready)
         if fit is not None and self.outputs is not None:
@@ -143,7 +144,7 @@ class Fitting:
 
         return guarded
 
-    def _fit_set(self, column: int, ready: CalibratedVariant) -> FitSet | None:
+    def _fit_set(self, column: Column, ready: CalibratedVariant) -> FitSet | None:
         parts = self._seen.pop(column, [])
         if not parts:
             return None

@@ -75,7 +75,7 @@ def _form(plan: Plan, name: str, loaded: LoadedModel) -> list[str]:
 def check_accuracy(plan: Plan, rows: FinishedRows, classes: Mapping[str, int], hint: str) -> None:
     """Raise InputError if a model in floating point knows no more than guessing would."""
     for column, variant in enumerate(plan.variants()):
-        ranks = rows.column("rank", column, 0)
+        ranks = rows.values("rank", column, 0)
         labelled = ranks[ranks >= 0]
         if not variant.bits.is_float or variant.key not in classes or len(labelled) < LEAST_IMAGES:
             continue

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engine.measure import deltas, means, table
 from engine.measure.pair import LEAST_DISTINCT, share_of_distinct
 from engine.plan.plan import Plan
+from engine.plan.variants import Column
 from engine.protocol.events import CurvesDrawn, DeltasMeasured, Logged, PhaseChanged
 from engine.session.arrays import Arrays, FinishedRows
 from engine.sweep.calibration import CalibratedVariant, Emit
@@ -41,7 +42,7 @@ class Progress:
         """Take in which variants there are, in the order of their columns."""
         self.classes = {ready.variant.key: ready.source.classes for ready in variants if ready is not None}
 
-    def preview(self, parts: dict[str, NDArray[Any]], column: int, classes: int) -> None:
+    def preview(self, parts: dict[str, NDArray[Any]], column: Column, classes: int) -> None:
         """Show what one variant says of the first chunk, before the others are there."""
         rows = FinishedRows(self.plan, parts)
         self._table(rows, column, classes, (self.plan.headline,))
@@ -111,23 +112,23 @@ class Progress:
     def _warn_of_ties(self, rows: FinishedRows, alive: list[tuple[int, int]]) -> None:
         for column, _ in alive:
             sets = range(len(rows.of_set))
-            scores = np.concatenate([rows.column(self.plan.headline, column, i) for i in sets])
+            scores = np.concatenate([rows.values(self.plan.headline, column, i) for i in sets])
             share = share_of_distinct(scores)
             if share < LEAST_DISTINCT:
                 text = f"only {share:.2%} of its {self.plan.headline} scores are distinct, ties decide"
                 self.emit(Logged("warning", f"{self.plan.variants()[column].key}: {text}"))
 
-    def _table(self, rows: FinishedRows, column: int, classes: int, scores: tuple[str, ...]) -> None:
+    def _table(self, rows: FinishedRows, column: Column, classes: int, scores: tuple[str, ...]) -> None:
         measured = table.measure_variant(rows, column, scores, classes)
         self.emit(measured)
-        lost = int(np.isnan(rows.column("msp", column, 0)).sum())
+        lost = int(np.isnan(rows.values("msp", column, 0)).sum())
         if lost and measured.variant not in self.diverged:
             self.diverged.add(measured.variant)
             self.emit(
                 Logged("warning", f"{measured.variant} diverges: its logits of {lost} ID images are NaN")
             )
 
-    def _curves(self, rows: FinishedRows, column: int, points: int, decimals: int) -> None:
+    def _curves(self, rows: FinishedRows, column: Column, points: int, decimals: int) -> None:
         sets = range(1, 1 + len(self.plan.ood_sets))
         drawn = [table.draw_curve(rows, column, self.plan.headline, s, points, decimals) for s in sets]
         key = self.plan.variants()[column].key

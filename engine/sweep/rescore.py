@@ -20,6 +20,7 @@ import torch
 
 from engine.errors import CANCELLED, FINISHED, EngineError, InputError, JournalError, ScoreError, unknown_name
 from engine.plan.plan import Plan
+from engine.plan.variants import Column
 from engine.protocol.events import (
     AnyEvent,
     ChunkFinished,
@@ -226,7 +227,7 @@ def _computed(
         array[: session.rows] = np.nan
     fitting = Fitting(plan, None, torch.device("cpu"), emit)
 
-    def of_variant(column: int) -> dict[int, str]:
+    def of_variant(column: Column) -> dict[int, str]:
         """Fill in one column; return the digests of what was read, by row."""
         key = plan.variants()[column].key
         fit = outputs.fit(column)

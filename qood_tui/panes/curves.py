@@ -93,7 +93,7 @@ def _what(look: ViewOptions) -> str:
 
 def _from_arrays(rows: FinishedRows, variant: Variant, look: ViewOptions) -> Found | None:
     column, position = rows.plan.variants().index(variant), rows.plan.ood_sets.index(look.ood_set) + 1
-    id_scores, ood_scores = (rows.column(look.score, column, of_set) for of_set in (0, position))
+    id_scores, ood_scores = (rows.values(look.score, column, of_set) for of_set in (0, position))
     try:
         counts = detection.count(id_scores, ood_scores)
         if look.view is CurveView.PRECISION_RECALL:

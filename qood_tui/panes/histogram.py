@@ -88,7 +88,7 @@ def _scores(rows: FinishedRows, variant: Variant, look: ViewOptions) -> tuple[Fl
     """Return the finite scores of ID and OOD images."""
     column = rows.plan.variants().index(variant)
     of_id, of_ood = (
-        rows.column(look.score, column, at) for at in (0, rows.plan.ood_sets.index(look.ood_set) + 1)
+        rows.values(look.score, column, at) for at in (0, rows.plan.ood_sets.index(look.ood_set) + 1)
     )
     return of_id[np.abs(of_id) < FARTHEST], of_ood[np.abs(of_ood) < FARTHEST]
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from engine import catalog
 from engine.measure import means
 from engine.plan.plan import Plan
+from engine.plan.variants import VariantId
 from engine.protocol.events import Delta, DeltasMeasured
 from engine.report import study
 from engine.report.words import interval
@@ -106,8 +107,8 @@ def _stated(state: State) -> list[Text]:
         return []
     lines = [Text(), Text(f"Beside the {catalog.STATED_BY}:", style="bold")]
     for one in found:
-        model, _, rest = one.variant.partition(" ")
-        name = " ".join([catalog.short_of(model), *rest.split(" ")[1:]])  # with the number of a draw
+        identity = VariantId.parse(one.variant)
+        name = catalog.short_of(identity.model) + (f" #{identity.draw + 1}" if identity.draw else "")
         relative = f", {one.measured.relative:+.1%}" if one.measured.relative is not None else ""
         measured = f"{one.measured.value * 100:+.1f} points{relative}"
         lines.append(Text(f"{name}, {study.MEASURES[one.measure]}: {measured}; stated {one.stated:.1f} %"))

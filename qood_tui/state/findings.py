@@ -10,6 +10,7 @@ from rich.text import Text
 from engine import catalog
 from engine.measure import means
 from engine.measure.guessing import warning
+from engine.plan.variants import VariantId, VariantKey
 from engine.protocol.events import Delta
 from engine.report.words import interval
 from qood_tui.state.state import State
@@ -21,7 +22,7 @@ WIDEST = 1000  # cells: everything fits
 class Worst(NamedTuple):
     """The largest loss of AUPR-out in the table: on which set, of which variant."""
 
-    variant: str
+    variant: VariantKey
     ood_set: str
     delta: Delta
 
@@ -94,7 +95,7 @@ def most_lost(state: State, width: int = WIDEST) -> Text:
         return Text()
     if found.delta.value <= 0:
         return Text("Nothing was lost on any OOD set.", "dim")
-    model, _, rest = found.variant.partition(" ")
+    identity = VariantId.parse(found.variant)
     p = found.delta.p_holm
     tails = ["▼ so far, by an interval good at every look, not adjusted over the table", "▼ so far", "▼"]
     if p is not None:
@@ -102,7 +103,7 @@ def most_lost(state: State, width: int = WIDEST) -> Text:
         tails = [f"▼, real: {chance} by Holm over the table", f"▼, real: {chance}", "▼ real"]
     if not found.delta.is_change:
         tails = [", may be chance", ", chance?"]
-    name = f"{catalog.short_of(model)} {rest} on {clean(found.ood_set)}"
+    name = f"{catalog.short_of(identity.model)} {identity.setting} on {clean(found.ood_set)}"
     for between in (f" points ({interval(found.delta)})", f" ({interval(found.delta)})", " points"):
         line = Text("Most lost: ")
         line.append(name, "bold").append(f" {found.delta.value * 100:+.1f}{between}")

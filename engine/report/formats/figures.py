@@ -9,6 +9,7 @@ import msgspec
 
 from engine import catalog
 from engine.catalog import BITS
+from engine.plan.variants import VariantId
 from engine.protocol.events import Curve, Delta
 from engine.report.blocks import Figure, Panel
 from engine.report.contents import Document, ScoreHistogram
@@ -249,7 +250,7 @@ def _of_set(place: int) -> int:
 
 
 def _same_model(one: ScoreHistogram, other: ScoreHistogram) -> bool:
-    return one.variant.split(" ")[0] == other.variant.split(" ")[0]
+    return VariantId.parse(one.variant).model == VariantId.parse(other.variant).model
 
 
 def _steps(

@@ -13,7 +13,7 @@ from engine import catalog
 from engine.errors import JournalError
 from engine.measure import deltas, means, pair, table
 from engine.measure.pair import PairMeasures
-from engine.plan.variants import Variant
+from engine.plan.variants import Column, Variant
 from engine.protocol.events import AnyEvent, CurvesDrawn, Delta, DeltasMeasured, Measured, VariantDelta
 from engine.report.contents import MeanMeasures, VariantCurves, VariantRow
 from engine.report.curves import Whole, thinned, whole_curves
@@ -36,21 +36,21 @@ class Remeasured:
         self.measured: dict[str, Measured] = {}
         self.curves: list[VariantCurves] = []
         self._whole: dict[str, dict[str, Whole]] = {}
-        for position, variant in enumerate(finished.plan.variants()):
+        for column, variant in enumerate(finished.plan.variants()):
             if variant.key in classes:
-                self._measure(position, variant, classes[variant.key])
+                self._measure(column, variant, classes[variant.key])
 
-    def _measure(self, position: int, variant: Variant, classes: int) -> None:
+    def _measure(self, column: Column, variant: Variant, classes: int) -> None:
         rows, plan = self.finished, self.finished.plan
         pairs = tuple(
-            pair.measure(name, rows.column(score, position, 0), rows.column(score, position, at), score)
+            pair.measure(name, rows.values(score, column, 0), rows.values(score, column, at), score)
             for score in plan.scores
             for at, name in enumerate(plan.ood_sets, start=1)
         )
-        found = table.measure_variant(rows, position, (), classes)
+        found = table.measure_variant(rows, column, (), classes)
         cells = tuple(table.cell_of(p.name, p.score, p, p.problem) for p in pairs)
         self.measured[variant.key] = msgspec.structs.replace(found, cells=cells)
-        self._whole[variant.key] = whole_curves(rows, position)
+        self._whole[variant.key] = whole_curves(rows, column)
         self.curves.append(VariantCurves(variant.key, thinned(self._whole[variant.key])))
         self.variants.append(
             VariantRow(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from engine import catalog
 from engine.catalog.models import UNKNOWN
+from engine.plan.variants import VariantId
 from engine.report.contents import Document
 from engine.report.sections.provenance import fit_images
 from engine.text import short
@@ -126,7 +127,7 @@ def _of_quantization(found: Document) -> Iterator[str]:
         "computed on in floating point. An integer kernel may round otherwise, and speed and memory in use "
         "cannot be read from it."
     )
-    floating = {table.variant.partition(" ")[0]: table.float_share for table in found.bit_tables}
+    floating = {VariantId.parse(table.variant).model: table.float_share for table in found.bit_tables}
     floating = {model: share for model, share in floating.items() if share > MUCH_IN_FLOAT}
     if floating:
         told = ", ".join(f"{share:.1%} of {model}" for model, share in floating.items())

@@ -8,6 +8,7 @@ from itertools import groupby
 from engine import catalog
 from engine.measure.spread import Spread
 from engine.measure.spread import spread as of_draws
+from engine.plan.variants import VariantId
 from engine.protocol.events import Delta, VariantDelta
 from engine.report import study
 from engine.report.blocks import Cell, Items, Row, Section, Shaded, Table, Text
@@ -195,7 +196,7 @@ def spread(found: Document) -> Section | None:
             over = of_draws([getattr(mean, name) if mean else None for mean in means])
             if over is not None:
                 rows.append((f"{model} {bits}", f"{name}, mean over sets", *_four(over)))
-    rows.sort(key=lambda row: found.plan.models.index(str(row[0]).split(" ")[0]))
+    rows.sort(key=lambda row: found.plan.models.index(VariantId.parse(str(row[0])).model))
     columns = ("variant", "measure", "mean", "SD", "smallest", "largest")
     return Section(
         "Spread over calibration draws",
@@ -215,8 +216,10 @@ def _four(spread: Spread) -> tuple[str, ...]:
 
 
 def by_model(rows: list[Row]) -> tuple[tuple[Row, ...], ...]:
-    """Put the rows of each model together."""
-    return tuple(tuple(group) for _, group in groupby(rows, key=lambda row: str(row[0]).split(" ")[0]))
+    """Group rows, which begin with the key of a variant, by model."""
+    return tuple(
+        tuple(group) for _, group in groupby(rows, key=lambda row: VariantId.parse(str(row[0])).model)
+    )
 
 
 def _shaded(delta: Delta | None, largest: float) -> Cell:
@@ -226,7 +229,7 @@ def _shaded(delta: Delta | None, largest: float) -> Cell:
 
 
 def _reference(found: Document, variant: str) -> VariantRow | None:
-    return found.row(f"{variant.split(' ')[0]} FP32")
+    return found.row(VariantId.parse(variant).baseline)
 
 
 def _mean_of_reference(whole: VariantRow | None, score: str) -> MeanMeasures | None:

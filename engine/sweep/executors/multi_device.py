@@ -21,7 +21,7 @@ from engine.errors import EngineError, QoodError
 from engine.images.decoders import Decoders
 from engine.images.sets import Sets, files_of, open_sets
 from engine.images.source import ImageSet, Indices
-from engine.plan.variants import Variant
+from engine.plan.variants import Column, Variant
 from engine.protocol.events import AnyEvent, BatchSized, Logged, PhaseChanged, SetsPrepared
 from engine.protocol.messages import Job
 from engine.sweep import class_names
@@ -111,7 +111,7 @@ class MultiDevice:
         )
         plan, emit = station.plan, self.patience.emit
 
-        def calibrate(column: int) -> CalibratedVariant | None:
+        def calibrate(column: Column) -> CalibratedVariant | None:
             return calibration.calibrate(plan.variants()[column], known, emit)
 
         variants = station.each(calibrate)
@@ -233,7 +233,7 @@ def _open(
     station.batches.size = order.size
     states = SavedVariants(Path(job.session))
 
-    def load(column: int) -> CalibratedVariant | None:
+    def load(column: Column) -> CalibratedVariant | None:
         variant = plan.variants()[column]
         if variant.key not in order.digests:
             return None

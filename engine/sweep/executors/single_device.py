@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
+from engine.plan.variants import Column
 from engine.protocol.events import PhaseChanged, SetsPrepared
 from engine.sweep.calibration import CalibratedVariant, Calibration, PriorVariants
 from engine.sweep.chunk import AHEAD, Chunk, ScoredChunk
@@ -55,7 +56,7 @@ class SingleDevice:
         station = self.station
         size = station.batches.size
 
-        def begin(column: int) -> CalibratedVariant | None:
+        def begin(column: Column) -> CalibratedVariant | None:
             variant = station.plan.variants()[column]
             ready = calibration.calibrate(variant, known, station.patience.emit)
             if station.plan.needs_fit_set:

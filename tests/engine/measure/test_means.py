@@ -44,10 +44,10 @@ def precision(session: Path) -> dict[str, float]:
     rows = Arrays(session, PLAN).first(sum(SIZES.values()))
     found = {}
     for column, variant in enumerate(PLAN.variants()):
-        id_scores = rows.column("msp", column, 0)
+        id_scores = rows.values("msp", column, 0)
         of_sets = []
         for at in (1, 3):
-            scores = np.concatenate([id_scores, rows.column("msp", column, at)])
+            scores = np.concatenate([id_scores, rows.values("msp", column, at)])
             of_sets.append(average_precision_score(np.arange(len(scores)) >= len(id_scores), scores))
         found[variant.key] = float(np.mean(of_sets))
     return found

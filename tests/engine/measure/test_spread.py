@@ -55,7 +55,7 @@ def test_every_draw_is_recorded_and_calibrates_on_other_images(session: Path) ->
 
 def test_the_report_says_how_far_every_number_spreads(session: Path) -> None:
     found = json.loads(report.render(report.document(session), "json"))
-    rank = Arrays(session, PLAN).first(journal.finished_rows(journal.read(session)[1])).column
+    rank = Arrays(session, PLAN).first(journal.finished_rows(journal.read(session)[1])).values
     accuracy = [float(np.mean(rank("rank", column, 0) == 0)) for column in (1, 2, 3)]
     row = next(r for r in found["spread"] if r["measure"] == "top1")
     assert (row["model"], row["bits"], row["spread"]["draws"]) == ("vit-narrow", "W4A4", 3)

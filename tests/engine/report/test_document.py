@@ -186,7 +186,7 @@ def test_an_unfinished_session_reports_what_is_there(copied: Path) -> None:
     path.write_bytes(b"".join(lines[: chunks[3] + 1]))
     found = document(copied)
     assert (found.state, found.rows, found.planned, found.sequential) == ("interrupted", 200, 390, True)
-    rank = Arrays(copied, found.plan).first(200).column("rank", 0, 0)
+    rank = Arrays(copied, found.plan).first(200).values("rank", 0, 0)
     assert found.variants[0].top1 == pytest.approx(float(np.mean(rank == 0)), abs=1e-6)
     assert found.mismatches == () and all(row.ap_out_mean.p is None for row in found.deltas)
     text = report.render(found, "md")

@@ -76,7 +76,7 @@ def test_labels_ranked_beyond_16_bits_count_like_any_other(
     logits, labels = logits_of(loaded, sets.sets[0].images), sets.sets[0].labels  # type: ignore[attr-defined]
     at_label = logits[np.arange(IMAGES), labels]
     rows = Arrays(tmp_path, plan).first(2 * IMAGES)
-    ranks = rows.column("rank", 0, 0)
+    ranks = rows.values("rank", 0, 0)
     assert ranks.max() > 2 * np.iinfo(np.int16).max
     assert ranks.tolist() == (logits > at_label[:, None]).sum(1).tolist()
     found = measure_variant(rows, 0, (), MANY)

@@ -61,7 +61,7 @@ def test_scores_that_learn_are_swept_and_measured(session: Path) -> None:
 
 def test_every_variant_is_fitted_on_its_own_features(session: Path) -> None:
     rows = Arrays(session, PLAN).first(100)
-    assert not np.array_equal(rows.column("mahalanobis", 0, 0), rows.column("mahalanobis", 1, 0))
+    assert not np.array_equal(rows.values("mahalanobis", 0, 0), rows.values("mahalanobis", 1, 0))
 
 
 def test_fit_images_are_neither_evaluated_nor_calibrated_on() -> None:
@@ -163,7 +163,7 @@ def test_parameters_of_scores_are_in_the_plan_and_checked_before_anything_runs()
         fit_images=20,
     )
     rows = Arrays(sweep(plan), plan).first(100)
-    assert np.isfinite(rows.column("knn", 0, 0)).all()
+    assert np.isfinite(rows.values("knn", 0, 0)).all()
     wrong = msgspec.structs.replace(plan, score_parameters={"knn": {"k": 2.5}})
     closed = journal.read(sweep(wrong))[1][-1].event
     assert isinstance(closed, SessionClosed) and closed.outcome == "refused"

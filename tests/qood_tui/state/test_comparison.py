@@ -63,7 +63,7 @@ def precision(session: Path, column: int, names: tuple[str, ...]) -> float:
     arrays = Arrays(session, plan)
     rows, found = arrays.first(arrays.count), []
     for name in names:
-        scores = [rows.column("msp", column, at) for at in (0, plan.ood_sets.index(name) + 1)]
+        scores = [rows.values("msp", column, at) for at in (0, plan.ood_sets.index(name) + 1)]
         is_ood = np.repeat([0, 1], [len(scores[0]), len(scores[1])])
         found.append(average_precision_score(is_ood, np.concatenate(scores)))
     return float(np.mean(found))

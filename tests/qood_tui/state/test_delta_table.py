@@ -47,7 +47,7 @@ def test_numbers_are_those_of_the_arrays(demo: State) -> None:
         value = row_of(demo, key, unit=Unit.VALUE)
         for at, name in enumerate(plan.ood_sets, 1):
             whole, own = (
-                detection.detection(rows.column("msp", c, 0), rows.column("msp", c, at)).ap_out
+                detection.detection(rows.values("msp", c, 0), rows.values("msp", c, at)).ap_out
                 for c in (base, position)
             )
             assert lost.sets[name].value == pytest.approx((whole - own) * 100, abs=1e-4)
@@ -84,7 +84,7 @@ def test_a_relative_interval_is_of_the_exact_reference_however_small_the_delta(d
     plan = demo.header.plan
     rows = Arrays(store.find("demo"), plan).first(demo.rows)
     base, at = [v.key for v in plan.variants()].index("vit-wide FP32"), plan.ood_sets.index("noise") + 1
-    whole = detection.detection(rows.column("msp", base, 0), rows.column("msp", base, at)).ap_out
+    whole = detection.detection(rows.values("msp", base, 0), rows.values("msp", base, at)).ap_out
     assert demo.deltas is not None
     tiny = Delta(2e-7, -0.004, 0.004, 3e-7)
     changed = tuple(
