@@ -31,7 +31,8 @@ def flock(file, how):
         raise OSError(errno.ENOLCK, "No locks available")
     real(file, how)
 fcntl.flock = flock
-from engine import daemon, lease
+from engine.service import daemon
+from engine.session import lease
 lease.RENEW_SECONDS = 0.2
 daemon.main()
 """

@@ -186,7 +186,8 @@ def test_a_file_system_without_locks_or_sockets(
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setenv("WITHOUT", str(surroundings / "run"))
     script = (
-        "from engine import client, sessions, journal; from engine.doctor.places import engine;"
+        "from engine.service import client; from engine.session import journal;"
+        "from engine.doctor.places import engine;"
         "from tests.running import small_plan, sweep; print(client.ensure().ok, engine().level);"
         "session = sweep(small_plan(models=('vit-narrow',), bits=('FP32',)));"
         "print(journal.read(session)[1][-1].event.outcome)"
