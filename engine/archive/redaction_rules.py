@@ -191,7 +191,7 @@ FIELDS: dict[type, dict[str, Rule]] = {
     # Identity and id are made anew.
     events.Header: _rules("format version id created identity", folders=_sets, plan=_one, app=_text),
     Plan: _rules(
-        "bits quantizer first_and_last class_order largest_image overrides scores score_parameters headline "
+        "bits method first_and_last class_order largest_image overrides scores score_parameters headline "
         "share id_images ood_images "
         "calibration_images calibration_draws fit_images stop_width chunk_images keep_outputs tf32 seed",
         models=_models,
@@ -236,7 +236,7 @@ FIELDS: dict[type, dict[str, Rule]] = {
     events.FitSeen: _rules("images unreadable"),
     events.BatchSized: _rules("first images", reason=_text),
     events.VariantReady: _rules("seconds classes", variant=_variant, digest=_of_own_weights),
-    events.TensorRow: _rules("tensor method bits scales low high clipped sqnr elements bytes"),
+    events.TensorRow: _rules("tensor quantizer bits scales low high clipped sqnr elements bytes"),
     events.BitsTabled: _rules(
         "floats float_bytes packed_bytes float32_bytes float_share", variant=_variant, rows=_each
     ),

@@ -13,10 +13,10 @@ from engine.catalog.sets import AUTO
 
 STATED_BY = "abstract of arXiv 2602.01459 (Kuang & Wong 2026)"
 STATED_NOT = (
-    "The abstract of arXiv 2602.01459 states neither OOD score, quantizer, calibration set, estimator of "
-    "AUPR-out, OOD sets beyond OpenImage-O and iNaturalist, ID images, nor whether its deltas are "
-    "percentage points or relative. These are this plan's own choices; both kinds of delta are shown, and "
-    "what can be compared is their order."
+    "The abstract of arXiv 2602.01459 states neither OOD score, quantization method, calibration set, "
+    "estimator of AUPR-out, OOD sets beyond OpenImage-O and iNaturalist, ID images, nor whether its deltas "
+    "are percentage points or relative. These are this plan's own choices; both kinds of delta are shown, "
+    "and what can be compared is their order."
 )
 
 

@@ -38,7 +38,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     models: tuple[str, ...]
     bits: tuple[str, ...] = catalog.BITS
-    quantizer: str = "repq"
+    method: str = msgspec.field(default="repq", name="quantizer")  # its name in journals of every format
     first_and_last: int | Unset = UNSET  # bits of patch embedding and head, where they are not the setting's
     overrides: dict[str, int] = {}  # bits of single tensors or layers, such as {"head": 8}
     id_set: str = "fractals"
@@ -67,7 +67,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         settings = [Bits.parse(text) for text in self.bits]
         ordered = sorted(dict.fromkeys(settings), key=lambda bits: not bits.is_float)
         return [
-            Variant(model, bits, "none" if bits.is_float else self.quantizer, draw)
+            Variant(model, bits, "none" if bits.is_float else self.method, draw)
             for model in self.models
             for bits in ordered
             for draw in range(1 if bits.is_float else self.calibration_draws)
@@ -104,6 +104,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return hashlib.sha256(msgspec.json.encode(alike, order="deterministic")).hexdigest()
 
 
+# Names in JSON, which stay so that identities do, and in code: `method` is `quantizer` there.
+_ENCODED = dict(zip(Plan.__struct_fields__, Plan.__struct_encode_fields__, strict=True))
+_FIELDS = {encoded: field for field, encoded in _ENCODED.items()}
+
+
 def preset(name: str) -> Plan:
     """Return the preset plan `name`, its sets still to be chosen; raise InputError naming the nearest."""
     if name not in catalog.PRESETS:
@@ -112,7 +117,10 @@ def preset(name: str) -> Plan:
 
 
 def from_mapping(data: dict[str, Any]) -> Plan:
-    """Build a Plan from plain data; raise InputError naming the field that is wrong."""
+    """Build a Plan from the data of a plan file or a journal; raise InputError naming the wrong field."""
+    if "quantizer" in data and "method" in data:
+        raise InputError("quantizer", data["quantizer"], "it is the former name of method; give only method")
+    data = {_FIELDS.get(key, key): value for key, value in data.items()}
     for key in data:
         if key not in Plan.__struct_fields__:
             tables = ("folders", "id", "train", "checkpoints")
@@ -124,8 +132,14 @@ def from_mapping(data: dict[str, Any]) -> Plan:
         if not data.keys() & {"share", "id_images", "ood_images"}:
             data["share"] = 1.0
     try:
-        return msgspec.convert(data, Plan)
+        return msgspec.convert({_ENCODED[field]: value for field, value in data.items()}, Plan)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$.")
-        field = where.split("`")[0].split("[")[0] or "models"
+        name = where.split("`")[0].split("[")[0]
+        field = _FIELDS.get(name, name) or "models"
         raise InputError(field, data.get(field), reason[0].lower() + reason[1:]) from None
+
+
+def to_mapping(plan: Plan) -> dict[str, Any]:
+    """Return a plan as plain data that `from_mapping` reads."""
+    return {_FIELDS[name]: value for name, value in msgspec.to_builtins(plan).items()}

@@ -10,7 +10,7 @@ import msgspec
 
 from engine import catalog
 from engine.errors import InputError
-from engine.plan.plan import Plan, from_mapping
+from engine.plan.plan import Plan, from_mapping, to_mapping
 from engine.plan.resources import HUB, Checkpoint, Resources, check_checkpoint, parse_named
 from engine.text import decoded
 
@@ -69,7 +69,7 @@ def to_toml(plan: Plan, resources: Resources) -> str:
     import tomli_w
 
     made = catalog.is_made(plan.id_set)
-    default = Plan(models=plan.models)
+    default = to_mapping(Plan(models=plan.models))
     needed = (
         "id_set",
         "ood_sets",
@@ -79,9 +79,8 @@ def to_toml(plan: Plan, resources: Resources) -> str:
     )
     data: dict[str, Any] = {
         field: value
-        for field, value in msgspec.to_builtins(plan).items()
-        if value is not None
-        and (field in ("models", *needed) or value != msgspec.to_builtins(default).get(field))
+        for field, value in to_mapping(plan).items()
+        if value is not None and (field in ("models", *needed) or value != default.get(field))
     }
     if plan.share is not None:
         data.pop("id_images", None)

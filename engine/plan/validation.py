@@ -41,7 +41,7 @@ def validated(plan: Plan, resources: Resources | None = None) -> Plan:
     settings = sorted(map(Bits.parse, plan.bits), key=lambda bits: not bits.is_float)
     plan = msgspec.structs.replace(plan, bits=tuple(map(str, settings)))
     _check_names("models", plan.models, plan.models)
-    _check_names("quantizer", (plan.quantizer,), catalog.METHODS)
+    _check_names("method", (plan.method,), catalog.METHODS)
     own = {"id": there.id, "ood": there.ood, "train": there.train}
     sets = {role: [*(s.name for s in catalog.SETS.values() if s.role == role), *own[role]] for role in own}
     _check_names("id_set", (plan.id_set,), sets["id"])
@@ -109,7 +109,7 @@ def check_shape(plan: Plan) -> None:
         if not 1 <= len(names) <= MOST_NAMES or len(set(names)) < len(names):
             raise InputError(field, f"{len(names)} names", f"1 to {MOST_NAMES} different names are needed")
     sets = (plan.id_set, *plan.ood_sets, plan.calibration_set, plan.fit_set)
-    for name in (*plan.models, *sets, *plan.scores, plan.quantizer):
+    for name in (*plan.models, *sets, *plan.scores, plan.method):
         if not _NAME.fullmatch(name):
             raise InputError("name", name[:40], "letters, digits and . _ + - are needed")
     if taken := {"samples", "rank", "nll", "brier", "outputs"} & set(plan.scores):

@@ -57,7 +57,7 @@ class Variant(msgspec.Struct, frozen=True):
 
     model: str
     bits: Bits
-    quantizer: str
+    method: str  # of quantization; "none" in floating point
     draw: int = 0  # which draw of calibration images, from 0
 
     @property

@@ -168,7 +168,7 @@ class TensorRow(msgspec.Struct, frozen=True, array_like=True):
     """One tensor in the bit table, written as a list in this order."""
 
     tensor: str
-    method: str
+    quantizer: str  # its kind
     bits: int
     scales: int  # 1 is per tensor, more is per channel
     low: float

@@ -47,7 +47,7 @@ class VariantRow(msgspec.Struct, frozen=True):
     model: str
     pretraining: str
     bits: str
-    quantizer: str
+    method: str
     draw: int  # of calibration images, from 0
     top1: float | None
     top5: float | None

@@ -183,7 +183,7 @@ def _known_header(plain: dict[str, Any], where: Path) -> tuple[Header, tuple[str
     """Return a header, and the names of fields of its plan that are not known here and left out."""
     try:
         plan = plain["plan"]
-        known = {name: value for name, value in plan.items() if name in Plan.__struct_fields__}
+        known = {name: value for name, value in plan.items() if name in Plan.__struct_encode_fields__}
         header = msgspec.convert({**plain, "plan": known}, Header)
         check_shape(header.plan)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InputError) as error:

@@ -110,7 +110,7 @@ def summary(session: Path) -> SessionSummary:
     prepared = journal.prepared_of([entry.event for entry in entries])
     total = prepared.rows if prepared else 0
     plan = header.plan
-    title = f"{len(plan.models)} models, {len(plan.bits)} bit settings, {plan.quantizer}"
+    title = f"{len(plan.models)} models, {len(plan.bits)} bit settings, {plan.method}"
     return SessionSummary(
         session,
         in_utc(header.created),

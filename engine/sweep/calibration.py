@@ -166,7 +166,7 @@ class Calibration:
         self, variant: Variant, source: LoadedModel, required: str | None
     ) -> tuple[nn.Module, str, BitsTabled]:
         """Calibrate a variant, save it, and tabulate its bits on the calibration images."""
-        entry = catalog.METHODS[variant.quantizer]
+        entry = catalog.METHODS[variant.method]
         method = catalog.resolve(entry.target)
         widths = Widths(variant.bits, self.plan.overrides, first_and_last=self.plan.first_and_last or None)
         images = self._images(variant, source)

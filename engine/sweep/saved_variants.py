@@ -50,7 +50,7 @@ class SavedVariants:
             "model": source.build,
             "model_kwargs": dict(source.arguments),
             "bits": str(variant.bits),
-            "method": variant.quantizer,
+            "method": variant.method,
             "key": key,
             **about,
         }
@@ -95,13 +95,13 @@ def key_of(variant: Variant, source: LoadedModel, weights: str, calibration: str
     Its architecture and weights, method and options, bits, preprocessing and calibration images (their
     contents, labels and order), the kind of device, and the programs that compute and that decode.
     """
-    options = dict(catalog.METHODS[variant.quantizer].options)
+    options = dict(catalog.METHODS[variant.method].options)
     parts = (
         source.build,
         dict(source.arguments),
         weights,
         str(variant.bits),
-        variant.quantizer,
+        variant.method,
         options,
         plan.overrides,
         plan.first_and_last or None,

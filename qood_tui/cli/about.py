@@ -30,7 +30,7 @@ class About(msgspec.Struct, frozen=True):
     reason: str
     models: tuple[str, ...]
     bits: tuple[str, ...]
-    quantizer: str
+    method: str
     id_set: str
     ood_sets: tuple[str, ...]
     calibration: str
@@ -76,7 +76,7 @@ def about(session: Path) -> About:
         closed.reason if closed and closed.outcome == outcome else "",
         plan.models,
         plan.bits,
-        plan.quantizer,
+        plan.method,
         plan.id_set,
         plan.ood_sets,
         f"{plan.calibration_images} images of {plan.calibration_set}{draws}",
@@ -119,7 +119,7 @@ def lines(found: About) -> list[str]:
         "recorded": f"{in_utc(found.created, seconds=True)} by {found.app}, format {found.format}",
         "state": f"{found.state}{reason}{resumed}",
         "models": ", ".join(found.models),
-        "bits": f"{', '.join(found.bits)} by {found.quantizer}{ends}",
+        "bits": f"{', '.join(found.bits)} by {found.method}{ends}",
         "ID set": found.id_set,
         "OOD sets": ", ".join(found.ood_sets),
         "calibrated on": found.calibration,

@@ -19,14 +19,14 @@ COLUMNS = (  # what matters most first: a narrow pane shows fewer, and says so
     ("SQNR dB", 8),
     ("clipped", 8),
     ("bytes", 10),
-    ("method", 22),
+    ("quantizer", 22),
     ("scales", 7),
     ("range", 22),
 )
 
 
 class BitTablePane(ScrollingPane):
-    """A row a tensor: its width, signal to quantization noise, what was clipped, bytes, method, range."""
+    """A row a tensor: its width, signal to quantization noise, what was clipped, bytes, quantizer, range."""
 
     NAME, LABEL, SLOT = "bits", "Bits", "tables"
 
@@ -73,7 +73,7 @@ def _line(row: TensorRow, fits: int) -> Text:
         "exact" if row.sqnr is None else f"{row.sqnr:.1f}",
         f"{row.clipped:.2%}",
         f"{row.bytes:,}",
-        clean(row.method),
+        clean(row.quantizer),
         "tensor" if row.scales == 1 else f"{row.scales}",
         f"{short(row.low)} to {short(row.high)}",
     )
@@ -92,7 +92,7 @@ def _calibration(state: State, look: ViewOptions) -> list[str]:
         draws = state.prepared.calibrations if state.prepared else ()
         if variant.draw < len(draws):
             images += f", seed {draws[variant.draw].seed}, SHA-256 {draws[variant.draw].digest[:12]}"
-        lines.append(clean(f"{variant.quantizer}, calibrated on {images}"))
+        lines.append(clean(f"{variant.method}, calibrated on {images}"))
     ready = state.ready.get(variant.key)
     if ready is not None:
         took = f" in {ready.seconds:.2f} s" if ready.seconds else ""

@@ -33,14 +33,14 @@ from qood_tui.words import clean, fitted, roughly, wrapped
 
 # Columns of a wide terminal, each with its groups from top to bottom; the digits choose groups in this order.
 COLUMNS = (
-    ("presets", "models", "quantizer"),
+    ("presets", "models", "method"),
     ("bits", "id_set", "calibration_set", "sizes"),
     ("ood_sets", "scores"),
 )
 LABELS = {
     "presets": "Preset",
     "models": "Models × pretraining",
-    "quantizer": "Quantizer",
+    "method": "Method",
     "bits": "Bit settings",
     "id_set": "ID set",
     "calibration_set": "Calibration and fit set",
@@ -48,13 +48,13 @@ LABELS = {
     "ood_sets": "OOD sets",
     "scores": "Scores, ★ headline",
 }
-SINGLE = ("presets", "quantizer", "id_set", "calibration_set")
+SINGLE = ("presets", "method", "id_set", "calibration_set")
 ORDER = tuple(name for column in COLUMNS for name in column)
 NARROW = 100  # columns from which all groups are in sight at once
 
 
 class SetupScreen(SetupActions):
-    """Pick models × pretraining × bits × quantizer × sets × scores × sizes, then start."""
+    """Pick models × pretraining × bits × method × sets × scores × sizes, then start."""
 
     CSS_PATH = "../styles/setup.tcss"
     AUTO_FOCUS = ""
@@ -99,7 +99,7 @@ class SetupScreen(SetupActions):
         ticked = {
             "presets": (choices.presets(offer, has_last=self.last is not None), ()),
             "models": (choices.models(offer), plan.models),
-            "quantizer": (choices.quantizers(), (plan.quantizer,)),
+            "method": (choices.methods(), (plan.method,)),
             "bits": (choices.bits(offer), plan.bits),
             "id_set": (choices.sets(offer, "id"), (plan.id_set,)),
             "calibration_set": (choices.sets(offer, "train"), (plan.calibration_set,)),
@@ -131,7 +131,7 @@ class SetupScreen(SetupActions):
             plan,
             models=ticked["models"],
             bits=ticked["bits"],
-            quantizer="".join(ticked["quantizer"]),
+            method="".join(ticked["method"]),
             id_set="".join(ticked["id_set"]) or plan.id_set,
             ood_sets=ticked["ood_sets"],
             scores=scores,

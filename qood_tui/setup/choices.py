@@ -84,8 +84,8 @@ def bits(offer: Offer) -> list[Option]:
     return [Option(name, name, "the reference of every delta" if name == "FP32" else "") for name in every]
 
 
-def quantizers() -> list[Option]:
-    """Return the quantizers."""
+def methods() -> list[Option]:
+    """Return the quantization methods."""
     return [Option(name, name, one.label) for name, one in catalog.METHODS.items()]
 
 

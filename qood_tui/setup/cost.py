@@ -52,7 +52,7 @@ def estimate(plan: Plan, resources: Resources, pace: Pace | None) -> Cost:
     images = images_of(plan, resources)
     variants = plan.variants()
     quantized = sum(not variant.bits.is_float for variant in variants)
-    calibrating = quantized * catalog.METHODS[plan.quantizer].seconds / (os.cpu_count() or 1)
+    calibrating = quantized * catalog.METHODS[plan.method].seconds / (os.cpu_count() or 1)
     usual = pace or (DEFAULT if catalog.is_made(plan.id_set) else DEFAULT_REAL)
     sweeping = len(variants) * images * usual.seconds
     row = sum(dtype.itemsize * columns for dtype, columns in layout(plan).values())

@@ -136,7 +136,7 @@ def _look(state: State, measure: Measure, unit: Unit) -> ViewOptions:
 
 
 def _key(variant: Variant) -> tuple[str, str, int]:
-    """Return what makes variants of two sessions the same; the quantizer may be what is compared."""
+    """Return what makes variants of two sessions the same; the method may be what is compared."""
     return variant.model, str(variant.bits), variant.draw
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-import msgspec
-
 from engine.archive.pseudonyms import GONE
-from engine.plan.plan import IDLE
+from engine.plan.plan import IDLE, to_mapping
 from engine.report.words import listed
 from qood_tui.state.state import State
 
@@ -18,7 +16,7 @@ SHOWN = ("models", "bits", "ood_sets")  # fields whose difference the rows and c
 
 def differing(states: Sequence[State]) -> dict[str, tuple[str, ...]]:
     """Return the fields of the plans that are not the same, with what each session has."""
-    plans: list[dict[str, Any]] = [msgspec.to_builtins(state.header.plan) for state in states]
+    plans = [to_mapping(state.header.plan) for state in states]
     return {
         field.replace("_", " "): tuple(_said(plan.get(field)) for plan in plans)
         for field in dict.fromkeys(field for plan in plans for field in plan)  # some are there only if given

@@ -13,7 +13,7 @@ from engine.protocol.events import Delta, VariantDelta
 from engine.report.contents import Document, VariantRow
 from engine.text import clean
 
-OF_VARIANT = ("model", "pretraining", "bits", "quantizer", "draw", "top1", "top5", "nll", "brier", "ece")
+OF_VARIANT = ("model", "pretraining", "bits", "method", "draw", "top1", "top5", "nll", "brier", "ece")
 OF_SET = tuple(
     field
     for field in PairMeasures.__struct_fields__

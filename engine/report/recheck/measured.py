@@ -59,7 +59,7 @@ class Remeasured:
                 if variant.model in catalog.MODELS
                 else "",
                 bits=str(variant.bits),
-                quantizer=variant.quantizer,
+                method=variant.method,
                 draw=variant.draw,
                 sets=pairs,
                 means=tuple(_mean(score, pairs) for score in plan.scores),

@@ -8,7 +8,7 @@ from engine.report.contents import Document
 from engine.report.words import grouped
 from engine.text import short
 
-COLUMNS = ("tensor", "method", "bits", "scales", "low", "high", "clipped", "SQNR (dB)", "bytes")
+COLUMNS = ("tensor", "quantizer", "bits", "scales", "low", "high", "clipped", "SQNR (dB)", "bytes")
 
 
 def bits(found: Document) -> Section:
@@ -32,7 +32,7 @@ def bit_table(table: BitsTabled) -> Table:
     rows = tuple(
         (
             r.tensor,
-            r.method,
+            r.quantizer,
             str(r.bits),
             "per tensor" if r.scales == 1 else f"{r.scales} scales",
             short(r.low, 6),

@@ -123,7 +123,7 @@ def _of_quantization(found: Document) -> Iterator[str]:
     elif draws > 1:
         yield f"Quantizers were calibrated on {draws} draws; every delta is of one of them, see the spread."
     yield (
-        f"Quantization ({plan.quantizer}) is simulated: values are rounded to the grid of their bits and "
+        f"Quantization ({plan.method}) is simulated: values are rounded to the grid of their bits and "
         "computed on in floating point. An integer kernel may round otherwise, and speed and memory in use "
         "cannot be read from it."
     )

@@ -92,7 +92,7 @@ def machine(found: Document) -> Section:
     ]
     lines = [
         choices(found),
-        *_method(found.plan.quantizer),
+        *_method(found.plan.method),
         *dict.fromkeys(map(_worker, found.workers)),
         *([f"images at once: {'; '.join(dict.fromkeys(sizes))}"] if sizes else []),
         f"session {found.id}, begun {in_utc(found.created, seconds=True)} by {found.app}",
@@ -134,7 +134,7 @@ def choices(found: Document) -> str:
     )
     parts = [
         f"score {catalog.label_of(plan.headline)} of {', '.join(map(catalog.label_of, plan.scores))}",
-        f"quantizer {plan.quantizer}",
+        f"quantized by {plan.method}",
         f"calibrated on {plan.calibration_images} images of {plan.calibration_set}",
         "AUPR-out as average precision",
         f"ID set {plan.id_set}",

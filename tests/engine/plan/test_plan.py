@@ -12,7 +12,7 @@ from PIL import Image
 
 from engine.errors import InputError
 from engine.plan.bits import Bits
-from engine.plan.plan import Plan, from_mapping, is_identity, preset
+from engine.plan.plan import Plan, from_mapping, is_identity, preset, to_mapping
 from engine.plan.resources import Resources
 from engine.plan.toml import read_toml, to_toml
 from engine.plan.validation import validated
@@ -23,7 +23,7 @@ def test_demo_preset_is_the_whole_grid() -> None:
     plan = preset("demo")
     variants = plan.variants()
     assert len(variants) == 30
-    assert [v.quantizer for v in variants[:2]] == ["none", "repq"]
+    assert [v.method for v in variants[:2]] == ["none", "repq"]
     assert {v.key for v in variants} >= {"vit-wide W4A4", "deit3-narrow FP32"}
 
 
@@ -72,7 +72,7 @@ def test_wrong_bits_are_refused_by_name(text: str) -> None:
     ("field", "given_value", "right"),
     [
         ("models", ("vit-wid",), "vit-wide"),
-        ("quantizer", "repk", "repq"),
+        ("method", "repk", "repq"),
         ("ood_sets", ("digit",), "digits"),
         ("scores", ("mps",), "msp"),
         ("headline", "knn", "msp"),
@@ -167,5 +167,18 @@ def test_missing_toml_is_named(tmp_path: Path) -> None:
 
 
 def test_unknown_field_names_the_nearest() -> None:
-    with pytest.raises(InputError, match="quantizer"):
-        from_mapping({"models": ["vit-wide"], "quantiser": "repq"})
+    with pytest.raises(InputError, match="method"):
+        from_mapping({"models": ["vit-wide"], "metod": "repq"})
+
+
+def test_a_method_has_its_former_name_in_journals_and_older_plan_files(tmp_path: Path) -> None:
+    file = tmp_path / "plan.toml"
+    file.write_text('models = ["vit-wide"]\nquantizer = "minmax"\n', "utf-8")
+    plan = read_toml(file)[0]
+    assert plan.method == "minmax" and json.loads(msgspec.json.encode(plan))["quantizer"] == "minmax"
+    assert plan == from_mapping(to_mapping(plan)) == Plan(models=("vit-wide",), method="minmax")
+    assert 'method = "minmax"' in to_toml(plan, Resources())
+    with pytest.raises(InputError, match="former name of method"):
+        from_mapping({"models": ["vit-wide"], "method": "omse", "quantizer": "minmax"})
+    with pytest.raises(InputError, match="method: 3"):
+        from_mapping({"models": ["vit-wide"], "quantizer": 3})

@@ -39,7 +39,7 @@ def test_the_table_has_every_tensor_with_true_figures() -> None:
     assert len(rows) == 2 * (4 * 2 + 4) + 4
     assert {r.bits for n, r in rows.items() if n.endswith(".weight")} == {4}
     assert rows["patch_embed.proj.input"].bits == 8 and rows["head.input"].bits == 6
-    assert rows["blocks.0.attn.softmax"].method == "log-sqrt2"
+    assert rows["blocks.0.attn.softmax"].quantizer == "log-sqrt2"
     qkv = rows["blocks.0.attn.qkv.weight"]
     assert (qkv.scales, qkv.elements, qkv.bytes) == (144, 144 * 48, 144 * 48 // 2 + 144 * 8)
     layer = model.blocks[0].attn.qkv

@@ -89,8 +89,8 @@ def test_ptq4vit_has_the_scales_that_the_paper_says() -> None:
     assert rows["blocks.0.mlp.fc1.weight"].scales == 1
     assert rows["patch_embed.proj.weight"].scales == len(model.patch_embed.proj.weight)
     assert "patch_embed.proj.input" not in rows and "patch_embed.proj.input" in table.floats
-    assert rows["blocks.0.attn.softmax"].method == "twin uniform softmax"
-    assert rows["blocks.0.mlp.fc2.input"].method == "twin uniform GELU"
+    assert rows["blocks.0.attn.softmax"].quantizer == "twin uniform softmax"
+    assert rows["blocks.0.mlp.fc2.input"].quantizer == "twin uniform GELU"
     scales = model.blocks[0].attn.qkv.weight_quantizer.scale
     weight, frozen = model.blocks[0].attn.qkv.weight, model.blocks[0].attn.qkv.frozen
     codes = frozen.reshape(3, -1) / scales[:, None]
@@ -165,8 +165,8 @@ def test_adalog_has_a_scale_a_head_and_whole_zero_points() -> None:
     heads = model.blocks[0].attn.heads
     assert [rows[f"blocks.0.attn.{n}"].scales for n in ("query", "key", "value")] == [heads] * 3
     assert rows["blocks.0.attn.qkv.input"].scales == 1
-    assert rows["blocks.0.attn.softmax"].method == "adaptive log"
-    assert rows["blocks.0.mlp.fc2.input"].method == "adaptive log, shifted"
+    assert rows["blocks.0.attn.softmax"].quantizer == "adaptive log"
+    assert rows["blocks.0.mlp.fc2.input"].quantizer == "adaptive log, shifted"
     zero_point = model.blocks[0].attn.qkv.input_quantizer.zero_point
     assert torch.equal(zero_point, zero_point.round())
 

@@ -56,7 +56,7 @@ def hostile(found: Document) -> Document:
             msgspec.structs.replace(
                 row,
                 pretraining=HOSTILE,
-                quantizer="=cmd|' /C calc'!A0",
+                method="=cmd|' /C calc'!A0",
                 sets=tuple(
                     msgspec.structs.replace(c, problem=HOSTILE, warnings=(HOSTILE,)) for c in row.sets
                 ),
@@ -75,7 +75,7 @@ def hostile(found: Document) -> Document:
                 table,
                 floats=(HOSTILE,),
                 rows=tuple(
-                    msgspec.structs.replace(r, tensor=HOSTILE, method=HOSTILE) for r in table.rows[:2]
+                    msgspec.structs.replace(r, tensor=HOSTILE, quantizer=HOSTILE) for r in table.rows[:2]
                 ),
             )
             for table in found.bit_tables

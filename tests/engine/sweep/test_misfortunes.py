@@ -119,7 +119,7 @@ def permissions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Files]]:
 def drawn_plan(chance: random.Random) -> dict[str, object]:
     return {
         "bits": chance.choice([("FP32",), ("FP32", "W4A4"), ("FP32", "W8A8", "W4A8")]),
-        "quantizer": chance.choice(["minmax", "repq"]),
+        "method": chance.choice(["minmax", "repq"]),
         "scores": chance.choice([("msp",), ("msp", "knn")]),
         "calibration_draws": chance.choice([1, 2]),
         "keep_outputs": chance.random() < 0.3,

@@ -22,7 +22,7 @@ from engine.quantize.sites import Widths
 from engine.sweep import saved_variants
 from engine.sweep.saved_variants import SavedVariants, key_of
 
-PLAN = Plan(models=("vit-narrow",), quantizer="minmax")
+PLAN = Plan(models=("vit-narrow",), method="minmax")
 VARIANT = Variant("vit-narrow", Bits(4, 8), "minmax")
 
 
@@ -54,7 +54,7 @@ def test_every_part_of_the_key_of_a_quantized_variant_counts(monkeypatch: pytest
         "weights": key(weights="v"),
         "calibration images": key(calibration="d"),
         "bits": key(msgspec.structs.replace(VARIANT, bits=Bits(8, 4))),
-        "method": key(msgspec.structs.replace(VARIANT, quantizer="repq")),
+        "method": key(msgspec.structs.replace(VARIANT, method="repq")),
         "overrides": key(plan=msgspec.structs.replace(PLAN, overrides={"head": 8})),
         "first and last layer": key(plan=msgspec.structs.replace(PLAN, first_and_last=8)),
         "tf32": key(plan=msgspec.structs.replace(PLAN, tf32=True)),

@@ -231,12 +231,12 @@ def test_a_disk_that_fills_up_is_said_in_words(small_disk: Path) -> None:
 def test_the_json_document_has_the_promised_fields(recorded: Path) -> None:
     found = json.loads(report.render(report.document(recorded), "json"))
     assert {"session", "seconds", "variants"} <= set(found)
-    fields = {"model", "pretraining", "bits", "quantizer", "top1", "nll", "sets"}
+    fields = {"model", "pretraining", "bits", "method", "top1", "nll", "sets"}
     assert all(fields <= set(variant) for variant in found["variants"])
     measures = {"name", "score", "n_id", "n_ood", "auroc", "ap_out", "ap_in", "fpr95_ood_positive"}
     assert all(measures <= set(cell) for variant in found["variants"] for cell in variant["sets"])
-    quantizers = {variant["bits"]: variant["quantizer"] for variant in found["variants"]}
-    assert quantizers == {"FP32": "none", "W8A8": "repq", "W4A4": "repq"}
+    methods = {variant["bits"]: variant["method"] for variant in found["variants"]}
+    assert methods == {"FP32": "none", "W8A8": "repq", "W4A4": "repq"}
     assert all(0 <= cell["ap_out"] <= 1 for variant in found["variants"] for cell in variant["sets"])
 
 

@@ -95,7 +95,7 @@ async def test_digits_leave_numbers_alone_unless_one_is_edited() -> None:
         await pilot.pause(0.2)
         await pilot.press("7", "down", "down", "3")
         await pilot.pause(0.05)
-        assert setup_of(app).group == "quantizer" and setup_of(app).chosen_plan() == preset("demo")
+        assert setup_of(app).group == "method" and setup_of(app).chosen_plan() == preset("demo")
         await pilot.press("7", "enter", "9", "escape")
         assert setup_of(app).chosen_plan() == preset("demo") and isinstance(app.screen, SetupScreen)
         assert "calibration: images quantizers see" in text_of(app, "cost")
@@ -155,7 +155,7 @@ async def test_search_finds_and_ticks_across_groups() -> None:
         await pilot.press("escape", "slash", *"w6a6", "enter", "escape")
         await pilot.pause(0.1)
         plan = setup_of(app).chosen_plan()
-        assert plan.quantizer == "ptq4vit" and "W6A6" not in plan.bits
+        assert plan.method == "ptq4vit" and "W6A6" not in plan.bits
         assert "4 Bit settings" in screen_text(app)
 
 
@@ -234,7 +234,7 @@ async def test_a_plan_is_saved_and_opened_again(tmp_path: Path) -> None:
         await typed(pilot, "w", str(file))
         plan = setup_of(app).chosen_plan()
         assert read_toml(file)[0] == plan
-        assert (plan.models, plan.quantizer, plan.headline) == (("vit-narrow",), "percentile", "maxlogit")
+        assert (plan.models, plan.method, plan.headline) == (("vit-narrow",), "percentile", "maxlogit")
         await typed(pilot, "w", str(file))
         assert "already" in told(app), "a file is never written over"
         await pilot.press("escape")

@@ -16,9 +16,9 @@ from qood_tui.setup.cost import START_SECONDS, estimate, in_words, measured_pace
 from tests.running import small_plan, sweep
 
 
-def test_a_quantizer_that_searches_long_costs_more() -> None:
+def test_a_method_that_searches_long_costs_more() -> None:
     plan = preset("demo")
-    slow = msgspec.structs.replace(plan, quantizer="adalog")
+    slow = msgspec.structs.replace(plan, method="adalog")
     several = msgspec.structs.replace(plan, calibration_draws=2)
     usual = estimate(plan, Resources(), None)
     assert estimate(slow, Resources(), None).seconds > usual.seconds + 60
