@@ -12,7 +12,7 @@ import torch
 
 from engine.errors import QoodError
 from engine.images.decoders import Decoded, Decoders, Given, decode_files
-from engine.images.source import Geometry
+from engine.images.image_set import Geometry
 from engine.plan.resources import Resources
 from engine.protocol.events import AnyEvent, ChunkFinished, SessionResumed
 from engine.protocol.messages import Job

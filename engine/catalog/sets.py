@@ -141,10 +141,10 @@ SETS: Mapping[str, Set] = by_name(
     ),
 )
 LAYOUTS = (  # how sets lie below a root; what an earlier one finds, a later one does not look for
-    "engine.datasets.layouts:openood_lists",
-    "engine.datasets.layouts:known_folders",
-    "engine.datasets.imagenet_folders:imagenet_folders",
-    "engine.datasets.others:other_folders",
+    "engine.datasets.layouts.openood:openood_lists",
+    "engine.datasets.layouts.published:published_folders",
+    "engine.datasets.layouts.imagenet:imagenet_folders",
+    "engine.datasets.layouts.others:other_folders",
 )
 
 

@@ -16,7 +16,7 @@ from engine.datasets.disk_set import DiskSet
 from engine.datasets.walk import images_below, passed_over
 from engine.errors import FINISHED, WITH_FAILURES, InputError
 from engine.images.decoders import Decoders
-from engine.images.source import PassingError
+from engine.images.image_set import PassingError
 from engine.sweep.devices import usable_cores
 from engine.text import clean
 

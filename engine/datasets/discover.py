@@ -9,7 +9,7 @@ from engine import catalog
 from engine.datasets import imagenet, lists
 from engine.datasets.class_order import placed
 from engine.datasets.disk_set import DiskSet
-from engine.datasets.others import as_classes, as_ood
+from engine.datasets.folders import as_classes, as_ood
 from engine.datasets.walk import images_below, normal, on_disk, passed_over
 from engine.datasets.wordnet import synsets
 from engine.errors import InputError

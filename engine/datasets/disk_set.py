@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
 
+from engine import catalog
+from engine.catalog import Set
 from engine.datasets.walk import Walked, passed_over
 
 
@@ -61,3 +64,23 @@ def sized(found: DiskSet, expected: int) -> DiskSet:
     elif missing < 0:
         found.notes.append(f"{-missing:,} images more than the {expected:,} of the published set")
     return found
+
+
+def with_catalog_notes(one: DiskSet, entry: Set) -> DiskSet:
+    """Return a published set with the notes of its catalog entry."""
+    if entry.listed and entry.listed != entry.available:
+        which = "OpenOOD's list" if one.expected == entry.listed else "the whole set"
+        other = entry.available if one.expected == entry.listed else entry.listed
+        one.notes.append(f"this is {which} of {one.expected:,}; another version has {other:,}")
+    if entry.note:
+        one.notes.append(entry.note)
+    return one
+
+
+def add(found: dict[str, DiskSet], one: DiskSet, name: str) -> None:
+    """Add a set under its name, or one like it if that is taken or a published set's."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:40] or "images"
+    while name in found or name in catalog.SETS:
+        name += "-own"
+    one.name = name
+    found[name] = one

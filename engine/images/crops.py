@@ -17,8 +17,8 @@ import numpy as np
 
 from engine.errors import InputError
 from engine.images.decode import made_by
-from engine.images.files import FileImages
-from engine.images.source import Geometry, Images, Indices, Pixels
+from engine.images.disk_images import DiskImages
+from engine.images.image_set import Geometry, Images, Indices, Pixels
 
 DIGEST = 32  # bytes of a SHA-256; four more are the checksum of the pixels
 
@@ -26,7 +26,7 @@ DIGEST = 32  # bytes of a SHA-256; four more are the checksum of the pixels
 class KeptImages:
     """An image set whose prepared images are kept in a folder."""
 
-    def __init__(self, images: FileImages, folder: Path) -> None:
+    def __init__(self, images: DiskImages, folder: Path) -> None:
         self.name, self.label, self.role = images.name, images.label, images.role
         self.labels = images.labels
         self.images, self.folder = images, folder

@@ -20,7 +20,7 @@ from PIL import __version__ as pillow_version
 
 from engine.catalog import LARGEST_IMAGE
 from engine.datasets.formats import FORMATS
-from engine.images.source import Geometry, PassingError, Pixels
+from engine.images.image_set import Geometry, PassingError, Pixels
 
 LONGEST_SHAPE = 40  # an image longer than this many times its width is cut before its middle is resized
 LONGEST_SIDE = 2_000_000  # pixels that are squashed: Pillow takes some 32 bytes of weights for each

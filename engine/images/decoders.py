@@ -19,7 +19,7 @@ import numpy as np
 
 from engine.catalog import LARGEST_IMAGE
 from engine.images.decode import UnreadableError, decode, prepare, read_bytes
-from engine.images.source import NO_FILE, Geometry, Images, PassingError, Pixels
+from engine.images.image_set import NO_FILE, Geometry, Images, PassingError, Pixels
 from engine.system import subprocesses
 
 SLICE = 8  # images that one process takes at a time

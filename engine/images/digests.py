@@ -18,7 +18,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from engine.images.decode import UnreadableError, read_bytes
-from engine.images.source import NO_FILE
+from engine.images.image_set import NO_FILE
 
 THREADS = 8
 AT_ONCE = 500  # files per database query

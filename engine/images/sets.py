@@ -16,8 +16,8 @@ from engine.errors import InputError
 from engine.images import demo, order
 from engine.images.crops import KeptImages
 from engine.images.decoders import Decoders
-from engine.images.files import FileImages
-from engine.images.source import NO_FILE, ImageSet, Indices, digest_of
+from engine.images.disk_images import DiskImages
+from engine.images.image_set import NO_FILE, ImageSet, Indices, digest_of
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.protocol.events import CalibrationDraw, SetReady, SetsPrepared
@@ -178,10 +178,10 @@ def _ready(
     return SetReady(images.name, role, images.label, len(chosen), digest, available, expected, 0, notes)
 
 
-def files_of(images: ImageSet) -> FileImages | None:
+def files_of(images: ImageSet) -> DiskImages | None:
     """Return the files behind a set, None where it has none."""
     files = images.images if isinstance(images, KeptImages) else images
-    return files if isinstance(files, FileImages) else None
+    return files if isinstance(files, DiskImages) else None
 
 
 class _Opened:
@@ -199,7 +199,7 @@ class _Opened:
     def open(self, name: str) -> ImageSet:
         if catalog.is_made(name):
             return demo.load_set(name)
-        images = FileImages(with_names(self._find(name), self.class_names), self.decoders)
+        images = DiskImages(with_names(self._find(name), self.class_names), self.decoders)
         return KeptImages(images, Path(self.resources.crops)) if self.resources.crops else images
 
     def _find(self, name: str) -> DiskSet:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from engine.errors import InputError
 from engine.images.decode import INTERPOLATIONS
-from engine.images.source import Geometry
+from engine.images.image_set import Geometry
 from engine.models.contents import FormError
 from engine.models.loaded import LoadedModel
 

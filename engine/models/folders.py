@@ -12,7 +12,7 @@ import msgspec
 from PIL import Image
 
 from engine.images.decode import INTERPOLATIONS
-from engine.images.source import Geometry
+from engine.images.image_set import Geometry
 from engine.models.build import NORM_EPS, split
 from engine.models.contents import SAVE, FormError
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from engine import catalog
 from engine.errors import InputError
-from engine.images.source import Geometry
+from engine.images.image_set import Geometry
 from engine.plan.resources import Resources
 from engine.protocol.events import WeightsTaken
 

@@ -13,7 +13,7 @@ import msgspec
 from safetensors.torch import load
 from timm.models.vision_transformer import VisionTransformer
 
-from engine.images.source import Geometry
+from engine.images.image_set import Geometry
 from engine.models.loaded import LoadedModel, Tell
 from engine.plan.resources import Resources
 

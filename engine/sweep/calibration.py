@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from engine import catalog
 from engine.errors import EngineError, QuantizeError
+from engine.images.image_set import Geometry
 from engine.images.sets import HeldOutPool, Sets
-from engine.images.source import Geometry
 from engine.models.loaded import LoadedModel, count_parameters, load, normalise
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.images.image_set import Geometry, PassingError
 from engine.images.sets import Sets
-from engine.images.source import Geometry, PassingError
 from engine.plan.plan import Plan
 from engine.plan.variants import Column
 from engine.protocol.events import ImageUnreadable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.datasets.class_order import CODEPOINT, NATURAL, differences, placed
 from engine.errors import InputError
-from engine.images.files import FileImages
+from engine.images.disk_images import DiskImages
 from engine.images.sets import Sets, files_of
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
@@ -30,7 +30,7 @@ def check(plan: Plan, resources: Resources, sets: Sets, models: Models) -> list[
     return warnings
 
 
-def _check(plan: Plan, resources: Resources, files: FileImages, models: Models) -> list[str]:
+def _check(plan: Plan, resources: Resources, files: DiskImages, models: Models) -> list[str]:
     unlike = differences(files.folders)
     if files.is_guessed and not plan.class_order and unlike:
         right = (

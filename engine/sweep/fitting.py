@@ -13,8 +13,8 @@ from torch import Tensor
 
 from engine import catalog
 from engine.errors import EngineError, ScoreError
+from engine.images.image_set import Geometry
 from engine.images.sets import HeldOutPool
-from engine.images.source import Geometry
 from engine.plan.plan import Plan
 from engine.plan.variants import Column
 from engine.protocol.events import FitSeen, Logged, PhaseChanged

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from engine.images.source import PassingError
+from engine.images.image_set import PassingError
 from engine.protocol.events import AnyEvent, PhaseChanged
 
 RETRY_SECONDS = 5.0

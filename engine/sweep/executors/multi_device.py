@@ -19,8 +19,8 @@ import torch
 
 from engine.errors import EngineError, QoodError
 from engine.images.decoders import Decoders
+from engine.images.image_set import ImageSet, Indices
 from engine.images.sets import Sets, files_of, open_sets
-from engine.images.source import ImageSet, Indices
 from engine.plan.variants import Column, Variant
 from engine.protocol.events import AnyEvent, BatchSized, Logged, PhaseChanged, SetsPrepared
 from engine.protocol.messages import Job

@@ -118,7 +118,7 @@ def test_download_layouts_are_known_by_their_folders(tmp_path: Path) -> None:
 
 
 def test_places365_is_not_taken_for_the_set_of_mos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.datasets.layouts.PLACES365", 3)
+    monkeypatch.setattr("engine.datasets.layouts.published.PLACES365", 3)
     put(tmp_path, *(f"places/{i}.jpg" for i in range(3)))
     assert any("Places365" in note for note in discover(tmp_path)["places"].notes)
 

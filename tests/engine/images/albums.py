@@ -10,11 +10,11 @@ from PIL import Image
 
 from engine.datasets.discover import ood_folder
 from engine.images.decoders import Decoders
-from engine.images.files import FileImages
+from engine.images.disk_images import DiskImages
 
 
-def opened(folder: Path, decoders: Decoders) -> FileImages:
-    return FileImages(ood_folder("mine", str(folder)), decoders)
+def opened(folder: Path, decoders: Decoders) -> DiskImages:
+    return DiskImages(ood_folder("mine", str(folder)), decoders)
 
 
 def save(path: Path, image: Image.Image | None = None, **options: object) -> bytes:

@@ -14,8 +14,8 @@ from engine.datasets.discover import ood_folder
 from engine.images import decode as decoding
 from engine.images.crops import KeptImages
 from engine.images.decoders import Decoders
-from engine.images.files import FileImages
-from engine.images.source import Geometry, Pixels
+from engine.images.disk_images import DiskImages
+from engine.images.image_set import Geometry, Pixels
 from tests.engine.images.albums import opened, save
 
 
@@ -90,7 +90,7 @@ def test_every_part_of_the_key_of_kept_crops_counts(
     def decodes(geometry: Geometry = small, name: str = "mine", largest: int = 10**6) -> bool:
         decoded.clear()
         monkeypatch.setattr(decoders, "largest", largest)
-        images = FileImages(ood_folder(name, str(folder)), decoders)
+        images = DiskImages(ood_folder(name, str(folder)), decoders)
         KeptImages(images, tmp_path / "crops").read(np.arange(len(images.files)), [geometry])
         return bool(decoded)
 

@@ -17,7 +17,7 @@ from timm.data import create_transform, resolve_model_data_config
 
 from engine import catalog
 from engine.images.decode import UnreadableError, decode, prepare, read_bytes
-from engine.images.source import Geometry, PassingError, Pixels
+from engine.images.image_set import Geometry, PassingError, Pixels
 from engine.models.loaded import LoadedModel, normalise
 from tests.engine.images.albums import save
 

@@ -18,7 +18,7 @@ from PIL import Image
 from engine.images import decode as decoding
 from engine.images.decode import UnreadableError, decode
 from engine.images.decoders import Decoders, decode_files
-from engine.images.source import Geometry, PassingError
+from engine.images.image_set import Geometry, PassingError
 from tests.engine.images.albums import opened, png_that_claims, save
 
 

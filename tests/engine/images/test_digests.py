@@ -17,7 +17,7 @@ from engine.images.crops import KeptImages
 from engine.images.decode import UnreadableError
 from engine.images.decoders import Decoders
 from engine.images.digests import digests
-from engine.images.source import NO_FILE, Geometry
+from engine.images.image_set import NO_FILE, Geometry
 from tests.engine.images.albums import opened, save
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.errors import InputError
-from engine.images.source import Geometry
+from engine.images.image_set import Geometry
 from engine.models.checkpoints import load_checkpoint
 from engine.models.loaded import LoadedModel
 from tests.engine.models.test_checkpoints import SHAPE, logits, model

@@ -14,7 +14,7 @@ from timm.data import resolve_model_data_config
 
 from engine import catalog
 from engine.errors import InputError
-from engine.images.source import Geometry
+from engine.images.image_set import Geometry
 from engine.models.loaded import load
 from engine.plan.resources import Checkpoint, Resources
 from tests.real import SMALL, cache_weights, random_model

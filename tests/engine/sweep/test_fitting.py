@@ -16,7 +16,7 @@ from engine.datasets.discover import ood_folder
 from engine.errors import InputError
 from engine.images import demo
 from engine.images.decoders import Decoders
-from engine.images.files import FileImages
+from engine.images.disk_images import DiskImages
 from engine.images.sets import HeldOutPool
 from engine.models.loaded import load
 from engine.plan.bits import Bits
@@ -97,7 +97,7 @@ def test_fit_images_that_cannot_be_read_are_not_counted_as_fitted(tmp_path: Path
         (tmp_path / torn).write_bytes(whole[: len(whole) // 2])
     decoders = Decoders(1)
     try:
-        images = FileImages(ood_folder("mine", str(tmp_path)), decoders)
+        images = DiskImages(ood_folder("mine", str(tmp_path)), decoders)
         said: list[AnyEvent] = []
         source = load("vit-narrow", torch.device("cpu"), CPU, print)
         ready = CalibratedVariant(Variant("vit-narrow", Bits(), "none"), source.model, source, "")

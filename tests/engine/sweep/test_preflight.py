@@ -12,8 +12,8 @@ import timm
 import torch
 
 from engine.errors import InputError
+from engine.images.image_set import ArrayImages, Geometry
 from engine.images.sets import Sets
-from engine.images.source import ArrayImages, Geometry
 from engine.models.loaded import LoadedModel
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from engine.images.decoders import Decoders
-from engine.images.source import Geometry, Images
+from engine.images.image_set import Geometry, Images
 from engine.plan.plan import Plan
 from engine.plan.resources import Checkpoint, Resources
 from engine.protocol.events import AnyEvent, BatchSized, ChunkFinished

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.datasets import imagenet
-from engine.datasets.class_order import CODEPOINT, NATURAL, differences, placed, sorted_by
-from engine.datasets.disk_set import DiskSet, found_in
-from engine.datasets.imagenet_folders import add
+from engine.datasets.disk_set import DiskSet, add
+from engine.datasets.folders import as_classes, as_ood
 from engine.datasets.tree import MOST_FOLDERS, SPLITS, Taken
 from engine.datasets.walk import Walked, folders_in, images_below, images_in
 from engine.datasets.wordnet import are_classes, label_of
-from engine.errors import InputError
-from engine.text import counted
 
 CONTAINERS = ("images_largescale", "images_classic", "data")  # of OpenOOD: they hold sets
 LISTS = "benchmark_imglist"
@@ -45,7 +41,7 @@ def _visit(folder: Path, root: Path, found: dict[str, DiskSet], taken: Taken) ->
             _visit(folder / name, root, found, taken)
     is_counted = classes or any(one.root == folder and one.parts for one in found.values())
     if not is_counted and (loose := images_in(str(folder))):
-        whole = found_in("", "ood", _label(loose), "folder", folder, Walked(loose, {}))
+        whole = as_ood("", folder, Walked(loose, {}))
         if free or found:
             whole.notes.append("images that lie in the folder itself, beside its folders")
         add(found, whole, folder.name)
@@ -97,79 +93,3 @@ def _of_classes(folder: Path, names: list[str]) -> DiskSet:
     else:
         one.notes.append("its folders are taken for classes; give one that is a set with --ood NAME=FOLDER")
     return one
-
-
-def as_ood(name: str, folder: Path, walked: Walked) -> DiskSet:
-    """Return images of a folder as an OOD set: none has a label."""
-    one = found_in(name, "ood", _label(walked.files), "folder", folder, walked)
-    own = {part for path in walked.files for part in path.split("/")[:-1]}
-    if shared := sum(label_of(part) >= 0 for part in own):
-        one.notes.append(f"{shared:,} of its folders are named by identifiers of ImageNet-1k's classes")
-    return one
-
-
-def as_classes(
-    name: str,
-    folder: Path,
-    class_names: tuple[str, ...] = (),
-    order: str = "",
-    walked: Walked | None = None,
-    names: tuple[str, ...] = (),
-) -> DiskSet:
-    """Return a folder whose subfolders are classes.
-
-    Folders named by ImageNet-1k's WordNet identifiers get ImageNet's labels, however many there are; with
-    `class_names` a folder's label is its place in that list; else it is its place among all folders in
-    `order`, as timm or torchvision counts. `walked` is what lies below it, where that is known, and `names`
-    are its classes. Raises InputError where a folder is not in `class_names`.
-    """
-    walked = walked or images_below(str(folder))
-    parents = [path.split("/")[0] if "/" in path else "" for path in walked.files]
-    held = set(parents) - {""}
-    names = names or tuple(n for n in folders_in(str(folder)) if n in held or _is_class(folder / n, walked))
-    if not class_names and (are_classes(list(names)) or not held):
-        return imagenet.labelled(name, folder, folder, walked)
-    notes = []
-    if class_names:
-        places = placed(names, class_names)
-        if places is None:
-            unknown = next(known for known in names if placed([known], class_names) is None)
-            raise InputError("classes", unknown, f"it is a folder of {name}, but not in the list of classes")
-        notes.append(f"labels are the folders' places among the {len(class_names)} classes given")
-    else:
-        places = {known: at for at, known in enumerate(sorted_by(order or CODEPOINT, names))}
-        notes += _of_order(names, order)
-    labels = [places.get(parent, -1) for parent in parents]
-    if stray := sum(label < 0 for label in labels):
-        notes.append(f"{stray:,} images lie in no folder of a class and have no label")
-    if empty := [known for known in names if known not in held]:
-        notes.append(f"{len(empty)} folders of classes hold no image: {', '.join(empty[:5])}")
-    one = found_in(name, "id", f"{len(names)} classes", "folder of classes", folder, walked, labels, notes)
-    one.classes, one.is_guessed = tuple(names), not class_names
-    one.of_order = "" if class_names else notes[0]
-    return one
-
-
-def _is_class(folder: Path, walked: Walked) -> bool:
-    """Return whether a folder without images is a class all the same: empty, or a link to another one."""
-    try:
-        return folder.name in walked.problems or not any(folder.iterdir())
-    except OSError:
-        return True
-
-
-def _of_order(names: tuple[str, ...], order: str) -> list[str]:
-    """Say which order the labels follow, and whether that matters."""
-    if not (unlike := differences(names)):
-        return ["labels are the folders' places in alphabetical order, the same to timm and torchvision"]
-    said = {
-        NATURAL: "natural order, as timm counts",
-        CODEPOINT: "order of code points, as torchvision counts",
-    }
-    if order:
-        return [f"labels are the folders' places in {said[order]} (--class-order {order})"]
-    return [f"timm and torchvision count its classes in different orders: {'; '.join(unlike)}"]
-
-
-def _label(files: list[str]) -> str:
-    return f"{counted(len(files), 'image')} of a folder"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from engine import catalog
 from engine.datasets import imagenet
-from engine.datasets.disk_set import DiskSet, sized
+from engine.datasets.disk_set import DiskSet, add, sized
 from engine.datasets.tree import SPLITS, Taken, tree_of
 from engine.datasets.walk import folders_in, images_below, some_files
 from engine.datasets.wordnet import are_classes, label_of
@@ -202,15 +202,6 @@ def _set_aside(several: list[Candidate], root: Path, found: dict[str, DiskSet]) 
         else:
             one = _labelled(candidate.folder, root)
             add(found, one, "imagenet-test")
-
-
-def add(found: dict[str, DiskSet], one: DiskSet, name: str) -> None:
-    """Add a set under its name, or one like it if that is taken or a published set's."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:40] or "images"
-    while name in found or name in catalog.SETS:
-        name += "-own"
-    one.name = name
-    found[name] = one
 
 
 def _are_validation(files: list[str]) -> bool:

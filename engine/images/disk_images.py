@@ -10,10 +10,10 @@ import numpy as np
 from engine.datasets.disk_set import DiskSet
 from engine.images.decoders import Decoders
 from engine.images.digests import digests
-from engine.images.source import Geometry, Images, Indices
+from engine.images.image_set import Geometry, Images, Indices
 
 
-class FileImages:
+class DiskImages:
     """Images that are decoded when they are needed, in processes of their own."""
 
     def __init__(self, found: DiskSet, decoders: Decoders) -> None:

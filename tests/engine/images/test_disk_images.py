@@ -15,7 +15,7 @@ from PIL import Image
 from engine.datasets.discover import ood_folder
 from engine.datasets.walk import images_below
 from engine.images.decoders import Decoders
-from engine.images.source import Geometry, digest_of
+from engine.images.image_set import Geometry, digest_of
 from tests.engine.images.albums import opened, png_that_claims, save
 
 

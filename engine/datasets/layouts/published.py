@@ -1,7 +1,6 @@
-"""The layouts in which image sets lie below a folder: one function each, listed in `catalog.LAYOUTS`.
+"""OOD sets by the names of the folders in which their authors hand them out.
 
-Each takes the root and what is found already, and adds what it finds. Counts and names follow OpenOOD
-v1.5's lists and the sets as their authors hand them out.
+Counts and names follow OpenOOD v1.5's lists and the sets themselves.
 """
 
 from __future__ import annotations
@@ -10,53 +9,15 @@ from pathlib import Path
 
 from engine import catalog
 from engine.catalog import Set
-from engine.datasets import imagenet, lists
-from engine.datasets.disk_set import DiskSet, found_in, sized
-from engine.datasets.tree import LISTED, Taken, tree_of
-from engine.datasets.walk import folders_in, images_below, is_file
-from engine.errors import InputError
+from engine.datasets.disk_set import DiskSet, found_in, sized, with_catalog_notes
+from engine.datasets.tree import Taken, tree_of
+from engine.datasets.walk import folders_in, images_below
 from engine.text import counted
 
 PLACES365 = 36_500
 
 
-def openood_lists(root: Path, found: dict[str, DiskSet]) -> None:
-    """Find sets by OpenOOD's lists, `benchmark_imglist/imagenet/*.txt`, wherever their images lie."""
-    for top in (root, root / "data"):
-        folder = top / "benchmark_imglist" / "imagenet"
-        bases = (top / "images_largescale", top / "images_classic", top, root)
-        for entry in catalog.SETS.values():
-            path = next((folder / name for name in entry.lists if is_file(folder / name)), None)
-            if path is not None and entry.name not in found:
-                one = _listed(path, bases, entry)
-                if one is not None:
-                    found[entry.name] = one
-
-
-def _listed(path: Path, bases: tuple[Path, ...], entry: Set) -> DiskSet | None:
-    """Return a set by its list, None if its images lie nowhere; a damaged list is a problem of its set."""
-    try:
-        listed = lists.read(path, bases)
-    except InputError as error:
-        problems = {f"benchmark_imglist/imagenet/{path.name}": error.right}
-        one = DiskSet(entry.name, entry.role, entry.label, LISTED, path.parent, [], [], problems=problems)
-        names = {place.split("/")[0] for place in entry.places}
-        one.beside = [top / name for top in bases for name in folders_in(str(top)) if name.lower() in names]
-        return one
-    base = lists.base_of(listed, bases)
-    if base is None:
-        return None
-    listed = lists.placed(listed, base)
-    labels, notes = [-1] * len(listed.files), list[str]()
-    if entry.role != "ood":
-        labels, notes = imagenet.checked(imagenet.by_name(listed), listed.files, path.name)
-    notes += listed.notes
-    one = DiskSet(entry.name, entry.role, entry.label, LISTED, base, listed.files, labels, notes=notes)
-    one.is_of_imagenet = entry.role != "ood"
-    return _described(sized(one, entry.listed or entry.available), entry)
-
-
-def known_folders(root: Path, found: dict[str, DiskSet]) -> None:
+def published_folders(root: Path, found: dict[str, DiskSet]) -> None:
     """Find OOD sets by the names of the folders that they are handed out in, in upper or lower case.
 
     Of several folders of a name the one is taken that has as many images as were published, else the most.
@@ -86,7 +47,7 @@ def known_folders(root: Path, found: dict[str, DiskSet]) -> None:
                 where = one.root.relative_to(root)
                 there = counted(len(one.files), "image")
                 best.notes.append(f"{where} holds {there} of that name and is left out")
-        found[entry.name] = _described(best, entry)
+        found[entry.name] = with_catalog_notes(best, entry)
         taken.add(best)
 
 
@@ -111,17 +72,6 @@ def _siblings(one: DiskSet, outermost: Path) -> list[str]:
     held = {name: len(images_below(str(outermost / name)).files) for name in folders_in(str(outermost))}
     others = [f"{name} ({count:,})" for name, count in held.items() if count and name != one.root.name]
     return [f"images beside it are left out: {', '.join(others)}"] if others else []
-
-
-def _described(one: DiskSet, entry: Set) -> DiskSet:
-    """Return a known set with what is to be known of it."""
-    if entry.listed and entry.listed != entry.available:
-        which = "OpenOOD's list" if one.expected == entry.listed else "the whole set"
-        other = entry.available if one.expected == entry.listed else entry.listed
-        one.notes.append(f"this is {which} of {one.expected:,}; another version has {other:,}")
-    if entry.note:
-        one.notes.append(entry.note)
-    return one
 
 
 def _places(folder: Path, names: list[str], entry: Set) -> list[tuple[Path, Path]]:
