@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
+from engine.datasets.sources.base import Source
 from engine.errors import QoodError
-from engine.images.decoders import Decoded, Decoders, Given, decode_files
+from engine.images.decoders import Decoded, Decoders, Wanted, decode_members
 from engine.images.image_set import Geometry
 from engine.plan.resources import Resources
 from engine.protocol.events import AnyEvent, ChunkFinished, SessionResumed
@@ -28,10 +29,10 @@ class Killed(BaseException):
 class DecodersHere(Decoders):
     """Decode in this process: no other one has to start, and what a test patches is patched here too."""
 
-    def _submit(self, root: Path, files: list[Given], geometries: list[Geometry]) -> Future[Decoded]:
+    def _submit(self, source: Source, wanted: list[Wanted], geometries: list[Geometry]) -> Future[Decoded]:
         future: Future[Decoded] = Future()
         try:
-            future.set_result(decode_files(root, files, geometries, self.largest))
+            future.set_result(decode_members(source, wanted, geometries, self.largest))
         except Exception as error:
             future.set_exception(error)
         return future

@@ -140,6 +140,9 @@ SETS: Mapping[str, Set] = by_name(
         note=_SHOWN.format(78, 400),
     ),
 )
+SOURCES: Mapping[str, str] = {  # where images lie; a path that is given is the first kind that accepts it
+    "files": "engine.datasets.sources.files:Files",
+}
 LAYOUTS = (  # how sets lie below a root; what an earlier one finds, a later one does not look for
     "engine.datasets.layouts.openood:openood_lists",
     "engine.datasets.layouts.published:published_folders",

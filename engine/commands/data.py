@@ -13,10 +13,10 @@ from typing import Any
 from engine import catalog
 from engine.datasets.discover import discover
 from engine.datasets.disk_set import DiskSet
+from engine.datasets.sources.base import TransientError
 from engine.datasets.walk import images_below, passed_over
 from engine.errors import FINISHED, WITH_FAILURES, InputError
-from engine.images.decoders import Decoders
-from engine.images.image_set import PassingError
+from engine.images.decoders import Decoders, Wanted
 from engine.sweep.devices import usable_cores
 from engine.text import clean
 
@@ -46,7 +46,7 @@ def run(given: argparse.Namespace) -> int:
     decoders = Decoders(usable_cores(), given.largest_image)
     try:
         unreadable = {name: _unreadable(one, decoders, given.quick) for name, one in found.items()}
-    except PassingError as error:
+    except TransientError as error:
         raise InputError("data", str(given.root), f"the disk does not answer ({error.strerror})") from None
     finally:
         decoders.close()
@@ -63,12 +63,12 @@ def _unreadable(one: DiskSet, decoders: Decoders, quick: bool) -> dict[str, str]
     problems = dict(one.problems)
     if quick or one.name == "imagenet-train":
         return problems
-    for start in range(0, len(one.files), AT_ONCE):
-        part = one.files[start : start + AT_ONCE]
+    for start in range(0, len(one.members), AT_ONCE):
+        part = one.members[start : start + AT_ONCE]
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[K{clean(one.name)}: {start:,} of {len(one.files):,} images read")
+            sys.stderr.write(f"\r\x1b[K{clean(one.name)}: {start:,} of {len(one.members):,} images read")
             sys.stderr.flush()
-        read = decoders.read(one.root, part, [])
+        read = decoders.read(one.open(), [Wanted(member) for member in part], [])
         problems |= {part[at]: reason for at, reason in read.unreadable.items()}
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
@@ -82,7 +82,7 @@ def _described(one: DiskSet, unreadable: dict[str, str]) -> dict[str, Any]:
         "label": one.label,
         "kind": one.kind,
         "path": _text(str(one.root)),
-        "count": len(one.files),
+        "count": len(one.members),
         "expected": one.expected,
         "labelled": sum(label >= 0 for label in one.labels),
         "unreadable": [_text(path) for path in unreadable],
@@ -100,7 +100,7 @@ def _lines(
         return [empty, *(clean(text) for text in passed_over(walked.passed))]
     lines = []
     for name, one in found.items():
-        count = f"{len(one.files):,}" + (f" of {one.expected:,}" if one.expected else "")
+        count = f"{len(one.members):,}" + (f" of {one.expected:,}" if one.expected else "")
         state = "not read" if quick or name == "imagenet-train" else f"{len(unreadable[name])} unreadable"
         lines.append(f"{clean(name):<18} {one.role:<6} {count:>22}  {state:<14} {clean(one.label)}")
         lines.append(f"    {one.kind}, {clean(str(one.root))}")

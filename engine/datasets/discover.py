@@ -10,7 +10,8 @@ from engine.datasets import imagenet, lists
 from engine.datasets.class_order import placed
 from engine.datasets.disk_set import DiskSet
 from engine.datasets.folders import as_classes, as_ood
-from engine.datasets.walk import images_below, normal, on_disk, passed_over
+from engine.datasets.sources.base import Source
+from engine.datasets.walk import normal, on_disk, passed_over
 from engine.datasets.wordnet import synsets
 from engine.errors import InputError
 from engine.plan.resources import Resources
@@ -56,46 +57,53 @@ def with_names(one: DiskSet, names: tuple[str, ...]) -> DiskSet:
     if not names or one.role == "ood":
         return one
     if one.is_guessed:
+        by_label = {label: known for known, label in one.classes.items()}
         places = placed(one.classes, names)
-        if places is None:
-            return one
-        one.labels = [places.get(path.split("/")[0], -1) if "/" in path else -1 for path in one.files]
-        one.is_guessed = False
-        one.notes = [note for note in one.notes if not note.startswith(one.of_order)]
+    elif one.is_of_imagenet:
+        shown = {*one.labels}
+        by_label = {label: known for known, label in synsets().items() if label in shown}
+        places = placed(by_label.values(), names)
     else:
-        known = sorted(synsets(), key=synsets().__getitem__)
-        shown = sorted({label for label in one.labels if label >= 0})
-        if not one.is_of_imagenet or (places := placed([known[label] for label in shown], names)) is None:
-            return one
-        one.labels = [places[known[label]] if label >= 0 else -1 for label in one.labels]
+        return one
+    if places is None:
+        return one
+    moved = {label: places[known] for label, known in by_label.items() if label >= 0}
+    one.labels = [moved.get(label, -1) for label in one.labels]
+    one.classes = {known: moved.get(label, -1) for known, label in one.classes.items()}
+    one.notes = [note for note in one.notes if not (one.is_guessed and note.startswith(one.of_order))]
     one.notes.append("labels are places among the classes that the model's own file names")
+    one.is_guessed = False
     return one
 
 
-def ood_folder(name: str, given: str) -> DiskSet:
-    """Return a folder of images as an OOD set; raise InputError where there are none."""
-    root = _folder(f"ood {name}", given)
-    walked = images_below(str(root))
+def ood_set(name: str, given: str) -> DiskSet:
+    """Return the images of a folder, or of another source, as an OOD set; raise InputError if it has none."""
+    kind, source = _source(f"ood {name}", given)
+    walked = source.walk()
     if not walked.files:
         blocked = f"; {next(iter(walked.problems.values()))}" if walked.problems else ""
         passed = "".join(f"; {text}" for text in passed_over(walked.passed))
         raise InputError(f"ood {name}", given, f"it holds no image{blocked}{passed}")
-    return as_ood(name, root, walked)
+    one = as_ood(name, source.root, walked)
+    one.source = kind
+    return one
 
 
 def id_set(
     name: str, given: str, data: Path | None, classes: tuple[str, ...] = (), order: str = ""
 ) -> DiskSet:
-    """Return an ID set: a folder of classes, or a list of images with labels and its images near it.
+    """Return an ID set: a folder of classes or another source of them, or a list of images near it.
 
-    Folders are counted by their places among `classes`, or else in an order (`class_order`). Raises
-    InputError if it is neither, or if a folder is not one of `classes`.
+    Labels are the folders' places among `classes`, or else in an order (`class_order`). Raises InputError if
+    it is neither, or if a folder is not one of `classes`.
     """
     path = on_disk(Path(given).expanduser())
-    if path.is_file():
+    if path.is_file() and _kind(path) is None:
         return _of_list(name, path, data)
-    found = as_classes(name, _folder(f"id {name}", given), classes, order)
-    if not found.files:
+    kind, source = _source(f"id {name}", given)
+    found = as_classes(name, source.root, classes, order, source.walk())
+    found.source = kind
+    if not found.members:
         passed = "".join(f"; {text}" for text in found.notes)
         raise InputError(f"id {name}", given, f"it holds no image{passed}")
     return found
@@ -129,12 +137,20 @@ def read_classes(given: str) -> tuple[str, ...]:
     return names
 
 
-def _folder(field: str, given: str) -> Path:
+def _source(field: str, given: str) -> tuple[str, Source]:
+    """Return the source that a path is the root of, and its kind; raise InputError if it is none."""
     try:
         given.encode()
         root = on_disk(Path(given).expanduser()).resolve()
-        if not root.is_dir():
-            raise InputError(field, given, "a folder of images is needed, there is none of that name")
-        return root
+        kind = _kind(root)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(field, repr(given), f"it cannot be read ({error})") from None
+    if kind is None:
+        raise InputError(field, given, "a folder of images is needed, there is none of that name")
+    return kind, catalog.resolve(catalog.SOURCES[kind])(root)
+
+
+def _kind(path: Path) -> str | None:
+    """Return the first kind of source that accepts a path, None if none does."""
+    kinds = (kind for kind, target in catalog.SOURCES.items() if catalog.resolve(target).accepts(path))
+    return next(kinds, None)

@@ -9,14 +9,16 @@ import msgspec
 
 from engine import catalog
 from engine.catalog import Set
+from engine.datasets.sources.base import Source
 from engine.datasets.walk import Walked, passed_over
 
 
 class DiskSet(msgspec.Struct):
-    """File names with labels below `root`; -1 is no ID class.
+    """The images of a set as members of a source at `root`, with their labels; -1 is no ID class.
 
-    `expected` is how many images the set has where it is complete; `problems` says by path what could not
-    be looked at; `notes` say what was done to the set, and what to know of it.
+    Only the source knows what a member is; to all others it is a name. `expected` is how many images the
+    complete set has; `problems` gives by path what could not be looked at; `notes` say what was done to the
+    set and what to know about it.
     """
 
     name: str
@@ -24,10 +26,11 @@ class DiskSet(msgspec.Struct):
     label: str
     kind: str  # of layout
     root: Path
-    files: list[str]
+    members: list[str]
     labels: list[int]
+    source: str = "files"  # a kind of `catalog.SOURCES`
     expected: int | None = None
-    classes: tuple[str, ...] = ()  # names of the folders that the labels count
+    classes: dict[str, int] = {}  # labels by the names of folders that are classes; -1 for an empty one
     is_guessed: bool = False  # labels are places of the folders in an order
     of_order: str = ""  # the note that says which order that is
     is_of_imagenet: bool = False  # labels stand for WordNet identifiers of ImageNet-1k
@@ -35,6 +38,11 @@ class DiskSet(msgspec.Struct):
     notes: list[str] = []
     parts: list[str] = []  # the folders in `root` that it is made of, where others are in there too
     beside: list[Path] = []  # folders that came with the set, or hold it again, and are no sets of their own
+
+    def open(self) -> Source:
+        """Return the source that the members are read from."""
+        source: Source = catalog.resolve(catalog.SOURCES[self.source])(self.root)
+        return source
 
 
 def found_in(
@@ -55,7 +63,7 @@ def found_in(
 
 def sized(found: DiskSet, expected: int) -> DiskSet:
     """Return the set with what its size says."""
-    missing = expected - len(found.files)
+    missing = expected - len(found.members)
     found.expected = expected
     if missing > 0:
         found.notes.append(

@@ -40,7 +40,8 @@ def as_classes(
     walked = walked or images_below(str(folder))
     parents = [path.split("/")[0] if "/" in path else "" for path in walked.files]
     held = set(parents) - {""}
-    names = names or tuple(n for n in folders_in(str(folder)) if n in held or _is_class(folder / n, walked))
+    others = (n for n in folders_in(str(folder)) if n not in held and _is_class(folder / n, walked))
+    names = names or tuple(sorted({*held, *others}))
     if not class_names and (are_classes(list(names)) or not held):
         return imagenet.labelled(name, folder, folder, walked)
     notes = []
@@ -59,7 +60,8 @@ def as_classes(
     if empty := [known for known in names if known not in held]:
         notes.append(f"{len(empty)} folders of classes hold no image: {', '.join(empty[:5])}")
     one = found_in(name, "id", f"{len(names)} classes", "folder of classes", folder, walked, labels, notes)
-    one.classes, one.is_guessed = tuple(names), not class_names
+    one.classes = {known: places[known] if known in held else -1 for known in names}
+    one.is_guessed = not class_names
     one.of_order = "" if class_names else notes[0]
     return one
 

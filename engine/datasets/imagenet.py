@@ -65,7 +65,7 @@ def _labelled(name: str, folder: Path, root: Path, walked: Walked) -> DiskSet:
         if stray := sum(label < 0 for label in labels):
             notes.append(f"{stray:,} images lie in no folder of a class and have no label")
         one = found_in(name, "id", f"{len(tops)} classes", "folder of classes", folder, walked, labels, notes)
-        one.classes = tuple(tops)
+        one.classes = {top: label_of(top) for top in tops}
         return one
     if tops and all(top.isdecimal() for top in tops):
         labels, notes = _of_numbers(walked.files)
@@ -181,5 +181,5 @@ def of_version_2(name: str, folder: Path, walked: Walked) -> DiskSet | None:
     labels = [int(path.split("/")[0]) if "/" in path else -1 for path in walked.files]
     notes = ["labels are the numbers of its folders, as ImageNet-V2 has them"]
     one = found_in(name, "id", f"{len(tops)} classes", "numbered folders", folder, walked, labels, notes)
-    one.classes, one.is_of_imagenet = tops, True
+    one.classes, one.is_of_imagenet = {top: int(top) for top in tops}, True
     return one

@@ -74,7 +74,7 @@ class Taken:
 def _folders_of(one: DiskSet) -> set[str]:
     """Return the folders that the images of a list are in: of an OOD set with all that lies in them."""
     tops: dict[str, set[str]] = {}
-    for file in one.files:
+    for file in one.members:
         tops.setdefault(file.split("/")[0], set()).add(os.path.dirname(file))  # noqa: PTH120
     if one.role == "ood":
         return set(tops)

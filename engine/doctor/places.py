@@ -130,7 +130,7 @@ def data_root(given: Path) -> list[Finding]:
     if not found:
         do = f"put image sets there, unpacked; {more} tells what was passed over"
         return [Finding("warning", "data", f"{given} holds no image set", do)]
-    sets = ", ".join(f"{name} ({one.role}, {len(one.files):,} images)" for name, one in found.items())
+    sets = ", ".join(f"{name} ({one.role}, {len(one.members):,} images)" for name, one in found.items())
     problems = {path: reason for one in found.values() for path, reason in one.problems.items()}
     if problems:
         path, reason = next(iter(problems.items()))

@@ -1,7 +1,7 @@
-"""Prepared images kept on a disk: a later sweep of the same files decodes nothing.
+"""Prepared images kept on a disk: a later sweep of the same images decodes nothing.
 
-For every set and geometry there is one array of pixels, a row a file, and one that says of which content
-each row was made. A row counts only if that is the content that the file has now, so a changed file, another
+For every set and geometry there is one array of pixels, one row per image, and one that says from which
+content each row was made. A row counts only if the image still has that content, so a changed file, another
 list or a torn row is decoded again.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,15 @@ class KeptImages:
 
     def __init__(self, images: DiskImages, folder: Path) -> None:
         self.name, self.label, self.role = images.name, images.label, images.role
-        self.labels = images.labels
+        self.labels, self.classes, self.is_guessed = images.labels, images.classes, images.is_guessed
+        self.expected, self.notes, self.contents = images.expected, images.notes, images.contents
         self.images, self.folder = images, folder
         self.problem = ""  # why no more images are kept
         self.made_by = made_by()
 
     def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
-        """Return the images, those that are kept from the disk; keep the others."""
-        if not geometries:  # the question is whether they can be decoded, which no kept pixels answer
+        """Return the images, kept ones without decoding; keep the others."""
+        if not geometries:  # whether they can be decoded is asked, which kept pixels do not answer
             return self.images.read(indices, [])
         contents = [bytes.fromhex(digest) for digest in self.images.digests(indices)]
         stores = {geometry: _Store(self.folder, self, geometry) for geometry in geometries}
@@ -63,12 +65,16 @@ class KeptImages:
             self.problem = f"prepared images are no longer kept ({error.strerror})"
 
     def name_of(self, index: int) -> str:
-        """Return the path of one image relative to its folder."""
+        """Return the name of one image."""
         return self.images.name_of(index)
 
     def digests(self, indices: Indices) -> list[str]:
-        """Return the SHA-256 of each file."""
+        """Return the SHA-256 of each image."""
         return self.images.digests(indices)
+
+    def remember(self, contents: Mapping[int, str]) -> None:
+        """Take over the SHA-256 of images by index."""
+        self.images.remember(contents)
 
 
 class _Store:
@@ -93,12 +99,12 @@ class _Store:
 
     def get(self, indices: Indices, contents: list[bytes]) -> list[Pixels | None]:
         """Return the kept pixels of each image, None where there are none of that content."""
-        found: list[Pixels | None] = []
+        kept: list[Pixels | None] = []
         for index, content in zip(indices, contents, strict=True):
             mark = self._marks[index].tobytes()
             image = np.array(self._pixels[index]) if mark[:DIGEST] == content else None
-            found.append(image if image is not None and mark[DIGEST:] == _checksum(image) else None)
-        return found
+            kept.append(image if image is not None and mark[DIGEST:] == _checksum(image) else None)
+        return kept
 
     def put(self, index: int, content: bytes, image: Pixels) -> None:
         """Keep the pixels of one image; raises OSError on a full disk, which a mapped page would not."""

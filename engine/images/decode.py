@@ -5,12 +5,9 @@ Only of images that are very long (`middle`) they are nearly those: timm would m
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import math
-import os
-import time
 import warnings
 from pathlib import Path
 
@@ -20,21 +17,11 @@ from PIL import __version__ as pillow_version
 
 from engine.catalog import LARGEST_IMAGE
 from engine.datasets.formats import FORMATS
-from engine.images.image_set import Geometry, PassingError, Pixels
+from engine.datasets.sources.base import UnreadableError
+from engine.images.image_set import Geometry, Pixels
 
 LONGEST_SHAPE = 40  # an image longer than this many times its width is cut before its middle is resized
 LONGEST_SIDE = 2_000_000  # pixels that are squashed: Pillow takes some 32 bytes of weights for each
-WAITS = (0.1, 0.3, 1, 2)  # seconds before a file is tried again
-# What is wrong with a file itself; anything else may pass.
-OF_THE_FILE = {
-    errno.ENOENT: "there is no such file",
-    errno.EACCES: "it may not be read",
-    errno.EPERM: "it may not be read",
-    errno.EISDIR: "it is a folder",
-    errno.ELOOP: "its links go round in circles",
-    errno.ENAMETOOLONG: "its name is too long",
-    errno.ENOTDIR: "there is no such file",
-}
 DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits that cameras and scanners give
 MAX_SAMPLE, BITS_PER_SAMPLE = 281, 258  # tags of TIFF
 INTERPOLATIONS = {
@@ -55,35 +42,6 @@ def made_by() -> dict[str, str]:
     versions = {name: str(features.version(name)) for name in libraries if features.check(name)}
     source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
     return {"pillow": pillow_version, **versions, "decode": source}
-
-
-class UnreadableError(Exception):
-    """An image cannot be read, ever: the message says why."""
-
-
-def read_bytes(path: Path, root: Path, waits: tuple[float, ...] = WAITS, *, was_there: bool = False) -> bytes:
-    """Return a file's content; raise UnreadableError, or PassingError if the disk below `root` fails.
-
-    An error that may pass is tried again, with growing pauses. A file that is not there is the disk's
-    fault where its root is not there either, or where the file was there before.
-    """
-    for wait in (*waits, None):
-        try:
-            data = path.read_bytes()
-        except (OSError, ValueError) as error:
-            number = getattr(error, "errno", None)
-            if isinstance(error, ValueError):
-                raise UnreadableError("its name cannot be used") from None
-            if number in OF_THE_FILE and not was_there and os.access(root, os.R_OK):
-                raise UnreadableError(OF_THE_FILE[number]) from None
-            if wait is None:
-                raise PassingError(number, f"{error.strerror} ({root.name}/{path.name})") from None
-            time.sleep(wait)
-        else:
-            if not data:
-                raise UnreadableError("it is empty")
-            return data
-    raise AssertionError("the last turn returns or raises")
 
 
 def decode(data: bytes, largest: int = LARGEST_IMAGE) -> Image.Image:

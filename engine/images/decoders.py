@@ -9,27 +9,34 @@ import hashlib
 import multiprocessing
 import signal
 import threading
-from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from engine.catalog import LARGEST_IMAGE
-from engine.images.decode import UnreadableError, decode, prepare, read_bytes
-from engine.images.image_set import NO_FILE, Geometry, Images, PassingError, Pixels
+from engine.datasets.sources.base import Source, TransientError, UnreadableError
+from engine.images.decode import decode, prepare
+from engine.images.digests import NO_CONTENT
+from engine.images.image_set import Geometry, Images, Pixels
 from engine.system import subprocesses
 
 SLICE = 8  # images that one process takes at a time
 MOST = 16
-KILLS = 2  # of a decoder at one file, before that is taken for a lack of memory
+KILLS = 2  # of a decoder at one image, before that is taken for a lack of memory
 NICENESS = 5  # the device's process goes first
-
-Given = tuple[str, str]  # a file, and the SHA-256 that it must have; empty where any content will do
 _FRESH = multiprocessing.get_context("spawn")  # not forked: the engine has threads; without torch, so small
+
 Decoded = list[tuple[list[Pixels], str]]  # for every image its pixels by geometry, or why there are none
+
+
+class Wanted(NamedTuple):
+    """A member of a source, and the SHA-256 that its content must have; empty where any content will do."""
+
+    member: str
+    digest: str = ""
 
 
 class Decoders:
@@ -45,29 +52,26 @@ class Decoders:
         self._lock = threading.Lock()
         atexit.register(self.close)
 
-    def read(
-        self, root: Path, files: list[str], geometries: list[Geometry], contents: Sequence[str] = ()
-    ) -> Images:
-        """Return the images of files below `root`.
+    def read(self, source: Source, wanted: list[Wanted], geometries: list[Geometry]) -> Images:
+        """Return the images of some members of a source.
 
-        `contents` are the SHA-256 that the files had when the sweep began: one with another content is
-        unreadable, and one that has vanished is the disk's fault. Raises PassingError if the disk does not
-        answer, or if the machine lacks the memory or processes to decode.
+        One whose digest is given and that has another content now is unreadable, and one that has vanished
+        is the disk's fault. Raises TransientError if the disk does not answer, or if the machine lacks the
+        memory or processes to decode.
         """
-        given = list(zip(files, contents or [""] * len(files), strict=True))
-        parts = [given[start : start + SLICE] for start in range(0, len(given), SLICE)]
-        waiting = [self._submit(root, part, geometries) for part in parts]
-        found: Decoded = []
+        parts = [wanted[start : start + SLICE] for start in range(0, len(wanted), SLICE)]
+        waiting = [self._submit(source, part, geometries) for part in parts]
+        decoded: Decoded = []
         try:
             for part, future in zip(parts, waiting, strict=True):
                 try:
-                    found += future.result()
+                    decoded += future.result()
                 except BrokenProcessPool:
-                    found += self._one_by_one(root, part, geometries)
+                    decoded += self._one_by_one(source, part, geometries)
         finally:
             for future in waiting:
                 future.cancel()
-        return _joined(found, geometries)
+        return _merged(decoded, geometries)
 
     def close(self) -> None:
         """End the processes."""
@@ -76,65 +80,67 @@ class Decoders:
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 self._pool = None
 
-    def _submit(self, root: Path, files: list[Given], geometries: list[Geometry]) -> Future[Decoded]:
+    def _submit(self, source: Source, wanted: list[Wanted], geometries: list[Geometry]) -> Future[Decoded]:
         with self._lock:
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(self.processes, mp_context=_FRESH, initializer=_begin)
             try:
-                return self._pool.submit(decode_files, root, files, geometries, self.largest)
+                return self._pool.submit(decode_members, source, wanted, geometries, self.largest)
             except OSError as error:  # a process could not be started
-                raise PassingError(error.errno, f"no process can decode images ({error.strerror})") from None
+                text = f"no process can decode images ({error.strerror})"
+                raise TransientError(error.errno, text) from None
 
-    def _one_by_one(self, root: Path, files: list[Given], geometries: list[Geometry]) -> Decoded:
-        """Read what a dead process had at hand, each file in a process that has nothing else to do."""
+    def _one_by_one(self, source: Source, wanted: list[Wanted], geometries: list[Geometry]) -> Decoded:
+        """Read what a dead process was working on, each image in a process of its own."""
         self.close()
-        return [_in_own_process(root, file, geometries, self.largest) for file in files]
+        return [_in_own_process(source, one, geometries, self.largest) for one in wanted]
 
 
-def decode_files(
-    root: Path, files: list[Given], geometries: list[Geometry], largest: int = LARGEST_IMAGE
+def decode_members(
+    source: Source, wanted: list[Wanted], geometries: list[Geometry], largest: int = LARGEST_IMAGE
 ) -> Decoded:
-    """Decode each file once and prepare it for every geometry; raise PassingError where memory runs out."""
-    found: Decoded = []
-    for file, content in files:
+    """Decode each member once and prepare it for every geometry; raise TransientError if memory runs out."""
+    decoded: Decoded = []
+    for one in wanted:
         try:
-            image = decode(_read(root, file, content), largest)
-            found.append(([prepare(image, geometry) for geometry in geometries], ""))
+            image = decode(_read(source, one), largest)
+            decoded.append(([prepare(image, geometry) for geometry in geometries], ""))
         except UnreadableError as error:
-            found.append(([], str(error)))
+            decoded.append(([], str(error)))
         except MemoryError:
-            raise PassingError(errno.ENOMEM, f"there is no memory to decode {root.name}/{file}") from None
-    return found
+            text = f"there is no memory to decode {source.root.name}/{one.member}"
+            raise TransientError(errno.ENOMEM, text) from None
+    return decoded
 
 
-def _read(root: Path, file: str, content: str) -> bytes:
-    """Return the bytes of a file, which must have the SHA-256 `content` where one is given."""
-    data = read_bytes(root / file, root, was_there=content not in ("", NO_FILE))
-    if content == NO_FILE:
+def _read(source: Source, wanted: Wanted) -> bytes:
+    """Return the content of a member, which must have its digest where one is given."""
+    data = source.read(wanted.member, was_there=wanted.digest not in ("", NO_CONTENT))
+    if wanted.digest == NO_CONTENT:
         raise UnreadableError("it could not be read when the sweep began")
-    if content and hashlib.sha256(data).hexdigest() != content:
+    if wanted.digest and hashlib.sha256(data).hexdigest() != wanted.digest:
         raise UnreadableError("its content is not what it was when the sweep began")
     return data
 
 
 def _in_own_process(
-    root: Path, file: Given, geometries: list[Geometry], largest: int
+    source: Source, wanted: Wanted, geometries: list[Geometry], largest: int
 ) -> tuple[list[Pixels], str]:
-    """Decode one file in a fresh process; a file on which that crashes is unreadable.
+    """Decode one image in a fresh process; an image on which that crashes is unreadable.
 
-    A process that cannot start, or that the system kills, says nothing of the file: raises PassingError.
+    A process that cannot start, or that the system kills, says nothing of the image: raises TransientError.
     """
     for _ in range(KILLS):
         receiving, sending = _FRESH.Pipe(duplex=False)
-        process = _FRESH.Process(target=_answer, args=(sending, root, file, geometries, largest))
+        process = _FRESH.Process(target=_answer, args=(sending, source, wanted, geometries, largest))
         try:
             process.start()
             sending.close()
             receiving.recv()  # it has begun
         except (OSError, EOFError):
-            raise PassingError(errno.EAGAIN, "no process can decode images") from None
+            raise TransientError(errno.EAGAIN, "no process can decode images") from None
         try:
-            answer: tuple[list[Pixels], str] | PassingError = receiving.recv()
+            answer: tuple[list[Pixels], str] | TransientError = receiving.recv()
         except EOFError:
             process.join()
             if process.exitcode != -signal.SIGKILL:
@@ -143,30 +149,31 @@ def _in_own_process(
         finally:
             receiving.close()
         process.join()
-        if isinstance(answer, PassingError):
+        if isinstance(answer, TransientError):
             raise answer
         return answer
-    raise PassingError(
-        errno.ENOMEM, f"decoders are killed at {root.name}/{file[0]}, as happens where memory runs out"
-    )
+    name = f"{source.root.name}/{wanted.member}"
+    raise TransientError(errno.ENOMEM, f"decoders are killed at {name}, as happens when memory runs out")
 
 
-def _answer(line: Connection, root: Path, file: Given, geometries: list[Geometry], largest: int) -> None:
-    """Decode one file in a process of its own, and send the result or why there is none."""
+def _answer(
+    line: Connection, source: Source, wanted: Wanted, geometries: list[Geometry], largest: int
+) -> None:
+    """Decode one image in a process of its own, and send the result or why there is none."""
     _begin()
     line.send("begun")
     try:
-        line.send(decode_files(root, [file], geometries, largest)[0])
-    except PassingError as error:
+        line.send(decode_members(source, [wanted], geometries, largest)[0])
+    except TransientError as error:
         line.send(error)
 
 
-def _joined(found: Decoded, geometries: list[Geometry]) -> Images:
-    pixels = {g: np.full((len(found), 3, g.size, g.size), 128, np.uint8) for g in geometries}
-    for at, (prepared, _) in enumerate(found):
+def _merged(decoded: Decoded, geometries: list[Geometry]) -> Images:
+    pixels = {g: np.full((len(decoded), 3, g.size, g.size), 128, np.uint8) for g in geometries}
+    for at, (prepared, _) in enumerate(decoded):
         for geometry, image in zip(geometries, prepared, strict=False):
             pixels[geometry][at] = image
-    return Images(pixels, {at: reason for at, (_, reason) in enumerate(found) if reason})
+    return Images(pixels, {at: reason for at, (_, reason) in enumerate(decoded) if reason})
 
 
 def _begin() -> None:

@@ -16,8 +16,9 @@ from platformdirs import user_cache_path
 
 from engine import catalog
 from engine.images import fractals
+from engine.images.array_images import ArrayImages
 from engine.images.decode import made_by
-from engine.images.image_set import ArrayImages, Pixels
+from engine.images.image_set import Pixels
 
 SIZE = fractals.SIZE
 ID_SEED, UNSEEN_SEED, CALIBRATION_SEED, FIT_SEED = 21, 22, 31, 32

@@ -1,7 +1,6 @@
-"""The SHA-256 of files, kept between sweeps: a file is read again as soon as anything about it has changed.
+"""The SHA-256 of images, cached between sweeps: an image is read again as soon as anything about it changed.
 
-An entry holds for one path with one size, modification time, change time and inode. The change time is the
-system's own: unlike the modification time, neither `cp -p`, `rsync -t` nor `touch` can set it.
+An entry holds for the path of one member with one stamp (`sources.base.Stamp`).
 """
 
 from __future__ import annotations
@@ -10,90 +9,85 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from engine.images.decode import UnreadableError, read_bytes
-from engine.images.image_set import NO_FILE
+from engine.datasets.sources.base import Source, Stamp, UnreadableError
 
+NO_CONTENT = hashlib.sha256().hexdigest()  # the digest of an image that cannot be read
 THREADS = 8
-AT_ONCE = 500  # files per database query
-SETTLING_SECONDS = 2.0  # a file that changed this recently may change again within one tick of its clock
+AT_ONCE = 500  # members per database query
+SETTLING_SECONDS = 2.0  # what changed this recently may change again within one tick of its clock
 
 _TABLE = "CREATE TABLE IF NOT EXISTS contents (path TEXT PRIMARY KEY, stamp TEXT, digest TEXT)"
 _OUTDATED = "DROP TABLE IF EXISTS files"  # its entries were also of files that could not be read
 
 
-def digests(root: Path, files: list[str]) -> list[str]:
-    """Return the SHA-256 of every file below `root`, `NO_FILE` for an unreadable one.
+def digests(source: Source, members: Sequence[str]) -> list[str]:
+    """Return the SHA-256 of the content of every member, `NO_CONTENT` for an unreadable one.
 
-    Raises PassingError if the disk does not answer.
+    Raises TransientError if the disk does not answer.
     """
-    found: list[str] = []
+    hashed: list[str] = []
     with _database() as database, ThreadPoolExecutor(THREADS) as pool:
-        for start in range(0, len(files), AT_ONCE):
-            paths = [root / file for file in files[start : start + AT_ONCE]]
-            stamps = dict(zip(paths, pool.map(_stamp, paths), strict=True))
-            known = _known(database, paths)
-            new = [
-                path
-                for path in paths
-                if stamps[path] is None or known.get(_key(path), ("",))[0] != stamps[path]
+        for start in range(0, len(members), AT_ONCE):
+            some = members[start : start + AT_ONCE]
+            stamps = dict(zip(some, pool.map(source.stamp, some), strict=True))
+            keys = {member: _key(source, member) for member in some}
+            entries = _entries(database, list(keys.values()))
+            known = {
+                member: entries[key][1]
+                for member, key in keys.items()
+                if (stamp := stamps[member]) is not None and entries.get(key, ("",))[0] == stamp.text
+            }
+            new = [member for member in some if member not in known]
+            read = dict(zip(new, pool.map(lambda member: _digest(source, member), new), strict=True))
+            settled = [
+                (keys[member], stamp.text, read[member])
+                for member in new
+                if (stamp := stamps[member]) is not None
+                and read[member] != NO_CONTENT  # that it could not be read is no content: try again next time
+                and _is_settled(source, member, stamp)
             ]
-            read = dict(zip(new, pool.map(lambda path: _digest(path, root), new), strict=True))
-            _keep(database, {path: stamp for path in new if (stamp := stamps[path]) is not None}, read)
-            found += [read[path] if path in read else known[_key(path)][1] for path in paths]
-    return found
+            _keep(database, settled)
+            hashed += [known.get(member) or read[member] for member in some]
+    return hashed
 
 
-def _digest(path: Path, root: Path) -> str:
+def _digest(source: Source, member: str) -> str:
     try:
-        return hashlib.sha256(read_bytes(path, root)).hexdigest()
+        return hashlib.sha256(source.read(member)).hexdigest()
     except UnreadableError:
-        return NO_FILE
+        return NO_CONTENT
 
 
-def _stamp(path: Path) -> str | None:
-    """Return everything that tells one content of a file from another, None where there is no file."""
-    try:
-        about = path.stat()
-    except (OSError, ValueError):
-        return None
-    return f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns} {about.st_ino}"
+def _is_settled(source: Source, member: str, stamp: Stamp) -> bool:
+    """Return whether a member still is what it was before it was read, and did not change just before."""
+    return time.time_ns() - stamp.changed > SETTLING_SECONDS * 1e9 and source.stamp(member) == stamp
 
 
-def _is_settled(path: Path, stamp: str) -> bool:
-    """Return whether a file is still what it was before it was read, and did not change just before that."""
-    changed = int(stamp.split()[2])
-    return time.time_ns() - changed > SETTLING_SECONDS * 1e9 and _stamp(path) == stamp
+def _key(source: Source, member: str) -> str:
+    return os.fsencode(source.root / member).decode("utf-8", "backslashreplace")
 
 
-def _key(path: Path) -> str:
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _known(database: sqlite3.Connection | None, paths: list[Path]) -> dict[str, tuple[str, str]]:
+def _entries(database: sqlite3.Connection | None, keys: list[str]) -> dict[str, tuple[str, str]]:
+    """Return stamps and digests by key."""
     if database is None:
         return {}
-    marks = ",".join("?" * len(paths))
+    marks = ",".join("?" * len(keys))
     query = f"SELECT path, stamp, digest FROM contents WHERE path IN ({marks})"
     try:
-        return {row[0]: row[1:] for row in database.execute(query, [_key(path) for path in paths])}
+        return {row[0]: row[1:] for row in database.execute(query, keys)}
     except sqlite3.Error:
         return {}
 
 
-def _keep(database: sqlite3.Connection | None, stamps: dict[Path, str], read: dict[Path, str]) -> None:
-    """Store what was read; that a file could not be read is no content, and is asked again next time."""
-    rows = [
-        (_key(path), stamp, read[path])
-        for path, stamp in stamps.items()
-        if read[path] != NO_FILE and _is_settled(path, stamp)
-    ]
+def _keep(database: sqlite3.Connection | None, rows: list[tuple[str, str, str]]) -> None:
+    """Store keys with their stamps and digests."""
     if database is None or not rows:
         return
     try:

@@ -1,9 +1,9 @@
-"""What a sweep needs of an image set, whatever layout it comes in."""
+"""What a sweep needs of an image set, wherever its images lie."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
-NO_FILE = hashlib.sha256().hexdigest()  # the digest of a file that cannot be read
 
 
 class Geometry(NamedTuple):
@@ -37,11 +36,17 @@ class ImageSet(Protocol):
     label: str
     role: str
     labels: Indices
+    expected: int | None  # how many images the complete set has
+    notes: tuple[str, ...]
+    classes: Mapping[str, int]  # labels by the names of folders, where labels are counted by these
+    is_guessed: bool  # the count is by an order of these folders that nobody named
+    contents: dict[int, str]  # SHA-256 by index, of images that must have this content when they are read
 
     def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
         """Return images, each decoded once whatever the number of geometries.
 
-        Raises PassingError where the disk, not an image, is at fault.
+        An image whose content is not what it was when hashed is unreadable. Raises TransientError where the
+        disk, not an image, is at fault.
         """
         ...
 
@@ -53,9 +58,9 @@ class ImageSet(Protocol):
         """Return the SHA-256 of the content of each image."""
         ...
 
-
-class PassingError(OSError):
-    """A disk does not answer as it should; it may again. No image is to blame."""
+    def remember(self, contents: Mapping[int, str]) -> None:
+        """Take over the SHA-256 of images by index, as another process hashed them."""
+        ...
 
 
 def digest_of(digests: Iterable[str], labels: Indices) -> str:
@@ -65,25 +70,3 @@ def digest_of(digests: Iterable[str], labels: Indices) -> str:
         state.update(bytes.fromhex(digest))
     state.update(np.ascontiguousarray(labels, "<i8").tobytes())
     return state.hexdigest()
-
-
-class ArrayImages:
-    """Images that are held in memory: uint8 (n, height, width, 3)."""
-
-    def __init__(self, name: str, label: str, role: str, images: Pixels, labels: Indices) -> None:
-        self.name, self.label, self.role = name, label, role
-        self.images, self.labels = images, labels
-
-    def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
-        """Return the images; they must already have the size of the geometry."""
-        assert {g.size for g in geometries} <= {self.images.shape[1]}, "in-memory images come in their size"
-        pixels = np.ascontiguousarray(self.images[indices].transpose(0, 3, 1, 2))
-        return Images(dict.fromkeys(geometries, pixels), {})
-
-    def name_of(self, index: int) -> str:
-        """Return the number of the image in its set."""
-        return f"{self.name}[{index}]"
-
-    def digests(self, indices: Indices) -> list[str]:
-        """Return the SHA-256 of the pixels of each image."""
-        return [hashlib.sha256(self.images[i].tobytes()).hexdigest() for i in indices]

@@ -10,14 +10,15 @@ import msgspec
 import numpy as np
 
 from engine import catalog
-from engine.datasets.discover import below_root, id_set, is_found, ood_folder, read_classes, with_names
+from engine.datasets.discover import below_root, id_set, is_found, ood_set, read_classes, with_names
 from engine.datasets.disk_set import DiskSet
 from engine.errors import InputError
 from engine.images import demo, order
 from engine.images.crops import KeptImages
 from engine.images.decoders import Decoders
+from engine.images.digests import NO_CONTENT
 from engine.images.disk_images import DiskImages
-from engine.images.image_set import NO_FILE, ImageSet, Indices, digest_of
+from engine.images.image_set import ImageSet, Indices, digest_of
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.protocol.events import CalibrationDraw, SetReady, SetsPrepared
@@ -104,10 +105,10 @@ def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
     """
     digests = [images.digests(sets.chosen(at)) for at, images in enumerate(sets.sets)]
     for images, of_set in zip(sets.sets, digests, strict=True):
-        if of_set.count(NO_FILE) == len(of_set):
+        if of_set.count(NO_CONTENT) == len(of_set):
             right = f"none of its {len(of_set)} images can be read; 'qood-tui data check' says why"
             raise InputError("sets", images.name, right)
-    evaluated = frozenset(digest for of_set in digests for digest in of_set) - {NO_FILE}
+    evaluated = frozenset(digest for of_set in digests for digest in of_set) - {NO_CONTENT}
     calibrations = [_apart(one, evaluated, "calibration_images", decoded=True) for one in sets.calibrations]
     # Of the fit set, which is large, an image that cannot be decoded is left out when it is its turn.
     fit = _apart(sets.fit, evaluated, "fit_images", decoded=False) if sets.fit else None
@@ -154,7 +155,7 @@ def _apart(learnt: HeldOutPool, evaluated: AbstractSet[str], field: str, *, deco
 
 def _overlaps(position: int, digests: list[list[str]]) -> tuple[str, ...]:
     """Say how many images of a set are in the ID set too, or in the set itself more than once."""
-    own = [digest for digest in digests[position] if digest != NO_FILE]
+    own = [digest for digest in digests[position] if digest != NO_CONTENT]
     notes = []
     if twice := len(own) - len(set(own)):
         notes.append(f"{twice:,} images are copies of others in the set")
@@ -171,17 +172,9 @@ def _ready(
     available: int,
     overlaps: tuple[str, ...] = (),
 ) -> SetReady:
-    files = files_of(images)
-    expected, notes = (files.expected, files.notes) if files else (None, ())
     digest = digest_of(digests, images.labels[chosen])
-    notes = (*notes, *overlaps)
+    expected, notes = images.expected, (*images.notes, *overlaps)
     return SetReady(images.name, role, images.label, len(chosen), digest, available, expected, 0, notes)
-
-
-def files_of(images: ImageSet) -> DiskImages | None:
-    """Return the files behind a set, None where it has none."""
-    files = images.images if isinstance(images, KeptImages) else images
-    return files if isinstance(files, DiskImages) else None
 
 
 class _Opened:
@@ -207,7 +200,7 @@ class _Opened:
         if is_found(name, there, self.found):
             return self.found[name]
         if name in there.ood:
-            return ood_folder(name, there.ood[name])
+            return ood_set(name, there.ood[name])
         if name in there.id or name in there.train:
             path = there.id.get(name) or there.train[name]
             return id_set(name, path, Path(there.data) if there.data else None, self.classes, self.order)

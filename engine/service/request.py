@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from engine import catalog
-from engine.datasets.discover import discover, id_set, is_found, ood_folder, read_classes
+from engine.datasets.discover import discover, id_set, is_found, ood_set, read_classes
 from engine.datasets.disk_set import DiskSet
 from engine.errors import InputError
 from engine.plan.plan import Plan, preset
@@ -127,15 +127,15 @@ def settle(
         for name in (given,) if isinstance(given, str) else given or missing:
             _check_there(field, name, resources, found)
     plan = validated(plan, resources)
-    counts = {name: len(one.files) for name, one in found.items()}
+    counts = {name: len(one.members) for name, one in found.items()}
     counts |= {
-        name: len((found[name] if is_found(name, resources, found) else ood_folder(name, folder)).files)
+        name: len((found[name] if is_found(name, resources, found) else ood_set(name, folder)).members)
         for name, folder in resources.ood.items()
     }
     classes = read_classes(resources.classes) if resources.classes else ()
     root = Path(resources.data) if resources.data else None
     for name, path in {**resources.id, **resources.train}.items():
-        counts[name] = len(id_set(name, path, root, classes).files)
+        counts[name] = len(id_set(name, path, root, classes).members)
     resources = msgspec.structs.replace(resources, counts=counts)
     return plan, resources, missing if may_miss else ()
 

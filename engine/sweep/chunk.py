@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.images.image_set import Geometry, PassingError
+from engine.datasets.sources.base import TransientError
+from engine.images.image_set import Geometry
 from engine.images.sets import Sets
 from engine.plan.plan import Plan
 from engine.plan.variants import Column
@@ -152,7 +153,7 @@ class ReadAhead:
         started = monotonic()
         try:
             chunk = reading.result()
-        except PassingError:
+        except TransientError:
             chunk = self._patience.patiently(lambda: self._read(first))
         waited = monotonic() - started
         chunk.load()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from engine.datasets.class_order import CODEPOINT, NATURAL, differences, placed
 from engine.errors import InputError
-from engine.images.disk_images import DiskImages
-from engine.images.sets import Sets, files_of
+from engine.images.image_set import ImageSet
+from engine.images.sets import Sets
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.sweep.calibration import Models
@@ -24,43 +24,42 @@ def check(plan: Plan, resources: Resources, sets: Sets, models: Models) -> list[
     learnt = [sets.fit.images] if sets.fit is not None else []
     warnings: list[str] = []
     for images in dict.fromkeys((sets.sets[0], *learnt)):
-        files = files_of(images)
-        if files is not None and files.folders:
-            warnings += _check(plan, resources, files, models)
+        if images.classes:
+            warnings += _check(plan, resources, images, models)
     return warnings
 
 
-def _check(plan: Plan, resources: Resources, files: DiskImages, models: Models) -> list[str]:
-    unlike = differences(files.folders)
-    if files.is_guessed and not plan.class_order and unlike:
+def _check(plan: Plan, resources: Resources, images: ImageSet, models: Models) -> list[str]:
+    unlike = differences(images.classes)
+    if images.is_guessed and not plan.class_order and unlike:
         right = (
             f"timm and torchvision count them in different orders: {'; '.join(unlike)}; say in which the "
             f"model was trained, --class-order {NATURAL} (timm) or --class-order {CODEPOINT} (torchvision's "
             "ImageFolder), class_order in a plan, or name its classes in order (--classes FILE)"
         )
-        raise InputError(f"labels of {files.name}", "the order of its folders", right)
+        raise InputError(f"labels of {images.name}", "the order of its folders", right)
     said = "--classes" if resources.classes else f"--class-order {plan.class_order}"
     is_said = bool(resources.classes or plan.class_order)
     warnings, silent = [], []
     for name, loaded in models.by_name.items():
-        places = placed(files.folders, loaded.class_names)
+        places = placed(images.classes, loaded.class_names)
         if places is None:
             silent.append(name)
             continue
-        wrong = [known for known, label in files.folders.items() if label not in (-1, places[known])]
+        wrong = [known for known, label in images.classes.items() if label not in (-1, places[known])]
         if not wrong:
             continue
-        where = f"{wrong[0]!r} is its class {places[wrong[0]]} and has label {files.folders[wrong[0]]}"
+        where = f"{wrong[0]!r} is its class {places[wrong[0]]} and has label {images.classes[wrong[0]]}"
         if not is_said:
             right = (
                 f"its file names classes in another order than that of the other models ({where}); sweep it "
                 "in a session of its own"
             )
             raise InputError("models", name, right)
-        warnings.append(f"labels of {files.name} follow {said}, but the file of {name} says that {where}")
+        warnings.append(f"labels of {images.name} follow {said}, but the file of {name} says that {where}")
     if silent and unlike and not is_said:
         warnings.append(
-            f"labels of {files.name} are those that another model's file names; nothing says that they are "
+            f"labels of {images.name} are those that another model's file names; nothing says that they are "
             f"those of {', '.join(silent)} too"
         )
     return warnings

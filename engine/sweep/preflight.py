@@ -15,7 +15,7 @@ from engine import catalog
 from engine.datasets import imagenet
 from engine.datasets.discover import read_classes
 from engine.errors import InputError, QuantizeError, ScoreError
-from engine.images.sets import Sets, files_of
+from engine.images.sets import Sets
 from engine.measure.guessing import LEAST_ACCURACY, least_accuracy
 from engine.models.loaded import LoadedModel, count_parameters
 from engine.plan.plan import Plan
@@ -119,9 +119,8 @@ def _labels(
             )
             raise InputError(field, f"labels up to {highest}", right)
         _outputs(plan, field, of_set.name, highest, name, loaded, named=bool(classes or loaded.class_names))
-        files = files_of(of_set)
-        distinct = len(files.folders) if files is not None else 0
-        if files is not None and files.is_guessed and distinct != loaded.classes:
+        distinct = len(of_set.classes)
+        if of_set.is_guessed and distinct != loaded.classes:
             right = (
                 f"{name} has {loaded.classes} classes, so their alphabetical order does not tell the labels; "
                 "give the names of its classes in order (--classes FILE)"

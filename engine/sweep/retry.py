@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from engine.images.image_set import PassingError
+from engine.datasets.sources.base import TransientError
 from engine.protocol.events import AnyEvent, PhaseChanged
 
 RETRY_SECONDS = 5.0
@@ -44,7 +44,7 @@ class RetryControl:
             self.stop_if_asked()
             try:
                 found = work()
-            except PassingError as error:
+            except TransientError as error:
                 if not paused:
                     every = f"trying again every {RETRY_SECONDS:.0f} s"
                     self._emit(PhaseChanged("paused", f"{error.strerror}; {every}"))

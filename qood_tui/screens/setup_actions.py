@@ -9,7 +9,7 @@ from textual import work
 from textual.message import Message
 
 from engine import catalog
-from engine.datasets.discover import discover, ood_folder
+from engine.datasets.discover import discover, ood_set
 from engine.datasets.disk_set import DiskSet
 from engine.errors import InputError, QoodError, unknown_name
 from engine.plan.plan import Plan, preset
@@ -245,7 +245,7 @@ class SetupActions(BaseScreen[None]):
             name, folder = next(iter(named.items()))
             if name in self.resources.ood or name in self.offer.found:
                 raise InputError("ood", name, "this name is taken already, choose another")
-            ood_folder(name, folder)
+            ood_set(name, folder)
         except InputError as error:
             self.refuse(error)
             return

@@ -105,7 +105,8 @@ def sets(offer: Offer, role: str) -> list[Option]:
     taken = {option.name for option in (*options, *missing)}
     for name in dict.fromkeys((*own, *others)):
         if name not in taken:
-            images = len(offer.found[name].files) if name in offer.found else available(name, offer.resources)
+            found = offer.found.get(name)
+            images = len(found.members) if found else available(name, offer.resources)
             options.append(Option(name, clean(name), f"{images:,} images, your own"))
     if role == "train" and offer.is_real:
         options.append(Option(catalog.HELD_OUT, catalog.HELD_OUT, "a tenth of the ID set, never evaluated"))

@@ -8,8 +8,8 @@ from functools import cache
 import msgspec
 
 from engine import catalog
-from engine.datasets.walk import images_below
-from engine.errors import QoodError
+from engine.datasets.discover import ood_set
+from engine.errors import InputError, QoodError
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.protocol.events import BitsTabled, ChunkFinished, Entry, SessionClosed, SessionResumed, Telemetry
@@ -99,7 +99,10 @@ def available(name: str, resources: Resources) -> int:
 
 @cache
 def _count(folder: str) -> int:
-    return len(images_below(folder).files)
+    try:
+        return len(ood_set("", folder).members) if folder else 0
+    except InputError:
+        return 0
 
 
 def measured_pace(is_real: bool = False) -> Pace | None:

@@ -126,7 +126,7 @@ def _read(one: Candidate, root: Path) -> DiskSet:
     """Return a candidate as a set, its role by its split, else by how many images a class has."""
     found = _labelled(one.folder, root)
     classes = max(1, len(found.classes))
-    is_many = len(found.files) > MOST_OF_A_CLASS * classes and bool(found.classes)
+    is_many = len(found.members) > MOST_OF_A_CLASS * classes and bool(found.classes)
     found.role = one.split or ("train" if is_many else "id")
     return found
 
@@ -151,21 +151,21 @@ def _is_subset(found: DiskSet) -> bool:
     classes = len(found.classes)
     per_class = SUBSET_IMAGES * (1 if found.role == "id" else 5)
     is_part = 0 < classes <= FEW_MISSING
-    return is_part and (classes >= SUBSET_CLASSES or len(found.files) >= per_class * classes)
+    return is_part and (classes >= SUBSET_CLASSES or len(found.members) >= per_class * classes)
 
 
 def _take_largest(name: str, several: list[DiskSet], root: Path, found: dict[str, DiskSet]) -> None:
     """Take the most complete of several folders for the set, and name the others."""
     entry = catalog.SETS[name]
-    best = max(several, key=lambda one: (len(one.files) == entry.available, _shown(one), len(one.files)))
+    best = max(several, key=lambda one: (len(one.members) == entry.available, _shown(one), len(one.members)))
     best.name, best.role, best.label = name, entry.role, entry.label
     for one in several:
         if one is not best:
             where = one.root.relative_to(root)
-            there = counted(len(one.files), "image")
+            there = counted(len(one.members), "image")
             best.notes.append(f"{where} holds {there} of the same set and is left out")
             best.beside.append(one.root)
-    if best.files:
+    if best.members:
         found[name] = sized(best, entry.available)
 
 
@@ -180,7 +180,7 @@ def _take_others(own: dict[tuple[Path, str], list[Candidate]], root: Path, found
         one = imagenet.of_version_2("", folder, images_below(str(folder))) if is_2 else None
         one = one or _labelled(folder, root)
         one.role = split or "id"
-        if not one.files:
+        if not one.members:
             continue
         name = place.name
         if several[0].other is None and place != root:

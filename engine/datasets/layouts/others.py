@@ -28,7 +28,7 @@ def _visit(folder: Path, root: Path, found: dict[str, DiskSet], taken: Taken) ->
     is_container = folder.name in CONTAINERS and folder.parent == root
     if folder != root and not taken.is_below(folder) and not is_container:
         one = _judged(folder)
-        if one.files or one.problems:
+        if one.members or one.problems:
             add(found, one, folder.name)
         return
     free = [name for name in folders_in(str(folder)) if _is_free(folder / name, taken)]

@@ -39,13 +39,13 @@ def published_folders(root: Path, found: dict[str, DiskSet]) -> None:
         if not several:
             continue
         published = {entry.available, entry.listed}
-        best = max(several, key=lambda one: (len(one.files) in published, len(one.files)))
+        best = max(several, key=lambda one: (len(one.members) in published, len(one.members)))
         best.notes += _siblings(best, candidates[best.root])
         for one in several:
             best.beside.append(candidates[one.root])
             if one is not best:
                 where = one.root.relative_to(root)
-                there = counted(len(one.files), "image")
+                there = counted(len(one.members), "image")
                 best.notes.append(f"{where} holds {there} of that name and is left out")
         found[entry.name] = with_catalog_notes(best, entry)
         taken.add(best)

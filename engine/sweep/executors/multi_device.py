@@ -20,7 +20,7 @@ import torch
 from engine.errors import EngineError, QoodError
 from engine.images.decoders import Decoders
 from engine.images.image_set import ImageSet, Indices
-from engine.images.sets import Sets, files_of, open_sets
+from engine.images.sets import Sets, open_sets
 from engine.plan.variants import Column, Variant
 from engine.protocol.events import AnyEvent, BatchSized, Logged, PhaseChanged, SetsPrepared
 from engine.protocol.messages import Job
@@ -122,7 +122,7 @@ class MultiDevice:
         del variants
         release_memory()
         fit = station.sets.fit.chosen if station.sets.fit is not None else None
-        contents = [files.contents if (files := files_of(one)) else {} for one in _all(station.sets)]
+        contents = [one.contents for one in _all(station.sets)]
         return WorkerSetup(
             self.job, prepared, digests, fit, contents, "", threads, station.batches.size, named
         )
@@ -223,8 +223,7 @@ def _open(
     patience = RetryControl(emit, lambda: False)
     sets = patience.patiently(lambda: open_sets(plan, job.resources, decoders, order.class_names))
     for images, contents in zip(_all(sets), order.contents, strict=True):
-        if (files := files_of(images)) is not None:
-            files.remember(contents)
+        images.remember(contents)
     if order.fit is not None and sets.fit is not None:
         sets = sets._replace(fit=sets.fit._replace(pool=order.fit))
     station = DeviceRunner(

@@ -14,7 +14,8 @@ from timm.data import ImageNetInfo
 from engine.datasets.discover import discover
 from engine.doctor.places import data_root
 from engine.images.decoders import Decoders
-from engine.images.sets import files_of, open_sets
+from engine.images.disk_images import DiskImages
+from engine.images.sets import open_sets
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.service.request import settle
@@ -51,7 +52,7 @@ def test_everything_that_looks_finds_the_same(tmp_path: Path, kind: str) -> None
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         ONE.save(root / name, "PNG")
     found = discover(root)
-    counts = {name: len(one.files) for name, one in found.items()}
+    counts = {name: len(one.members) for name, one in found.items()}
     assert counts["imagenet"] >= len(IMAGENET) and len(counts) > 1
     command = [sys.executable, "-m", "engine", "data", "check", str(root), "--quick", "--json"]
     checked = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["sets"]
@@ -67,13 +68,12 @@ def test_everything_that_looks_finds_the_same(tmp_path: Path, kind: str) -> None
     decoders = Decoders(1)
     try:
         for images in open_sets(settled, resources, decoders).sets:
-            files = files_of(images)
-            assert files is not None and files.files == found[images.name].files
-            assert files.labels.tolist() == found[images.name].labels
-            assert list(files.notes) == found[images.name].notes
+            assert isinstance(images, DiskImages) and images.members == found[images.name].members
+            assert images.labels.tolist() == found[images.name].labels
+            assert list(images.notes) == found[images.name].notes
     finally:
         decoders.close()
     (finding,) = data_root(root)
     assert all(
-        f"{name} ({one.role}, {len(one.files)} images)" in finding.found for name, one in found.items()
+        f"{name} ({one.role}, {len(one.members)} images)" in finding.found for name, one in found.items()
     )

@@ -12,7 +12,7 @@ from PIL import Image
 
 from engine import catalog
 from engine.datasets import imagenet, lists
-from engine.datasets.discover import discover, id_set, ood_folder, read_classes
+from engine.datasets.discover import discover, id_set, ood_set, read_classes
 from engine.errors import InputError
 
 ONE = Image.new("RGB", (8, 8), "teal")
@@ -62,7 +62,7 @@ def openood(tmp_path: Path) -> Path:
 
 def test_openood_lists_say_what_belongs_to_a_set(openood: Path) -> None:
     found = discover(openood)
-    assert {name: len(one.files) for name, one in found.items()} == {
+    assert {name: len(one.members) for name, one in found.items()} == {
         "imagenet": 3,
         "imagenet-held-out": 2,
         "ninco": 2,
@@ -71,7 +71,7 @@ def test_openood_lists_say_what_belongs_to_a_set(openood: Path) -> None:
     }
     assert found["imagenet"].labels == [65, 970, 230] and found["imagenet"].role == "id"
     assert found["imagenet-held-out"].role == "train" and found["imagenet-held-out"].expected == 5000
-    assert found["ninco"].files[0] == "ninco/Caracal caracal caracal/1.JPG"
+    assert found["ninco"].members[0] == "ninco/Caracal caracal caracal/1.JPG"
     assert found["textures"].root.name == "images_classic"
     assert set(found["ninco"].labels) == {-1}
     assert found["openimage-o"].expected == 15_869
@@ -101,7 +101,7 @@ def test_download_layouts_are_known_by_their_folders(tmp_path: Path) -> None:
     put(tmp_path, "iNaturalist/images/1.jpg", "SUN/images/1.jpg", "Places/images/1.jpg")
     put(tmp_path, f"imagenet-o/{WNIDS[3]}/1.JPEG", "SSB_hard/n00000001/1.JPEG", "OpenImage-O/1.jpg")
     found = discover(tmp_path)
-    counts = {name: len(one.files) for name, one in found.items()}
+    counts = {name: len(one.members) for name, one in found.items()}
     assert counts == {
         "ssb-hard": 1,
         "ninco": 2,
@@ -160,7 +160,7 @@ def test_flat_imagenet_takes_its_labels_from_a_list(
 def test_any_other_folder_is_an_ood_set_and_a_root_of_classes_an_id_set(tmp_path: Path) -> None:
     put(tmp_path / "a", "my photos/1.jpg", "my photos/deep/2.WEBP", "noise/1.png")
     found = discover(tmp_path / "a")
-    assert {name: (one.role, len(one.files)) for name, one in found.items()} == {
+    assert {name: (one.role, len(one.members)) for name, one in found.items()} == {
         "my-photos": ("ood", 2),
         "noise-own": ("ood", 1),
     }
@@ -199,14 +199,14 @@ def test_odd_lines_of_lists_are_paths(tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", ["~nobody-of-that-name/p", "a" * 5000, "/\0", "/nowhere/at/all"])
 def test_folders_that_cannot_be_are_refused_in_words(given: str) -> None:
     with pytest.raises(InputError):
-        ood_folder("mine", given)
+        ood_set("mine", given)
     with pytest.raises(InputError):
         discover(Path(given))
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no image"):
-        ood_folder("mine", str(tmp_path))
+        ood_set("mine", str(tmp_path))
 
 
 def test_the_known_sets_are_as_published() -> None:
@@ -225,7 +225,7 @@ def test_a_damaged_list_is_named_and_hides_no_other_set(openood: Path) -> None:
     (listed / "test_ninco.txt").write_bytes(b"\xff\xfe\x00binary")
     (listed / "test_textures.txt").write_text("")
     found = discover(openood)
-    assert len(found) == 5 and not found["ninco"].files and "text file" in str(found["ninco"].problems)
+    assert len(found) == 5 and not found["ninco"].members and "text file" in str(found["ninco"].problems)
     assert "no image" in str(found["textures"].problems)
     (listed / "test_ninco.txt").write_text("x" * 5000 + ".jpg -1\n")
     assert "ninco" not in discover(openood) or discover(openood)["ninco"].kind == "folder"

@@ -25,7 +25,7 @@ def put_imagenet(folder: Path) -> None:
 
 
 def roles(found: dict[str, DiskSet]) -> dict[str, tuple[str, int]]:
-    return {name: (one.role, len(one.files)) for name, one in found.items()}
+    return {name: (one.role, len(one.members)) for name, one in found.items()}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_neighbours_do_not_hide_imagenet(tmp_path: Path, place: str, beside: str
     assert found["imagenet"].role == "id" and found["imagenet"].labels == [0, 1, 2]
     assert found["imagenet"].root == tmp_path / place
     others = {name: one for name, one in found.items() if name != "imagenet"}
-    assert [(one.role, len(one.files)) for one in others.values()] == [("ood", 1)]
+    assert [(one.role, len(one.members)) for one in others.values()] == [("ood", 1)]
 
 
 def test_copies_and_subsets_of_imagenet_are_no_ood_sets_and_do_not_take_its_name(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_relatives_of_imagenet_have_its_labels_under_their_own_names(tmp_path: P
     assert found["imagenet-c"].labels == [0, 1, 2, 0, 1, 2]
     assert sorted(found["imagenet-r"].labels) == [7, 9]
     v2 = found["imagenetv2-matched-frequency-format-val"]
-    assert dict(zip(v2.files, v2.labels, strict=True))["10/x.jpeg"] == 10 and max(v2.labels) == 999
+    assert dict(zip(v2.members, v2.labels, strict=True))["10/x.jpeg"] == 10 and max(v2.labels) == 999
 
 
 def test_other_sets_beside_class_folders_keep_their_own_images(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_identifiers_in_names_are_labels_whatever_their_form(tmp_path: Path) -> 
     forms = (WNIDS[3].upper(), f"{WNIDS[4]}_word", f"{WNIDS[5]}-two words", f"tench {WNIDS[6]}")
     put(tmp_path / "forms/imagenet/val", *(f"{form}/a.JPEG" for form in forms))
     one = discover(tmp_path / "forms")["imagenet"]
-    assert dict(zip(one.files, one.labels, strict=True)) == {
+    assert dict(zip(one.members, one.labels, strict=True)) == {
         f"{form}/a.JPEG": label for form, label in zip(forms, (3, 4, 5, 6), strict=True)
     }
     assert one.labels == id_set("mine", str(tmp_path / "forms/imagenet/val"), None, ()).labels
@@ -176,7 +176,7 @@ def test_numbered_folders_are_understood_or_the_reason_is_said(
 ) -> None:
     put(tmp_path / "imagenet/val", *(f"{n}/{file}.JPEG" for n, file in zip(folders, VAL, strict=True)))
     one = discover(tmp_path)["imagenet"]
-    of = dict(zip(one.files, one.labels, strict=True))
+    of = dict(zip(one.members, one.labels, strict=True))
     expected = labels or [-1] * len(VAL)
     got = [of[f"{n}/{file}.JPEG"] for n, file in zip(folders, VAL, strict=True)]
     assert got == expected
@@ -202,13 +202,13 @@ def test_a_root_of_many_small_classes_is_one_set(tmp_path: Path) -> None:
     breeds = [f"breed {letter}" for letter in "abcdefghijkl"]
     put(tmp_path / "pets", *(f"{breed}/{i}.jpg" for breed in breeds for i in range(2)))
     (only,) = discover(tmp_path / "pets").values()
-    assert (only.role, len(only.files), len(only.classes)) == ("id", 24, 12)
+    assert (only.role, len(only.members), len(only.classes)) == ("id", 24, 12)
     put(tmp_path / "pets", "dtd/images/banded/1.jpg", "loose.jpg")
     found = discover(tmp_path / "pets")
     assert roles(found) == {"textures": ("ood", 1), "pets": ("id", 25)}
     put(tmp_path / "signs", *(f"{sign:05d}/{i}.ppm" for sign in range(3) for i in range(2)))
     (signs,) = discover(tmp_path / "signs").values()
-    assert len(signs.files) == 6 and len(signs.classes) == 3
+    assert len(signs.members) == 6 and len(signs.classes) == 3
 
 
 def test_loose_images_beside_folders_are_counted(tmp_path: Path) -> None:

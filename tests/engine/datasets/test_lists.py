@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from engine.datasets import lists
-from engine.datasets.discover import discover, id_set, ood_folder, read_classes
+from engine.datasets.discover import discover, id_set, ood_set, read_classes
 from engine.errors import InputError
 from engine.plan.toml import read_toml
 
@@ -57,14 +57,14 @@ def test_a_list_is_read_whatever_stands_between(
     put(tmp_path, *files)
     (tmp_path / "list.txt").write_bytes(ending.join(lines).encode(encoding))
     one = id_set("mine", str(tmp_path / "list.txt"), None)
-    assert (one.files, one.labels) == (files, [3, 4])
-    assert all((one.root / file).is_file() for file in one.files)
+    assert (one.members, one.labels) == (files, [3, 4])
+    assert all((one.root / file).is_file() for file in one.members)
 
 
 def test_paths_without_labels_that_begin_with_a_number_are_paths(tmp_path: Path) -> None:
     put(tmp_path, "1 cat.jpg", "2 dogs.jpg")
     (tmp_path / "list.txt").write_text("1 cat.jpg\n2 dogs.jpg\n")
-    assert id_set("mine", str(tmp_path / "list.txt"), None).files == ["1 cat.jpg", "2 dogs.jpg"]
+    assert id_set("mine", str(tmp_path / "list.txt"), None).members == ["1 cat.jpg", "2 dogs.jpg"]
 
 
 def test_a_line_that_is_read_otherwise_than_the_rest_is_shown(tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_names_composed_otherwise_are_found_and_the_file_on_disk_is_opened(
     given = unicodedata.normalize(listed, name)
     (tmp_path / "list.txt").write_text(f"{given}/{given}.jpg 3\nplain/1.jpg 4\n")
     one = id_set("mine", str(tmp_path / "list.txt"), None)
-    assert one.files == [f"{real}/{real}.jpg", "plain/1.jpg"]
-    assert all((one.root / file).is_file() for file in one.files)
-    assert ood_folder("mine", str(tmp_path / given)).root.name == real
+    assert one.members == [f"{real}/{real}.jpg", "plain/1.jpg"]
+    assert all((one.root / file).is_file() for file in one.members)
+    assert ood_set("mine", str(tmp_path / given)).root.name == real
     assert len(discover(tmp_path / given)) == 1
     (tmp_path / f"{real}.txt").write_text("one\ntwo\n")
     assert read_classes(str(tmp_path / f"{given}.txt")) == ("one", "two")
@@ -106,7 +106,7 @@ def test_both_forms_beside_each_other_are_two_files(tmp_path: Path) -> None:
         pytest.skip("this file system takes both for one name")
     (tmp_path / "list.txt").write_text("".join(f"{name} {at}\n" for at, name in enumerate(names)))
     one = id_set("mine", str(tmp_path / "list.txt"), None)
-    assert (one.files, one.labels) == (names, [0, 1])
+    assert (one.members, one.labels) == (names, [0, 1])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from engine.datasets.discover import discover, ood_folder
+from engine.datasets.discover import discover, ood_set
 from engine.datasets.walk import images_below, passed_over
 from engine.images.decode import decode
 
@@ -35,9 +35,9 @@ SAVED = {  # by what Pillow is asked to write, the names under which people have
 def test_whatever_pillow_opens_is_an_image_under_any_name(tmp_path: Path, kind: str) -> None:
     for name in SAVED[kind]:
         ONE.save(tmp_path / name, kind)
-    found = ood_folder("mine", str(tmp_path))
-    assert found.files == sorted(SAVED[kind]) and not found.notes
-    for name in found.files:
+    found = ood_set("mine", str(tmp_path))
+    assert found.members == sorted(SAVED[kind]) and not found.notes
+    for name in found.members:
         expected = Image.open(tmp_path / name).convert("RGB")
         np.testing.assert_array_equal(decode((tmp_path / name).read_bytes()), expected)
 
@@ -78,8 +78,8 @@ def test_what_is_no_image_is_counted_and_named_once(tmp_path: Path) -> None:
     for folder in junk:
         (tmp_path / folder).mkdir(parents=True)
         ONE.save(tmp_path / folder / "thumb.jpg")
-    found = ood_folder("mine", str(tmp_path))
-    assert found.files == ["one.png"] and not found.problems
+    found = ood_set("mine", str(tmp_path))
+    assert found.members == ["one.png"] and not found.problems
     (note,) = found.notes
     passed = images_below(str(tmp_path)).passed
     assert sum(passed.values()) == len(texts) + len(junk)
@@ -114,7 +114,7 @@ def test_known_extensions_are_taken_as_they_are(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("engine.datasets.walk.holds_image", lambda path: opened.append(path) or False)
     started = time.monotonic()
     (found,) = discover(tmp_path).values()
-    assert len(found.files) == 50_000 and not opened
+    assert len(found.members) == 50_000 and not opened
     assert time.monotonic() - started < 20
 
 

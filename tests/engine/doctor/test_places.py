@@ -116,7 +116,7 @@ def test_the_sets_of_a_data_root_are_those_of_data_check_and_what_cannot_be_read
     (tmp_path / "imagenet" / "val").mkdir(parents=True)
     save(tmp_path / "imagenet" / "val" / "ILSVRC2012_val_00000001.JPEG")
     [found] = places.data_root(tmp_path)
-    expected = [f"{name} ({one.role}, {len(one.files)} images)" for name, one in discover(tmp_path).items()]
+    expected = [f"{name} ({one.role}, {len(one.members)} images)" for name, one in discover(tmp_path).items()]
     assert len(expected) == 2 and found.level == "good"
     assert all(words in found.found for words in expected)
     (tmp_path / "a" / "gone.jpg").symlink_to(tmp_path / "nothing")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from engine.datasets.discover import ood_folder
+from engine.datasets.discover import ood_set
 from engine.images.decoders import Decoders
 from engine.images.disk_images import DiskImages
 
 
 def opened(folder: Path, decoders: Decoders) -> DiskImages:
-    return DiskImages(ood_folder("mine", str(folder)), decoders)
+    return DiskImages(ood_set("mine", str(folder)), decoders)
 
 
 def save(path: Path, image: Image.Image | None = None, **options: object) -> bytes:

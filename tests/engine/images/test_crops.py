@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.datasets.discover import ood_folder
+from engine.datasets.discover import ood_set
+from engine.datasets.sources.base import Source
 from engine.images import decode as decoding
 from engine.images.crops import KeptImages
-from engine.images.decoders import Decoders
+from engine.images.decoders import Decoders, Wanted
 from engine.images.disk_images import DiskImages
 from engine.images.image_set import Geometry, Pixels
 from tests.engine.images.albums import opened, save
@@ -33,9 +34,9 @@ def test_kept_crops_are_the_same_pixels_and_follow_the_content(
     decoded: list[str] = []
     original = pool.read
 
-    def counting(root: Path, files: list[str], wanted: list[Geometry], contents: list[str]) -> object:
-        decoded.extend(files)
-        return original(root, files, wanted, contents)
+    def counting(source: Source, wanted: list[Wanted], geometries: list[Geometry]) -> object:
+        decoded.extend(one.member for one in wanted)
+        return original(source, wanted, geometries)
 
     monkeypatch.setattr(pool, "read", counting)
 
@@ -67,7 +68,7 @@ def test_a_torn_image_is_torn_with_kept_crops_too(tmp_path: Path, decoders: Deco
     kept = KeptImages(plain, tmp_path / "crops")
     for geometries in ([], [Geometry(16)]):
         torn = kept.read(np.arange(2), geometries).unreadable
-        assert torn.keys() == {plain.files.index("torn.png")}
+        assert torn.keys() == {plain.members.index("torn.png")}
         assert torn == plain.read(np.arange(2), geometries).unreadable
 
 
@@ -81,17 +82,17 @@ def test_every_part_of_the_key_of_kept_crops_counts(
     decoded: list[str] = []
     original, small = decoders.read, Geometry(16)
 
-    def counting(root: Path, files: list[str], *rest: object) -> object:
-        decoded.extend(files)
-        return original(root, files, *rest)  # type: ignore[arg-type]
+    def counting(source: Source, wanted: list[Wanted], geometries: list[Geometry]) -> object:
+        decoded.extend(one.member for one in wanted)
+        return original(source, wanted, geometries)
 
     monkeypatch.setattr(decoders, "read", counting)
 
     def decodes(geometry: Geometry = small, name: str = "mine", largest: int = 10**6) -> bool:
         decoded.clear()
         monkeypatch.setattr(decoders, "largest", largest)
-        images = DiskImages(ood_folder(name, str(folder)), decoders)
-        KeptImages(images, tmp_path / "crops").read(np.arange(len(images.files)), [geometry])
+        images = DiskImages(ood_set(name, str(folder)), decoders)
+        KeptImages(images, tmp_path / "crops").read(np.arange(len(images.members)), [geometry])
         return bool(decoded)
 
     assert decodes() and not decodes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import struct
 import zlib
@@ -16,8 +15,8 @@ from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
 from engine import catalog
-from engine.images.decode import UnreadableError, decode, prepare, read_bytes
-from engine.images.image_set import Geometry, PassingError, Pixels
+from engine.images.decode import decode, prepare
+from engine.images.image_set import Geometry, Pixels
 from engine.models.loaded import LoadedModel, normalise
 from tests.engine.images.albums import save
 
@@ -131,32 +130,3 @@ def test_grey_in_floating_point_up_to_one_is_not_black(tmp_path: Path) -> None:
     assert np.abs(np.asarray(decode(data), float)[..., 0] - ramp * 255).max() <= 1
     data = save(tmp_path / "float255.tif", Image.fromarray(ramp * 255))
     assert np.abs(np.asarray(decode(data), float)[..., 0] - ramp * 255).max() <= 1
-
-
-def test_an_error_that_passes_is_tried_again_and_is_never_the_images_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = save(tmp_path / "one.png")
-    calls = []
-
-    def hiccup(path: Path) -> bytes:
-        calls.append(path)
-        if len(calls) < 3:
-            raise OSError(errno.EIO, "Input/output error")
-        return whole
-
-    monkeypatch.setattr(Path, "read_bytes", hiccup)
-    assert read_bytes(tmp_path / "one.png", tmp_path, (0, 0, 0)) == whole and len(calls) == 3
-    calls.clear()
-    with pytest.raises(PassingError, match="Input/output error"):
-        read_bytes(tmp_path / "one.png", tmp_path, (0,))
-
-
-def test_a_missing_file_is_unreadable_but_a_missing_disk_is_waited_for(tmp_path: Path) -> None:
-    root = tmp_path / "disk"
-    root.mkdir()
-    with pytest.raises(UnreadableError, match="no such file"):
-        read_bytes(root / "one.png", root, ())
-    root.rmdir()
-    with pytest.raises(PassingError):
-        read_bytes(root / "one.png", root, ())

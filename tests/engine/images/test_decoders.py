@@ -15,10 +15,12 @@ import psutil
 import pytest
 from PIL import Image
 
+from engine.datasets.sources.base import TransientError, UnreadableError
+from engine.datasets.sources.files import Files
 from engine.images import decode as decoding
-from engine.images.decode import UnreadableError, decode
-from engine.images.decoders import Decoders, decode_files
-from engine.images.image_set import Geometry, PassingError
+from engine.images.decode import decode
+from engine.images.decoders import Decoders, Wanted, decode_members
+from engine.images.image_set import Geometry
 from tests.engine.images.albums import opened, png_that_claims, save
 
 
@@ -39,7 +41,7 @@ def test_a_photograph_of_108_megapixels_is_read_and_the_limit_can_be_moved(tmp_p
         images = opened(tmp_path, pool)
         read = images.read(np.arange(2), [])
         pool.close()
-        assert [images.files[at] for at in read.unreadable] == lost
+        assert [images.members[at] for at in read.unreadable] == lost
 
 
 def blocked_in_open(process: psutil.Process) -> bool:
@@ -75,13 +77,14 @@ def test_an_image_on_which_the_decoder_dies_is_left_out_and_the_others_are_not(t
     for name in ("1", "3"):
         save(tmp_path / f"{name}.png")
     os.mkfifo(tmp_path / "2.png")  # opening it waits for ever: then the process is ended
-    pool = Decoders(1)
+    pool, source = Decoders(1), Files(tmp_path)
+    wanted = [Wanted(f"{number}.png") for number in (1, 2, 3)]
     with ending_who_is_stuck(signal.SIGSEGV):
-        read = pool.read(tmp_path, ["1.png", "2.png", "3.png"], [Geometry(16)])
+        read = pool.read(source, wanted, [Geometry(16)])
     assert list(read.unreadable) == [1] and "crashes" in read.unreadable[1]
     # The system kills for want of memory: that says nothing of the image.
-    with ending_who_is_stuck(signal.SIGKILL), pytest.raises(PassingError, match=r"2\.png"):
-        pool.read(tmp_path, ["1.png", "2.png", "3.png"], [Geometry(16)])
+    with ending_who_is_stuck(signal.SIGKILL), pytest.raises(TransientError, match=r"2\.png"):
+        pool.read(source, wanted, [Geometry(16)])
     pool.close()
 
 
@@ -98,8 +101,8 @@ def test_a_lack_of_memory_is_never_the_images_fault(tmp_path: Path, monkeypatch:
         fail(error)
         with pytest.raises(MemoryError):
             decode(data)
-        with pytest.raises(PassingError, match=r"memory.*one\.png"):
-            decode_files(tmp_path, [("one.png", "")], [Geometry(16)])
+        with pytest.raises(TransientError, match=r"memory.*one\.png"):
+            decode_members(Files(tmp_path), [Wanted("one.png")], [Geometry(16)])
     fail(OSError("broken data stream when reading image file"))
     with pytest.raises(UnreadableError):
         decode(data)
@@ -111,10 +114,10 @@ def test_decoders_that_cannot_start_are_waited_for(tmp_path: Path, monkeypatch: 
     def no_process(*_: object) -> None:
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    pool = Decoders(1)
+    pool, one = Decoders(1), (Files(tmp_path), [Wanted("one.png")], [Geometry(16)])
     with monkeypatch.context() as patch:
         patch.setattr("multiprocessing.popen_spawn_posix.Popen.__init__", no_process)
-        with pytest.raises(PassingError, match="no process can decode"):
-            pool.read(tmp_path, ["one.png"], [Geometry(16)])
-    assert not pool.read(tmp_path, ["one.png"], [Geometry(16)]).unreadable
+        with pytest.raises(TransientError, match="no process can decode"):
+            pool.read(*one)
+    assert not pool.read(*one).unreadable
     pool.close()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,13 +14,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.images import decode as decoding
+from engine.datasets.sources.base import UnreadableError
+from engine.datasets.sources.files import Files
 from engine.images.crops import KeptImages
-from engine.images.decode import UnreadableError
 from engine.images.decoders import Decoders
-from engine.images.digests import digests
-from engine.images.image_set import NO_FILE, Geometry
+from engine.images.digests import NO_CONTENT, digests
+from engine.images.image_set import Geometry
 from tests.engine.images.albums import opened, save
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which every file that is read is added."""
+    read: list[str] = []
+    original = Files.read
+    monkeypatch.setattr(Files, "read", lambda source, member: read.append(member) or original(source, member))
+    return read
 
 
 def test_digests_are_kept_and_follow_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,17 +38,15 @@ def test_digests_are_kept_and_follow_the_content(tmp_path: Path, monkeypatch: py
     folder.mkdir()
     for name in ("a.png", "b.png"):
         save(folder / name)
-    first = digests(folder, ["a.png", "b.png", "none.png"])
-    assert len(set(first)) == 3 and first[2] == NO_FILE
-    read: list[Path] = []
-    original = decoding.read_bytes
-    monkeypatch.setattr("engine.images.digests.read_bytes", lambda p, r: read.append(p) or original(p, r))
-    assert digests(folder, ["a.png", "b.png"]) == first[:2] and not read
+    first = digests(Files(folder), ["a.png", "b.png", "none.png"])
+    assert len(set(first)) == 3 and first[2] == NO_CONTENT
+    read = watched(monkeypatch)
+    assert digests(Files(folder), ["a.png", "b.png"]) == first[:2] and not read
     save(folder / "b.png", Image.new("RGB", (9, 9)))
-    assert digests(folder, ["a.png", "b.png"])[0] == first[0]
-    assert [path.name for path in read] == ["b.png"]
+    assert digests(Files(folder), ["a.png", "b.png"])[0] == first[0]
+    assert read == ["b.png"]
     (tmp_path / "cache" / "qood-tui" / "files.sqlite").write_bytes(b"damaged" * 999)
-    assert digests(folder, ["a.png"]) == first[:1]
+    assert digests(Files(folder), ["a.png"]) == first[:1]
 
 
 def test_what_could_not_be_read_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,13 +54,13 @@ def test_what_could_not_be_read_is_asked_again(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("engine.images.digests.SETTLING_SECONDS", 0)
     content = save(tmp_path / "a.png")
 
-    def denied(path: Path, root: Path) -> bytes:
+    def denied(source: Files, member: str) -> bytes:
         raise UnreadableError("it may not be read")
 
     with monkeypatch.context() as patch:  # root may read everything, so chmod shows nothing here
-        patch.setattr("engine.images.digests.read_bytes", denied)
-        assert digests(tmp_path, ["a.png"]) == [NO_FILE]
-    assert digests(tmp_path, ["a.png"]) == [hashlib.sha256(content).hexdigest()]
+        patch.setattr(Files, "read", denied)
+        assert digests(Files(tmp_path), ["a.png"]) == [NO_CONTENT]
+    assert digests(Files(tmp_path), ["a.png"]) == [hashlib.sha256(content).hexdigest()]
 
 
 def same_size_and_time(path: Path, data: bytes, *, in_place: bool) -> None:
@@ -89,9 +97,7 @@ def test_every_part_of_a_digests_key_counts(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("engine.images.digests.SETTLING_SECONDS", 0)
     for name in ("a.png", "b.png"):
         save(tmp_path / name)
-    read: list[Path] = []
-    original = decoding.read_bytes
-    monkeypatch.setattr("engine.images.digests.read_bytes", lambda p, r: read.append(p) or original(p, r))
+    read = watched(monkeypatch)
     stat = Path.stat
 
     def reads(name: str, **changes: int) -> bool:
@@ -105,7 +111,7 @@ def test_every_part_of_a_digests_key_counts(tmp_path: Path, monkeypatch: pytest.
         read.clear()
         with monkeypatch.context() as patch:
             patch.setattr(Path, "stat", changed)
-            digests(tmp_path, [name])
+            digests(Files(tmp_path), [name])
         return bool(read)
 
     assert reads("a.png") and not reads("a.png")
@@ -115,13 +121,25 @@ def test_every_part_of_a_digests_key_counts(tmp_path: Path, monkeypatch: pytest.
         assert reads("a.png") and not reads("a.png")
 
 
+def test_the_cache_keeps_its_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What earlier versions hashed is not hashed again."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("engine.images.digests.SETTLING_SECONDS", 0)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    content, about = save(folder / "a.png"), (folder / "a.png").stat()
+    digests(Files(folder), ["a.png"])
+    stamp = f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns} {about.st_ino}"
+    with closing(sqlite3.connect(tmp_path / "cache" / "qood-tui" / "files.sqlite")) as database:
+        rows = database.execute("SELECT path, stamp, digest FROM contents").fetchall()
+        assert rows == [(str(folder / "a.png"), stamp, hashlib.sha256(content).hexdigest())]
+
+
 def test_a_file_that_has_just_changed_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second change within one tick of the clock would leave size and all times as they are."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     save(tmp_path / "a.png")
-    read: list[Path] = []
-    original = decoding.read_bytes
-    monkeypatch.setattr("engine.images.digests.read_bytes", lambda p, r: read.append(p) or original(p, r))
+    read = watched(monkeypatch)
     for _ in range(2):
-        digests(tmp_path, ["a.png"])
+        digests(Files(tmp_path), ["a.png"])
     assert len(read) == 2

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.datasets.discover import ood_folder
+from engine.datasets.discover import ood_set
 from engine.datasets.walk import images_below
 from engine.images.decoders import Decoders
 from engine.images.image_set import Geometry, digest_of
@@ -40,7 +40,7 @@ def album(tmp_path: Path) -> Path:
 
 def test_every_kind_of_file_has_its_answer(album: Path, decoders: Decoders) -> None:
     images = opened(album, decoders)
-    read = images.read(np.arange(len(images.files)), [Geometry(32, 0.9)])
+    read = images.read(np.arange(len(images.members)), [Geometry(32, 0.9)])
     reasons = {images.name_of(at): reason for at, reason in read.unreadable.items()}
     assert set(reasons) == {"truncated.jpeg", "empty.jpg", "text.jpg", "bomb.png"}
     for name, words in (
@@ -53,9 +53,9 @@ def test_every_kind_of_file_has_its_answer(album: Path, decoders: Decoders) -> N
     pixels = read.pixels[Geometry(32, 0.9)]
     assert (pixels[list(read.unreadable)] == 128).all()
     for name in ("a b/RGB.JPG", "a b/RGBA.png", "a b/P.png", "a b/CMYK.JPG", "a b/animated.gif"):
-        red = pixels[images.files.index(name)]
+        red = pixels[images.members.index(name)]
         assert red[0].mean() > 180 and red[2].mean() < 60, name
-    grey = pixels[images.files.index("a b/L.JPG")]
+    grey = pixels[images.members.index("a b/L.JPG")]
     assert (grey[0] == grey[1]).all() and 60 < grey.mean() < 110
 
 
@@ -66,8 +66,8 @@ def test_links_in_circles_and_links_to_nowhere_are_named(tmp_path: Path) -> None
     (inside / "around").symlink_to(tmp_path)
     (tmp_path / "self.png").symlink_to(tmp_path / "self.png")
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nothing.jpg")
-    found = ood_folder("mine", str(tmp_path))
-    assert found.files == ["inside/one.png"]
+    found = ood_set("mine", str(tmp_path))
+    assert found.members == ["inside/one.png"]
     assert set(found.problems) == {"gone.jpg", "inside/around", "self.png"}
     assert "nowhere" in found.problems["gone.jpg"] and "second time" in found.problems["inside/around"]
 
@@ -101,8 +101,8 @@ def test_200_000_files_in_one_folder_are_listed_in_seconds(tmp_path: Path) -> No
     for number in range(200_000):
         (tmp_path / f"{number}.jpg").touch()
     started = time.monotonic()
-    found = ood_folder("mine", str(tmp_path))
-    assert len(found.files) == 200_000 and not found.problems
+    found = ood_set("mine", str(tmp_path))
+    assert len(found.members) == 200_000 and not found.problems
     assert time.monotonic() - started < 20
 
 

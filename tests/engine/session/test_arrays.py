@@ -11,7 +11,8 @@ import torch
 from engine import report
 from engine.archive.verify import verify
 from engine.errors import EngineError
-from engine.images.image_set import ArrayImages, Geometry
+from engine.images.array_images import ArrayImages
+from engine.images.image_set import Geometry
 from engine.images.sets import Sets
 from engine.measure.table import measure_variant
 from engine.models.loaded import LoadedModel, normalise

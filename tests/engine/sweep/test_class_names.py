@@ -17,7 +17,8 @@ from engine.datasets.class_order import differences, sorted_by
 from engine.datasets.discover import id_set
 from engine.errors import InputError
 from engine.images.decoders import Decoders
-from engine.images.sets import files_of, open_sets
+from engine.images.disk_images import DiskImages
+from engine.images.sets import open_sets
 from engine.plan.plan import Plan
 from engine.plan.resources import Checkpoint, Resources
 from engine.protocol.events import Logged, Measured, SetsPrepared
@@ -73,7 +74,7 @@ def test_orders_are_those_of_timm_and_torchvision(tmp_path: Path, kind: str) -> 
     assert bool(differences(NAMES[kind])) == (timms != torchvisions)
     for order, expected in (("natural", timms), ("codepoint", torchvisions)):
         one = id_set("mine", str(tmp_path), None, (), order)
-        got = {path.split("/")[0]: label for path, label in zip(one.files, one.labels, strict=True)}
+        got = {path.split("/")[0]: label for path, label in zip(one.members, one.labels, strict=True)}
         assert got == expected
 
 
@@ -211,13 +212,12 @@ def test_the_names_in_a_models_own_file_decide(tmp_path: Path, decoders: Decoder
     assert class_names.of(models) == ()
     name("mine", names)
     sets = open_sets(plan, resources, decoders, class_names.of(models))
-    files = files_of(sets.sets[0])
-    assert files is not None and files.folders == {known: names.index(known) for known in BREEDS}
-    assert [files.labels[i] for i in range(len(files.files))] == [
-        names.index(file.split("/")[0]) for file in files.files
-    ]
-    assert any("model's own file names" in note for note in files.notes)
-    assert not any("alphabetical" in note or "different orders" in note for note in files.notes)
+    pets = sets.sets[0]
+    assert isinstance(pets, DiskImages)
+    assert pets.classes == {known: names.index(known) for known in BREEDS}
+    assert pets.labels.tolist() == [names.index(member.split("/")[0]) for member in pets.members]
+    assert any("model's own file names" in note for note in pets.notes)
+    assert not any("alphabetical" in note or "different orders" in note for note in pets.notes)
     (warning,) = class_names.check(plan, resources, sets, models)
     assert "other" in warning
     name("other", names)
@@ -232,8 +232,7 @@ def test_what_is_said_against_a_models_own_file_is_a_warning(tmp_path: Path, dec
     models = Models(plan, resources, torch.device("cpu"), lambda _: None)
     models.by_name["mine"] = models.by_name["mine"]._replace(class_names=BREEDS)
     sets = open_sets(plan, resources, decoders, class_names.of(models))
-    files = files_of(sets.sets[0])
-    assert files is not None and files.folders == by_torchvision(tmp_path / "pets")
+    assert sets.sets[0].classes == by_torchvision(tmp_path / "pets")
     (warning,) = class_names.check(plan, resources, sets, models)
     assert "--class-order codepoint" in warning and "'Bee' is its class 1" in warning
 
@@ -253,8 +252,8 @@ def test_names_of_a_subset_of_imagenet_give_its_labels(tmp_path: Path) -> None:
     wnids = ImageNetInfo("imagenet-1k").label_names()[100:110]
     put_classes(tmp_path, tuple(wnids))
     one = with_names(id_set("hundred", str(tmp_path), None), tuple(wnids))
-    assert dict(zip(one.files, one.labels, strict=True)) == {
-        file: wnids.index(file.split("/")[0]) for file in one.files
+    assert dict(zip(one.members, one.labels, strict=True)) == {
+        file: wnids.index(file.split("/")[0]) for file in one.members
     }
     whole = with_names(id_set("hundred", str(tmp_path), None), tuple(wnids[1:]))
     assert min(whole.labels) == 100
@@ -264,11 +263,11 @@ def test_folders_composed_otherwise_than_the_classes_given_are_the_same(tmp_path
     decomposed, composed = "e\u0301clair", "\u00e9clair"
     put_classes(tmp_path, (decomposed, "bread"))
     one = id_set("cakes", str(tmp_path), None, ("bread", composed))
-    assert {file.split("/")[0]: label for file, label in zip(one.files, one.labels, strict=True)} == {
+    assert {file.split("/")[0]: label for file, label in zip(one.members, one.labels, strict=True)} == {
         "bread": 0,
         decomposed: 1,
     }
-    assert one.classes == ("bread", decomposed)
+    assert one.classes == {"bread": 0, decomposed: 1}
 
 
 def test_empty_classes_and_second_links_keep_their_places_and_are_named(tmp_path: Path) -> None:
@@ -276,8 +275,8 @@ def test_empty_classes_and_second_links_keep_their_places_and_are_named(tmp_path
     (tmp_path / "all" / "b").mkdir()
     (tmp_path / "all" / "c").symlink_to(tmp_path / "all" / "a")
     one = id_set("mine", str(tmp_path / "all"), None)
-    assert one.classes == ("a", "b", "c", "d") and dict(zip(one.files, one.labels, strict=True))
-    assert {file.split("/")[0]: label for file, label in zip(one.files, one.labels, strict=True)} == {
+    assert one.classes == {"a": 0, "b": -1, "c": -1, "d": 3}
+    assert {file.split("/")[0]: label for file, label in zip(one.members, one.labels, strict=True)} == {
         "a": 0,
         "d": 3,
     }

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from engine import catalog, report
-from engine.datasets.discover import ood_folder
+from engine.datasets.discover import ood_set
 from engine.errors import InputError
 from engine.images import demo
 from engine.images.decoders import Decoders
@@ -97,7 +97,7 @@ def test_fit_images_that_cannot_be_read_are_not_counted_as_fitted(tmp_path: Path
         (tmp_path / torn).write_bytes(whole[: len(whole) // 2])
     decoders = Decoders(1)
     try:
-        images = DiskImages(ood_folder("mine", str(tmp_path)), decoders)
+        images = DiskImages(ood_set("mine", str(tmp_path)), decoders)
         said: list[AnyEvent] = []
         source = load("vit-narrow", torch.device("cpu"), CPU, print)
         ready = CalibratedVariant(Variant("vit-narrow", Bits(), "none"), source.model, source, "")

@@ -12,7 +12,8 @@ import timm
 import torch
 
 from engine.errors import InputError
-from engine.images.image_set import ArrayImages, Geometry
+from engine.images.array_images import ArrayImages
+from engine.images.image_set import Geometry
 from engine.images.sets import Sets
 from engine.models.loaded import LoadedModel
 from engine.plan.plan import Plan

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from engine.images.decoders import Decoders
+from engine.datasets.sources.base import Source
+from engine.images.decoders import Decoders, Wanted
 from engine.images.image_set import Geometry, Images
 from engine.plan.plan import Plan
 from engine.plan.resources import Checkpoint, Resources
@@ -34,11 +35,9 @@ class CountingDecoders(Decoders):
         super().__init__(2)
         self.seen: Counter[str] = Counter()
 
-    def read(
-        self, root: Path, files: list[str], geometries: list[Geometry], present: Sequence[bool] = ()
-    ) -> Images:
-        self.seen.update(files)
-        return super().read(root, files, geometries, present)
+    def read(self, source: Source, wanted: list[Wanted], geometries: list[Geometry]) -> Images:
+        self.seen.update(one.member for one in wanted)
+        return super().read(source, wanted, geometries)
 
 
 @pytest.fixture

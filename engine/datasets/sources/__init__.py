@@ -1,0 +1,1 @@
+"""Where the images of a set lie: one kind of source per file, listed in `catalog.SOURCES`."""
