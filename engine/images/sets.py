@@ -1,4 +1,4 @@
-"""All image sets of a sweep: opened, drawn, and told apart by content."""
+"""All image sets of a sweep: opened, drawn in order, and kept disjoint by content."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from engine.images.image_set import ImageSet, Indices, digest_of
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.protocol.events import CalibrationDraw, SetReady, SetsPrepared
+from engine.text import counted
 
 
 class HeldOutPool(NamedTuple):
-    """Images that something is learnt from: the first `wanted` of a pool in its drawn order.
+    """Images to calibrate or fit on, never evaluated: the first `wanted` of a pool in its drawn order.
 
-    Of a pool of `available` images `copies` were passed over, because they are evaluated too, and
+    Of a pool of `available` images, `copies` were passed over because they are evaluated too, and
     `unreadable` because they cannot be decoded.
     """
 
@@ -40,18 +41,18 @@ class HeldOutPool(NamedTuple):
 
     @property
     def chosen(self) -> Indices:
-        """Return the images that are learnt from."""
+        """Return the images that are used."""
         return self.pool[: self.wanted]
 
 
 class Sets(NamedTuple):
-    """The evaluated sets, the ID set first, the order of their images, and what is learnt from."""
+    """The evaluated sets, the ID set first, the order of their images, and what is held out of them."""
 
     sets: list[ImageSet]
     which: Indices
     places: Indices  # of each image in its set
     available: list[int]
-    calibrations: list[HeldOutPool]  # one a draw
+    calibrations: list[HeldOutPool]  # one per draw
     fit: HeldOutPool | None
 
     @property
@@ -72,12 +73,12 @@ def open_sets(
 
     `class_names` are the classes that the models' own files name, in the order of their outputs.
     """
-    found = _Opened(plan, resources, decoders, class_names)
-    evaluated = [found.open(name) for name in (plan.id_set, *plan.ood_sets)]
+    opener = _Opener(plan, resources, decoders, class_names)
+    evaluated = [opener.open(name) for name in (plan.id_set, *plan.ood_sets)]
     pools = [np.arange(len(images.labels)) for images in evaluated]
-    held_out = pools[0][:0]
+    tenth = pools[0][:0]
     if catalog.HELD_OUT in (plan.calibration_set, plan.fit_set):
-        pools[0], held_out = order.hold_out(evaluated[0].labels)
+        pools[0], tenth = order.hold_out(evaluated[0].labels)
     drawn = [
         pool[order.draw(images.labels[pool], plan.size_of("ood" if at else "id", len(pool)), plan.seed + at)]
         for at, (images, pool) in enumerate(zip(evaluated, pools, strict=True))
@@ -86,22 +87,22 @@ def open_sets(
     starts = np.cumsum([0, *(len(part) for part in drawn)])
     places = np.concatenate(drawn)[starts[which] + place]
 
-    def learnt(name: str, wanted: int, seed: int) -> HeldOutPool:
-        images = evaluated[0] if name == catalog.HELD_OUT else found.open(name)
-        pool = held_out if name == catalog.HELD_OUT else np.arange(len(images.labels))
+    def held_out(name: str, wanted: int, seed: int) -> HeldOutPool:
+        images = evaluated[0] if name == catalog.HELD_OUT else opener.open(name)
+        pool = tenth if name == catalog.HELD_OUT else np.arange(len(images.labels))
         drawn = pool[order.draw(images.labels[pool], len(pool), seed)]
         return HeldOutPool(images, drawn, wanted, len(pool))
 
     seeds = [plan.calibration_seed(draw) for draw in range(plan.calibration_draws)]
-    calibrations = [learnt(plan.calibration_set, plan.calibration_images, seed) for seed in seeds]
-    fit = learnt(plan.fit_set, plan.fit_images, plan.seed) if plan.needs_fit_set else None
+    calibrations = [held_out(plan.calibration_set, plan.calibration_images, seed) for seed in seeds]
+    fit = held_out(plan.fit_set, plan.fit_images, plan.seed) if plan.needs_fit_set else None
     return Sets(evaluated, which, places, [len(pool) for pool in pools], calibrations, fit)
 
 
 def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
-    """Replace learnt images whose content is evaluated too by others; say what takes part.
+    """Replace held-out images whose content is evaluated too by others; return also what takes part.
 
-    Reads every image once. Raises InputError where too few are left to learn from.
+    Reads every image once. Raises InputError if too few are left to calibrate or fit on.
     """
     digests = [images.digests(sets.chosen(at)) for at, images in enumerate(sets.sets)]
     for images, of_set in zip(sets.sets, digests, strict=True):
@@ -109,9 +110,11 @@ def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
             right = f"none of its {len(of_set)} images can be read; 'qood-tui data check' says why"
             raise InputError("sets", images.name, right)
     evaluated = frozenset(digest for of_set in digests for digest in of_set) - {NO_CONTENT}
-    calibrations = [_apart(one, evaluated, "calibration_images", decoded=True) for one in sets.calibrations]
-    # Of the fit set, which is large, an image that cannot be decoded is left out when it is its turn.
-    fit = _apart(sets.fit, evaluated, "fit_images", decoded=False) if sets.fit else None
+    calibrations = [
+        _disjoint(pool, evaluated, "calibration_images", decoded=True) for pool in sets.calibrations
+    ]
+    # An image of the fit set, which is large, that cannot be decoded is left out when its turn comes.
+    fit = _disjoint(sets.fit, evaluated, "fit_images", decoded=False) if sets.fit else None
     ready = tuple(
         _ready(images, images.role, sets.chosen(at), digests[at], available, _overlaps(at, digests))
         for at, (images, available) in enumerate(zip(sets.sets, sets.available, strict=True))
@@ -135,32 +138,32 @@ def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
     return sets._replace(calibrations=calibrations, fit=fit), SetsPrepared(ready, sets.rows, draws, fitted)
 
 
-def _apart(learnt: HeldOutPool, evaluated: AbstractSet[str], field: str, *, decoded: bool) -> HeldOutPool:
-    """Return `learnt` without images whose content is in `evaluated`, or that cannot be `decoded`."""
+def _disjoint(pool: HeldOutPool, evaluated: AbstractSet[str], field: str, *, decoded: bool) -> HeldOutPool:
+    """Return a pool without images whose content is in `evaluated`, or that cannot be `decoded`."""
     kept: list[int] = []
     at = copies = unreadable = 0
-    while len(kept) < learnt.wanted and at < len(learnt.pool):
-        some = learnt.pool[at : at + learnt.wanted - len(kept)]
-        new = [digest not in evaluated for digest in learnt.images.digests(some)]
-        lost = learnt.images.read(some, []).unreadable if decoded else {}
+    while len(kept) < pool.wanted and at < len(pool.pool):
+        some = pool.pool[at : at + pool.wanted - len(kept)]
+        new = [digest not in evaluated for digest in pool.images.digests(some)]
+        lost = pool.images.read(some, []).unreadable if decoded else {}
         kept += [int(i) for place, i in enumerate(some) if new[place] and place not in lost]
         copies += new.count(False)
         unreadable += sum(new[place] for place in lost)
         at += len(some)
-    if len(kept) < learnt.wanted:
-        there = f"{learnt.images.name} has {len(kept)} images that are not evaluated"
-        raise InputError(field, learnt.wanted, f"{there}; ask for fewer, or name another set")
-    return learnt._replace(pool=np.asarray(kept, np.int64), copies=copies, unreadable=unreadable)
+    if len(kept) < pool.wanted:
+        left = f"{pool.images.name} has {len(kept)} images that are not evaluated"
+        raise InputError(field, pool.wanted, f"{left}; ask for fewer, or name another set")
+    return pool._replace(pool=np.asarray(kept, np.int64), copies=copies, unreadable=unreadable)
 
 
 def _overlaps(position: int, digests: list[list[str]]) -> tuple[str, ...]:
-    """Say how many images of a set are in the ID set too, or in the set itself more than once."""
+    """Return in notes how many images of a set are in it more than once, or in the ID set too."""
     own = [digest for digest in digests[position] if digest != NO_CONTENT]
     notes = []
     if twice := len(own) - len(set(own)):
-        notes.append(f"{twice:,} images are copies of others in the set")
+        notes.append(f"duplicates within the set: {counted(twice, 'image')}")
     if position and (shared := len(set(own) & set(digests[0]))):
-        notes.append(f"{shared:,} images are in the ID set too")
+        notes.append(f"also in the ID set: {counted(shared, 'image')}")
     return tuple(notes)
 
 
@@ -177,8 +180,8 @@ def _ready(
     return SetReady(images.name, role, images.label, len(chosen), digest, available, expected, 0, notes)
 
 
-class _Opened:
-    """Sets by name, each looked for once."""
+class _Opener:
+    """Sets by name, each looked for and opened once."""
 
     def __init__(
         self, plan: Plan, resources: Resources, decoders: Decoders, class_names: tuple[str, ...] = ()
@@ -188,20 +191,24 @@ class _Opened:
         self.class_names = () if self.classes or plan.class_order else class_names
         names = (plan.id_set, *plan.ood_sets, plan.calibration_set, plan.fit_set)
         self.found = below_root(resources, names)
+        self.opened: dict[str, ImageSet] = {}
 
     def open(self, name: str) -> ImageSet:
-        if catalog.is_made(name):
-            return demo.load_set(name)
+        if name not in self.opened:
+            self.opened[name] = demo.load_set(name) if catalog.is_made(name) else self._open(name)
+        return self.opened[name]
+
+    def _open(self, name: str) -> ImageSet:
         images = DiskImages(with_names(self._find(name), self.class_names), self.decoders)
         return KeptImages(images, Path(self.resources.crops)) if self.resources.crops else images
 
     def _find(self, name: str) -> DiskSet:
-        there = self.resources
-        if is_found(name, there, self.found):
+        given = self.resources
+        if is_found(name, given, self.found):
             return self.found[name]
-        if name in there.ood:
-            return ood_set(name, there.ood[name])
-        if name in there.id or name in there.train:
-            path = there.id.get(name) or there.train[name]
-            return id_set(name, path, Path(there.data) if there.data else None, self.classes, self.order)
-        raise InputError("data", there.data or "nothing", f"a folder that holds {name} is needed")
+        if name in given.ood:
+            return ood_set(name, given.ood[name])
+        if name in given.id or name in given.train:
+            path = given.id.get(name) or given.train[name]
+            return id_set(name, path, Path(given.data) if given.data else None, self.classes, self.order)
+        raise InputError("data", given.data or "nothing", f"a folder that holds {name} is needed")

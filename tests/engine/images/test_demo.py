@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from engine import catalog
-from engine.images import decode, demo, fractals, order
+from engine.images import decode, demo, fractals
 
 
 def test_fractals_are_a_function_of_class_and_seed() -> None:
@@ -73,28 +71,6 @@ def test_every_part_of_the_key_of_demo_images_counts(tmp_path: Path, monkeypatch
             patch.setattr(module, attribute, source)
             assert file() != before, attribute
     assert file() == before
-
-
-@given(st.lists(st.integers(1, 200), min_size=1, max_size=6))
-def test_every_set_is_equally_far_along_at_every_row(sizes: list[int]) -> None:
-    which, place = order.interleave(sizes)
-    assert len(which) == sum(sizes)
-    for rows in range(1, len(which) + 1, max(1, len(which) // 20)):
-        for i, size in enumerate(sizes):
-            seen = int((which[:rows] == i).sum())
-            assert abs(seen - size * rows / len(which)) <= 1.0 + len(sizes)
-    for i in range(len(sizes)):
-        np.testing.assert_array_equal(place[which == i], np.arange(sizes[i]))
-
-
-@given(st.integers(1, 100), st.integers(0, 5))
-def test_a_smaller_subset_is_a_balanced_prefix_of_a_larger_one(count: int, seed: int) -> None:
-    labels = np.repeat(np.arange(10), 20)
-    larger = order.draw(labels, 100, seed)
-    np.testing.assert_array_equal(order.draw(labels, count, seed), larger[:count])
-    share = np.bincount(labels[larger[:count]], minlength=10)
-    assert share.max() - share.min() <= 1
-    assert len(set(larger.tolist())) == 100
 
 
 def test_a_cut_cache_file_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
