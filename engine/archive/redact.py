@@ -1,8 +1,7 @@
-"""A copy of a session in which names that may say who or what are stand-ins; its numbers stay the same."""
+"""A copy of a session in which pseudonyms replace names that may identify somebody; numbers stay the same."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import secrets
@@ -12,10 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from engine.archive.pseudonyms import names_of
-from engine.archive.redaction_rules import Redaction, unknown_fields
+from engine.archive.pseudonyms import Names, names_of
+from engine.archive.redaction_rules import redacted
 from engine.errors import InputError, JournalError
-from engine.protocol.events import LARGEST_LINE, Entry, Header, SessionClosed
+from engine.plan.plan import Plan
+from engine.protocol.events import Entry, Header, SessionClosed
 from engine.session import journal
 from engine.session.layout import check_name, kept
 from engine.session.seal import sealed
@@ -27,24 +27,23 @@ NO_TIME = "1970-01-01T00:00:00.000+00:00"
 def redact(session: Path, root: Path, name: str, *, time: bool = False) -> dict[str, int]:
     """Write the redacted copy `name` into the folder `root`.
 
-    Returns how many sets, models and images have a stand-in. Numbers stay to the last bit. Quantized variants
-    and kept outputs are left out, and digests of what is the user's own: both tell what an image or a model
-    is. Events and fields of an `unknown` kind are left out and counted. With `time` the time of creation
-    goes too. Raises InputError, or JournalError for a damaged session.
+    Returns how many sets, models and images have a pseudonym, and how many events of a newer program were
+    left out (`unknown`). Numbers stay to the last bit. Quantized variants, kept outputs and digests of the
+    user's own images and models are left out, since they identify an image or a model. With `time` the time
+    of creation goes too. Raises InputError, or JournalError for a damaged session.
     """
     target = root / check_name(name)
     if os.path.lexists(target):
-        raise InputError("name", target.name, f"there is something of this name in {target.parent}")
+        raise InputError("name", target.name, f"{target.parent} has something of this name already")
     header, entries, reader = journal.read(session)
     if reader.skipped or reader.strange:
         what = reader.damage[0] if reader.damage else f"its plan has {', '.join(reader.strange)}"
         raise JournalError(f"{session}: what is not understood cannot be redacted ({what})")
     names = names_of(session, header, [entry.event for entry in entries])
-    of = Redaction(names)
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = Path(tempfile.mkdtemp(dir=target.parent, prefix=".redacted-"))
     try:
-        _write_journal(made / journal.NAME, _header(header, of, time=time), entries, of)
+        _write_journal(made / journal.NAME, _header(header, names, time=time), entries, names)
         for part in kept(session):
             if part.of == "arrays":
                 (made / part.name).parent.mkdir(exist_ok=True, mode=0o700)
@@ -61,30 +60,64 @@ def redact(session: Path, root: Path, name: str, *, time: bool = False) -> dict[
         "sets": len(names.sets),
         "models": len(names.models),
         "images": len(names.images),
-        "unknown": reader.unknown + of.left_out + _unknown_fields(session, entries),
+        "unknown": reader.unknown,
     }
 
 
-def _header(header: Header, of: Redaction, *, time: bool) -> Header:
-    redacted: Header = of.of(header)
-    return msgspec.structs.replace(
-        redacted,
+def _header(header: Header, names: Names, *, time: bool) -> Header:
+    """Return a header with pseudonyms; its identity and its id are new."""
+    plan = _plan(header.plan, names)
+    return Header(
+        format=header.format,
+        version=header.version,
         id=secrets.token_hex(8),
         created=NO_TIME if time else header.created,
-        identity=redacted.plan.identity(),
+        app=names.text(header.app),
+        plan=plan,
+        identity=plan.identity(),
+        folders=tuple(map(names.set, header.folders)),
     )
 
 
-def _write_journal(path: Path, header: Header, entries: list[Entry], of: Redaction) -> None:
-    """Write a journal like the one that was read, its lines sealed and its closing events counted again."""
+def _plan(plan: Plan, names: Names) -> Plan:
+    return Plan(
+        models=tuple(names.models.get(name, name) for name in plan.models),
+        bits=plan.bits,
+        quantizer=plan.quantizer,
+        first_and_last=plan.first_and_last,
+        overrides=plan.overrides,
+        id_set=names.set(plan.id_set),
+        ood_sets=tuple(map(names.set, plan.ood_sets)),
+        scores=plan.scores,
+        score_parameters=plan.score_parameters,
+        headline=plan.headline,
+        share=plan.share,
+        id_images=plan.id_images,
+        ood_images=plan.ood_images,
+        calibration_set=names.set(plan.calibration_set),
+        fit_set=names.set(plan.fit_set),
+        calibration_images=plan.calibration_images,
+        calibration_draws=plan.calibration_draws,
+        fit_images=plan.fit_images,
+        stop_width=plan.stop_width,
+        chunk_images=plan.chunk_images,
+        keep_outputs=plan.keep_outputs,
+        class_order=plan.class_order,
+        largest_image=plan.largest_image,
+        tf32=plan.tf32,
+        seed=plan.seed,
+    )
+
+
+def _write_journal(path: Path, header: Header, entries: list[Entry], names: Names) -> None:
+    """Write the journal with pseudonyms, its lines sealed and its closing events counted anew."""
     digest = hashlib.sha256()
     number = 0
     with path.open("xb") as file:
         # In this order the plan's bytes are those that its identity is of (`plan.is_identity`).
         line = sealed(msgspec.json.encode(header, order="deterministic"))
         for entry in entries:
-            if (event := of.of(entry.event)) is None:
-                continue
+            event = redacted(entry.event, names)
             file.write(line)
             digest.update(line)
             if isinstance(event, SessionClosed):
@@ -94,16 +127,3 @@ def _write_journal(path: Path, header: Header, entries: list[Entry], of: Redacti
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _unknown_fields(session: Path, entries: list[Entry]) -> int:
-    """Count the fields of events in a journal that newer programs have written and this one does not know."""
-    events = {entry.seq: entry.event for entry in entries}
-    count = 0
-    with open_plain(session / journal.NAME) as file:
-        file.readline(LARGEST_LINE)
-        while line := file.readline(LARGEST_LINE):
-            with contextlib.suppress(ValueError):
-                raw = msgspec.json.decode(line)
-                count += unknown_fields(raw["event"], events.get(raw["seq"]))
-    return count

@@ -1,281 +1,324 @@
-"""What becomes of every field of a session in a redacted copy: a field that nobody classified is left out."""
+"""What a redacted copy says: every event is built anew, field by field, from what may be said.
+
+A new event fails the type checker until `redacted` has a case for it, and so does a new field that is
+required. A new field with a default has only that in the copy, until a rule here says otherwise.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import cache
-from typing import Any
-
-import msgspec
+from collections.abc import Iterable
+from typing import assert_never
 
 from engine.archive.pseudonyms import GONE, Names
-from engine.plan.plan import Plan
 from engine.plan.variants import VariantId
 from engine.protocol import events
-
-Rule = Callable[["Redaction", Any, Any], Any]  # of the redaction, the struct and the field's value
+from engine.protocol.events import AnyEvent, Delta
 
 _VERSION = re.compile(r"v?\d[\w.+-]{0,40}")
-_WORDS = {  # what fields say that have few values; another value is not known to be harmless
-    "phase": {
-        *("starting", "images", "checking", "models", "calibrating", "fitting"),
-        *("sweeping", "measuring", "paused"),
-    },
-    "level": {"info", "warning", "error"},
-    "outcome": {"finished", "failed", "cancelled", "refused"},
-    "role": {"id", "ood", "calibration", "fit", "train"},
-}
+# The words of fields that have few values; no other value is known to be harmless.
+_PHASES = frozenset(
+    ("starting", "images", "checking", "models", "calibrating", "fitting", "sweeping", "measuring", "paused")
+)
+_LEVELS = frozenset(("info", "warning", "error"))
+_OUTCOMES = frozenset(("finished", "failed", "cancelled", "refused"))
+_ROLES = frozenset(("id", "ood", "calibration", "fit", "train"))
 
 
-class Redaction:
-    """Replace what may say who or what in the structs of a session; `left_out` counts what is not known."""
-
-    def __init__(self, names: Names) -> None:
-        self.names = names
-        self.left_out = 0
-
-    def of(self, given: Any) -> Any:
-        """Return a struct with stand-ins; None, and one more is left out, if its kind is not known."""
-        rules = FIELDS.get(type(given))
-        if rules is None:
-            self.left_out += 1
-            return None
-        changes = {}
-        for name, default in _defaults(given.__class__).items():
-            value = getattr(given, name)
-            if (rule := rules.get(name)) is not None:
-                changes[name] = rule(self, given, value)
-            elif default is msgspec.NODEFAULT:
-                self.left_out += 1
-                return None
-            else:
-                self.left_out += value != default
-                changes[name] = default
-        return msgspec.structs.replace(given, **changes)
-
-
-def unknown_fields(raw: Any, decoded: Any) -> int:
-    """Count the fields of JSON that the struct that was decoded from it does not have."""
-    if isinstance(raw, dict) and isinstance(decoded, msgspec.Struct):
-        known = {"type", *decoded.__struct_fields__}
-        here = sum(name not in known for name in raw)
-        there = [name for name in decoded.__struct_fields__ if name in raw]
-        return here + sum(unknown_fields(raw[name], getattr(decoded, name)) for name in there)
-    if isinstance(raw, dict) and isinstance(decoded, dict):
-        return sum(unknown_fields(raw[name], decoded[name]) for name in raw if name in decoded)
-    if isinstance(raw, list) and isinstance(decoded, msgspec.Struct):  # written as a list
-        return max(len(raw) - len(decoded.__struct_fields__), 0)
-    if isinstance(raw, list) and isinstance(decoded, tuple):
-        return sum(map(unknown_fields, raw, decoded))
-    return 0
-
-
-@cache
-def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    return {
-        field.name: field.default_factory()
-        if field.default_factory is not msgspec.NODEFAULT
-        else field.default
-        for field in msgspec.structs.fields(kind)
-    }
-
-
-def _keep(_of: Redaction, _given: Any, value: Any) -> Any:
-    """Keep a number, a name of the catalog or of a layer, a digest of what has stand-ins already."""
-    return value
+def redacted(event: AnyEvent, names: Names) -> AnyEvent:
+    """Return an event with pseudonyms; its numbers stay to the last bit."""
+    match event:
+        case events.PhaseChanged():
+            return events.PhaseChanged(_word(event.phase, _PHASES), names.text(event.note))
+        case events.WorkerStarted():
+            return _worker(event, names)
+        case events.SetsPrepared():
+            return _prepared(event, names)
+        case events.ModelLoaded():
+            return _model(event, names)
+        case events.BatchSized():
+            return events.BatchSized(event.first, event.images, names.text(event.reason))
+        case events.AttentionCompared():
+            return _attention(event, names)
+        case events.VariantReady():
+            digest = _of_weights(event.digest, event.variant, names)
+            return events.VariantReady(names.variant(event.variant), digest, event.seconds, event.classes)
+        case events.BitsTabled():
+            return _bits(event, names)
+        case events.VariantFailed():
+            return events.VariantFailed(names.variant(event.variant), names.text(event.reason))
+        case events.ImageUnreadable():
+            image = names.images[event.set, event.name]
+            return events.ImageUnreadable(names.set(event.set), image, names.text(event.reason))
+        case events.FitSeen():
+            return events.FitSeen(event.images, event.unreadable)
+        case events.OutputsKept():
+            fits = {names.variant(key): _of_weights(one, key, names) for key, one in event.fits.items()}
+            return events.OutputsKept(event.bytes, fits)
+        case events.ChunkFinished():
+            return _chunk(event)
+        case events.Measured():
+            return _measured(event, names)
+        case events.CurvesDrawn():
+            curves = tuple(events.Curve(names.set(one.set), one.fpr, one.tpr) for one in event.curves)
+            return events.CurvesDrawn(event.rows, names.variant(event.variant), curves)
+        case events.DeltasMeasured():
+            return _deltas(event, names)
+        case events.Telemetry():
+            return _telemetry(event)
+        case events.Logged():
+            return events.Logged(_word(event.level, _LEVELS), names.text(event.text))
+        case events.WorkerDied():
+            return events.WorkerDied(names.text(event.reason), event.will_restart)
+        case events.SessionResumed():
+            return events.SessionResumed(event.rows)
+        case events.ScoresAdded():
+            return _scores(event)
+        case events.SessionClosed():
+            outcome = _word(event.outcome, _OUTCOMES)
+            return events.SessionClosed(outcome, names.text(event.reason), event.events, event.sha256)
+        case _:
+            assert_never(event)
 
 
-def _word(field: str) -> Rule:
-    return lambda _of, _given, value: value if value in _WORDS[field] else GONE
+def _worker(event: events.WorkerStarted, names: Names) -> events.WorkerStarted:
+    arithmetic = event.arithmetic
+    return events.WorkerStarted(
+        device=names.text(event.device),
+        threads=event.threads,
+        versions=_versions(event.versions),
+        resumed_at=event.resumed_at,
+        accelerators={f"gpu-{number}": "GPU" for number, _ in enumerate(event.accelerators, 1)},
+        arithmetic=arithmetic and {name: names.text(value) for name, value in arithmetic.items()},
+    )
 
 
-def _text(of: Redaction, _given: Any, value: str) -> str:
-    return of.names.text(value)
+def _prepared(event: events.SetsPrepared, names: Names) -> events.SetsPrepared:
+    return events.SetsPrepared(
+        sets=tuple(_set(one, names) for one in event.sets),
+        rows=event.rows,
+        calibrations=tuple(_calibration(draw, names) for draw in event.calibrations),
+        fit=event.fit and _set(event.fit, names),
+    )
 
 
-def _set(of: Redaction, _given: Any, value: str) -> str:
-    return of.names.set(value)
+def _set(images: events.SetReady, names: Names) -> events.SetReady:
+    is_own = images.name in names.of_own
+    return events.SetReady(
+        name=names.set(images.name),
+        role=_word(images.role, _ROLES),
+        label=GONE if is_own else images.label,
+        count=images.count,
+        digest=GONE if is_own else images.digest,
+        available=images.available,
+        expected=images.expected,
+        copies=images.copies,
+        notes=() if is_own else _texts(images.notes, names),
+    )
 
 
-def _sets(of: Redaction, _given: Any, value: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(of.names.set, value))
+def _calibration(draw: events.CalibrationDraw, names: Names) -> events.CalibrationDraw:
+    return events.CalibrationDraw(
+        set=names.set(draw.set),
+        seed=draw.seed,
+        images=tuple(names.images[draw.set, name] for name in draw.images),
+        digest=GONE if draw.set in names.of_own else draw.digest,
+        copies=draw.copies,
+        unreadable=draw.unreadable,
+        available=draw.available,
+    )
 
 
-def _variant(of: Redaction, _given: Any, value: str) -> str:
-    return of.names.variant(value)
+def _model(event: events.ModelLoaded, names: Names) -> events.ModelLoaded:
+    is_own = event.model in names.own_weights
+    return events.ModelLoaded(
+        model=names.models.get(event.model, event.model),
+        origin=GONE if is_own else event.origin,
+        digest=GONE if is_own else event.digest,
+        parameters=event.parameters,
+        classes=event.classes,
+        size=event.size,
+        crop=event.crop,
+        interpolation=names.text(event.interpolation),
+        crop_mode=names.text(event.crop_mode),
+        mean=event.mean,
+        std=event.std,
+        weights=None if is_own or event.weights is None else _weights(event.weights, names),
+    )
 
 
-def _model(of: Redaction, _given: Any, value: str) -> str:
-    return of.names.models.get(value, value)
+def _weights(taken: events.WeightsTaken, names: Names) -> events.WeightsTaken:
+    return events.WeightsTaken(
+        entry=names.text(taken.entry),
+        is_ema=taken.is_ema,
+        beside=_texts(taken.beside, names),
+        prefixes=_texts(taken.prefixes, names),
+        mapped=names.text(taken.mapped),
+        notes=_texts(taken.notes, names),
+    )
 
 
-def _models(of: Redaction, _given: Any, value: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(of.names.models.get(name, name) for name in value)
+def _attention(event: events.AttentionCompared, names: Names) -> events.AttentionCompared:
+    model = names.models.get(event.model, event.model)
+    return events.AttentionCompared(model, event.images, event.largest, event.deviation, event.changed)
 
 
-def _image(of: Redaction, given: Any, value: str) -> str:
-    return of.names.images[given.set, value]
+def _bits(event: events.BitsTabled, names: Names) -> events.BitsTabled:
+    """Keep the names of tensors: they are those of the architecture."""
+    return events.BitsTabled(
+        variant=names.variant(event.variant),
+        rows=tuple(map(_tensor, event.rows)),
+        floats=event.floats,
+        float_bytes=event.float_bytes,
+        packed_bytes=event.packed_bytes,
+        float32_bytes=event.float32_bytes,
+        float_share=event.float_share,
+    )
 
 
-def _images(of: Redaction, given: Any, value: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(of.names.images[given.set, name] for name in value)
+def _tensor(row: events.TensorRow) -> events.TensorRow:
+    return events.TensorRow(
+        tensor=row.tensor,
+        quantizer=row.quantizer,
+        bits=row.bits,
+        scales=row.scales,
+        low=row.low,
+        high=row.high,
+        clipped=row.clipped,
+        sqnr=row.sqnr,
+        elements=row.elements,
+        bytes=row.bytes,
+    )
 
 
-def _one(of: Redaction, _given: Any, value: Any) -> Any:
-    return None if value is None else of.of(value)
+def _chunk(event: events.ChunkFinished) -> events.ChunkFinished:
+    """Keep the digests: they are of numbers that are kept too."""
+    return events.ChunkFinished(
+        first=event.first,
+        rows=event.rows,
+        seconds=event.seconds,
+        digests=event.digests,
+        batch=event.batch,
+        waited=event.waited,
+    )
 
 
-def _each(of: Redaction, _given: Any, value: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(one for one in map(of.of, value) if one is not None)
+def _measured(event: events.Measured, names: Names) -> events.Measured:
+    cells = tuple(
+        events.Cell(
+            name=names.set(cell.name),
+            score=cell.score,
+            n_id=cell.n_id,
+            n_ood=cell.n_ood,
+            auroc=cell.auroc,
+            ap_out=cell.ap_out,
+            ap_in=cell.ap_in,
+            fpr95_ood_positive=cell.fpr95_ood_positive,
+            fpr95_id_positive=cell.fpr95_id_positive,
+            problem=names.text(cell.problem),
+        )
+        for cell in event.cells
+    )
+    return events.Measured(
+        rows=event.rows,
+        variant=names.variant(event.variant),
+        top1=event.top1,
+        top5=event.top5,
+        nll=event.nll,
+        cells=cells,
+        brier=event.brier,
+        ece=event.ece,
+        ece_adaptive=event.ece_adaptive,
+        aurc=event.aurc,
+    )
 
 
-def _by_set(of: Redaction, _given: Any, value: dict[str, Any]) -> dict[str, Any]:
-    return {of.names.set(name): of.of(one) for name, one in value.items()}
+def _deltas(event: events.DeltasMeasured, names: Names) -> events.DeltasMeasured:
+    """Keep the keys of means: they are bit settings and pretrainings."""
+    return events.DeltasMeasured(
+        rows=event.rows,
+        resamples=event.resamples,
+        seed=event.seed,
+        variants=tuple(_variant_delta(one, names) for one in event.variants),
+        by_bits=_delta_by_name(event.by_bits),
+        sequential=event.sequential,
+        by_pretraining={name: _delta_by_name(means) for name, means in event.by_pretraining.items()},
+        twins=_delta_by_name(event.twins),
+    )
 
 
-def _by_name(of: Redaction, given: Any, value: dict[str, Any]) -> dict[str, Any]:
-    """Take what is under names of bit settings and pretrainings."""
-    return {
-        name: _by_name(of, given, one) if isinstance(one, dict) else of.of(one) for name, one in value.items()
-    }
+def _variant_delta(one: events.VariantDelta, names: Names) -> events.VariantDelta:
+    def by_set(deltas: dict[str, Delta]) -> dict[str, Delta]:
+        return {names.set(name): _delta(delta) for name, delta in deltas.items()}
+
+    return events.VariantDelta(
+        variant=names.variant(one.variant),
+        top1=one.top1 and _delta(one.top1),
+        nll=one.nll and _delta(one.nll),
+        ap_out=by_set(one.ap_out),
+        auroc=by_set(one.auroc),
+        ap_out_mean=_delta(one.ap_out_mean),
+        auroc_mean=_delta(one.auroc_mean),
+        ap_in=by_set(one.ap_in),
+        fpr95=by_set(one.fpr95),
+        ap_in_mean=one.ap_in_mean and _delta(one.ap_in_mean),
+        fpr95_mean=one.fpr95_mean and _delta(one.fpr95_mean),
+    )
 
 
-def _of_own_set(of: Redaction, given: Any, value: str) -> str:
-    return GONE if (given.set if hasattr(given, "set") else given.name) in of.names.of_own else value
+def _delta_by_name(deltas: dict[str, Delta]) -> dict[str, Delta]:
+    return {name: _delta(one) for name, one in deltas.items()}
 
 
-def _notes(of: Redaction, given: Any, value: tuple[str, ...]) -> tuple[str, ...]:
-    return () if given.name in of.names.of_own else tuple(map(of.names.text, value))
+def _delta(one: Delta) -> Delta:
+    return Delta(
+        value=one.value, low=one.low, high=one.high, relative=one.relative, p=one.p, p_holm=one.p_holm
+    )
 
 
-def _of_own_weights(of: Redaction, given: Any, value: str) -> str:
-    model = given.model if hasattr(given, "model") else VariantId.parse(given.variant).model
-    return GONE if model in of.names.own_weights else value
+def _telemetry(event: events.Telemetry) -> events.Telemetry:
+    devices = tuple(
+        events.DeviceLoad(
+            use=load.use,
+            memory=load.memory,
+            memory_total=load.memory_total,
+            power=load.power,
+            power_limit=load.power_limit,
+            temperature=load.temperature,
+        )
+        for load in event.devices
+    )
+    return events.Telemetry(
+        processor=event.processor,
+        memory=event.memory,
+        memory_total=event.memory_total,
+        worker_memory=event.worker_memory,
+        devices=devices,
+    )
 
 
-def _weights(of: Redaction, given: Any, value: Any) -> Any:
-    return None if value is None or given.model in of.names.own_weights else of.of(value)
+def _scores(event: events.ScoresAdded) -> events.ScoresAdded:
+    return events.ScoresAdded(
+        scores=event.scores,
+        parameters=event.parameters,
+        headline=event.headline,
+        digests=event.digests,
+        versions=_versions(event.versions),
+    )
 
 
-def _texts(of: Redaction, _given: Any, value: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(of.names.text, value))
+def _word(value: str, words: frozenset[str]) -> str:
+    return value if value in words else GONE
 
 
-def _fits(of: Redaction, _given: Any, value: dict[str, str]) -> dict[str, str]:
-    own = of.names.own_weights
-    return {
-        of.names.variant(key): GONE if VariantId.parse(key).model in own else digest
-        for key, digest in value.items()
-    }
+def _texts(texts: Iterable[str], names: Names) -> tuple[str, ...]:
+    return tuple(map(names.text, texts))
 
 
-def _versions(_of: Redaction, _given: Any, value: dict[str, str]) -> dict[str, str]:
-    return {name: one for name, one in value.items() if name == "machine" or _VERSION.fullmatch(one)}
+def _of_weights(digest: str, variant: str, names: Names) -> str:
+    """Return the digest of a variant, unless it says which weights of the user's own it is of."""
+    return GONE if VariantId.parse(variant).model in names.own_weights else digest
 
 
-def _accelerators(_of: Redaction, _given: Any, value: dict[str, str]) -> dict[str, str]:
-    return {f"gpu-{number}": "GPU" for number, _ in enumerate(value, 1)}
-
-
-def _variables(of: Redaction, _given: Any, value: dict[str, str] | None) -> dict[str, str] | None:
-    return None if value is None else {name: of.names.text(one) for name, one in value.items()}
-
-
-def _rules(kept: str = "", **others: Rule) -> dict[str, Rule]:
-    """Return the rules of a struct: the names of fields that are kept, and the others with what is done."""
-    return {**dict.fromkeys(kept.split(), _keep), **others}
-
-
-FIELDS: dict[type, dict[str, Rule]] = {
-    # Identity and id are made anew.
-    events.Header: _rules("format version id created identity", folders=_sets, plan=_one, app=_text),
-    Plan: _rules(
-        "bits method first_and_last class_order largest_image overrides scores score_parameters headline "
-        "share id_images ood_images "
-        "calibration_images calibration_draws fit_images stop_width chunk_images keep_outputs tf32 seed",
-        models=_models,
-        id_set=_set,
-        ood_sets=_sets,
-        calibration_set=_set,
-        fit_set=_set,
-    ),
-    events.PhaseChanged: _rules(phase=_word("phase"), note=_text),
-    events.WorkerStarted: _rules(
-        "threads resumed_at",
-        device=_text,
-        versions=_versions,
-        accelerators=_accelerators,
-        arithmetic=_variables,
-    ),
-    events.SetReady: _rules(
-        "count available expected copies",
-        name=_set,
-        role=_word("role"),
-        label=_of_own_set,
-        digest=_of_own_set,
-        notes=_notes,
-    ),
-    events.CalibrationDraw: _rules(
-        "seed copies unreadable available", set=_set, images=_images, digest=_of_own_set
-    ),
-    events.SetsPrepared: _rules("rows", sets=_each, calibrations=_each, fit=_one),
-    events.ModelLoaded: _rules(
-        "parameters classes size crop mean std",
-        model=_model,
-        origin=_of_own_weights,
-        digest=_of_own_weights,
-        interpolation=_text,
-        crop_mode=_text,
-        weights=_weights,
-    ),
-    events.WeightsTaken: _rules(
-        "is_ema", entry=_text, beside=_texts, prefixes=_texts, mapped=_text, notes=_texts
-    ),
-    events.AttentionCompared: _rules("images largest deviation changed", model=_model),
-    events.FitSeen: _rules("images unreadable"),
-    events.BatchSized: _rules("first images", reason=_text),
-    events.VariantReady: _rules("seconds classes", variant=_variant, digest=_of_own_weights),
-    events.TensorRow: _rules("tensor quantizer bits scales low high clipped sqnr elements bytes"),
-    events.BitsTabled: _rules(
-        "floats float_bytes packed_bytes float32_bytes float_share", variant=_variant, rows=_each
-    ),
-    events.VariantFailed: _rules(variant=_variant, reason=_text),
-    events.ImageUnreadable: _rules(set=_set, name=_image, reason=_text),
-    events.OutputsKept: _rules("bytes", fits=_fits),
-    events.ChunkFinished: _rules("first rows seconds digests batch waited"),
-    events.Cell: _rules(
-        "score n_id n_ood auroc ap_out ap_in fpr95_ood_positive fpr95_id_positive", name=_set, problem=_text
-    ),
-    events.Measured: _rules("rows top1 top5 nll brier ece ece_adaptive aurc", variant=_variant, cells=_each),
-    events.Curve: _rules("fpr tpr", set=_set),
-    events.CurvesDrawn: _rules("rows", variant=_variant, curves=_each),
-    events.Delta: _rules("value low high relative p p_holm"),
-    events.VariantDelta: _rules(
-        variant=_variant,
-        ap_out=_by_set,
-        auroc=_by_set,
-        ap_in=_by_set,
-        fpr95=_by_set,
-        top1=_one,
-        nll=_one,
-        ap_out_mean=_one,
-        auroc_mean=_one,
-        ap_in_mean=_one,
-        fpr95_mean=_one,
-    ),
-    events.DeltasMeasured: _rules(
-        "rows resamples seed sequential",
-        variants=_each,
-        by_bits=_by_name,
-        by_pretraining=_by_name,
-        twins=_by_name,
-    ),
-    events.DeviceLoad: _rules("use memory memory_total power power_limit temperature"),
-    events.Telemetry: _rules("processor memory memory_total worker_memory", devices=_each),
-    events.Logged: _rules(level=_word("level"), text=_text),
-    events.WorkerDied: _rules("will_restart", reason=_text),
-    events.SessionResumed: _rules("rows"),
-    events.ScoresAdded: _rules("scores parameters headline digests", versions=_versions),
-    events.SessionClosed: _rules("events sha256", outcome=_word("outcome"), reason=_text),
-}
+def _versions(versions: dict[str, str]) -> dict[str, str]:
+    return {name: one for name, one in versions.items() if name == "machine" or _VERSION.fullmatch(one)}

@@ -130,9 +130,7 @@ def redact(session: str, name: str, time: bool) -> None:
     told = ", ".join(f"{counts[kind]:,} {kind}" for kind in ("sets", "models", "images"))
     click.echo(clean(f"{sessions_folder() / name}: stand-ins for names of {told}."))
     if counts["unknown"]:
-        click.echo(
-            f"{counts['unknown']:,} events and fields that are not known here were left out.", err=True
-        )
+        click.echo(f"{counts['unknown']:,} events of a newer qood-tui were left out.", err=True)
     click.echo(
         "Look through it before you hand it on: 'qood-tui replay' and its log show every word.", err=True
     )
