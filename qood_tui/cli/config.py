@@ -1,4 +1,4 @@
-"""`qood-tui config`: where the configuration lies, what can stand in it and whether it is right."""
+"""`qood-tui config`: where the configuration file is, what it can hold and whether it is valid."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @click.group()
 def config() -> None:
-    """Show and check the configuration file: colours, keys, where sessions lie."""
+    """Show and check the configuration file: colours, keys and the folder of sessions."""
 
 
 @config.command()
 def path() -> None:
-    """Print where the configuration file is looked for."""
+    """Print where the configuration file is expected."""
     from qood_tui.settings import config as settings
 
     file = settings.path()
     _print(file)
     try:
-        there = "It is there." if file.exists() else "No file is there; 'qood-tui config show' prints one."
+        there = "It exists." if file.exists() else "It does not exist; 'qood-tui config show' prints one."
     except OSError as error:
         there = f"It cannot be read: {error.strerror}."
     click.echo(there, err=True)
@@ -44,11 +44,12 @@ def schema() -> None:
 @config.command()
 @click.argument("file", required=False, type=Path, shell_complete=files)
 def check(file: Path | None) -> None:
-    """Say everything that is wrong with FILE, or with the configuration file.
+    """Report every problem of FILE, or of the configuration file.
 
-    Exit status: 0 nothing is wrong, 2 something is.
+    Exit status: 0 no problem, 2 otherwise.
     """
     from engine.errors import InputError
+    from engine.text import counted
     from qood_tui.settings import config as settings
 
     given, file = file, file or settings.path()
@@ -60,16 +61,15 @@ def check(file: Path | None) -> None:
     if not file.exists():
         if given:
             raise InputError("config", str(file), "there is no such file")
-        _print(f"There is no {file}: the defaults hold.")
+        _print(f"{file} does not exist: the defaults hold.")
         return
     keys = len(settings.keymap(found))
-    other = "1 action has" if keys == 1 else f"{keys} actions have"
-    _print(f"{file} is fine: theme {found.theme}, {other} other keys than the default ones.")
+    _print(f"{file} is valid: theme {found.theme}, {counted(keys, 'action')} with keys of your own.")
 
 
 @config.command()
 def show() -> None:
-    """Print the configuration as it is now: a file to copy and edit."""
+    """Print the present configuration, as a file to copy and edit."""
     from qood_tui.settings import config as settings
 
     for line in _shown(settings.read(), settings.path()):
@@ -95,11 +95,11 @@ def _schema() -> dict[str, Any]:
 
 
 def _shown(current: Config, file: Path) -> Iterator[str]:
-    """Write a configuration as TOML, the keys of every action included."""
+    """Yield a configuration as lines of TOML, with the keys of every action."""
     from qood_tui.settings.actions import GROUPS
 
     words = _schema()["$defs"]["Config"]["properties"]
-    yield f"# The configuration of qood-tui, looked for in {file}."
+    yield f"# The configuration of qood-tui, expected in {file}."
     for name in ("theme", "ascii", "session_dir"):
         yield f"\n# {words[name]['description']}"
         yield f"{name} = {json.dumps(getattr(current, name), ensure_ascii=False)}"

@@ -1,4 +1,4 @@
-"""The user's configuration file: colours, keys, where sessions lie; checked as a whole before use."""
+"""The user's configuration file: colours, keys and the folder of sessions, checked as a whole before use."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What the user has configured."""
 
     theme: Annotated[
-        Theme, msgspec.Meta(description="Colours: dark, light, the terminal's own, or auto to find out.")
+        Theme, msgspec.Meta(description="Colours: dark, light, the terminal's own, or auto to detect it.")
     ] = "auto"
-    ascii: Annotated[bool, msgspec.Meta(description="Draw with ASCII alone.")] = False
+    ascii: Annotated[bool, msgspec.Meta(description="Draw with ASCII only.")] = False
     session_dir: Annotated[
         str,
         msgspec.Meta(
-            description="Folder of sessions, absolute or from ~; empty for the user's data directory."
+            description="Folder of sessions, absolute or from ~; empty for the default data folder."
         ),
     ] = ""
     keys: Annotated[
         dict[str, str | list[str]],
-        msgspec.Meta(description="A key or a list of keys for each action; [] takes its keys away."),
+        msgspec.Meta(description="A key or a list of keys per action; [] removes its keys."),
     ] = {}
 
 
 def path() -> Path:
-    """Return where the configuration file is looked for (`QOOD_CONFIG`)."""
+    """Return where the configuration file is expected (`QOOD_CONFIG`)."""
     given = os.environ.get("QOOD_CONFIG")
     try:
         return Path(given).expanduser() if given else user_config_path("qood-tui") / "config.toml"
@@ -60,19 +60,19 @@ def path() -> Path:
 
 
 def read(file: Path | None = None) -> Config:
-    """Return the configuration, the default one where there is no file; raise the file's first problem."""
+    """Return the configuration, the default without a file; raise InputError for its first problem."""
     config, wrong = examine(file)
     if not wrong:
         return config
     first, *others = wrong
     if not others:
         raise first
-    more = f"{first.right}; 'qood-tui config check' tells {len(others)} more"
+    more = f"{first.right}; 'qood-tui config check' lists {len(others)} more"
     raise InputError(first.field, first.given, more)
 
 
 def examine(file: Path | None = None) -> tuple[Config, list[InputError]]:
-    """Return the configuration and every problem of its file by line; the default one if there are any."""
+    """Return the configuration and every problem of its file by line; the default if there are any."""
     file = file or path()
     try:
         data, where = _parsed(file)
@@ -85,7 +85,7 @@ def examine(file: Path | None = None) -> tuple[Config, list[InputError]]:
 
 
 def keymap(config: Config) -> dict[str, str]:
-    """Return the keys of the actions that have others than the default ones, for `App.set_keymap`."""
+    """Return the keys of the actions whose keys are not the default, for `App.set_keymap`."""
     keys = {
         action: tuple(dict.fromkeys(normal(f"keys.{action}", key) for key in _listed(given)))
         for action, given in config.keys.items()
@@ -113,16 +113,16 @@ class _Where(NamedTuple):
         return _Problem(self.lines[names], InputError(self.field(*names), _short(given), right))
 
     def unknown(self, *names: str, known: tuple[str, ...], belongs: str | None) -> _Problem:
-        """Return that there is no such key, and where it belongs or what is near it."""
+        """Return the problem of a key that does not exist: where it belongs, or the nearest name."""
         given = names[-1][:60]
         near = unknown_name("", given, known).right
         if len(known) > 9 and not near.startswith("did"):
-            near = "'qood-tui config show' lists all there are"
+            near = "'qood-tui config show' lists all of them"
         return self.problem(*names, given=given, right=belongs or near)
 
 
 def _parsed(file: Path) -> tuple[dict[str, Any], _Where]:
-    """Read a TOML file; raise InputError naming the line that is none."""
+    """Read a TOML file; raise InputError naming the line that is not TOML."""
     text = _text(file)
     rows = text.split("\n")
     for number, row in enumerate(rows, 1):
@@ -139,16 +139,16 @@ def _parsed(file: Path) -> tuple[dict[str, Any], _Where]:
 
 
 def _text(file: Path) -> str:
-    """Return what a file holds, nothing where there is none; raise InputError if it cannot be read."""
+    """Return the text of a file, empty where there is none; raise InputError if it cannot be read."""
     try:
         mode = file.stat().st_mode
         if not stat.S_ISREG(mode) and file != Path(os.devnull):
-            kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise InputError("config", str(file), f"it is {kind}; give a TOML file")
         with file.open("rb") as opened:
             content = opened.read(LIMIT + 1)
         if len(content) > LIMIT:
-            right = f"it is too large for a configuration, give at most {LIMIT // 1024} KiB"
+            right = f"it is too large for a configuration: at most {LIMIT // 1024} KiB"
             raise InputError("config", str(file), right)
         return content.decode("utf-8-sig")
     except FileNotFoundError:
@@ -194,13 +194,13 @@ def _problems(data: dict[str, Any], where: _Where) -> Iterator[_Problem]:
 def _is_absolute(given: str) -> bool:
     try:
         return Path(given).expanduser().is_absolute() and "\0" not in given
-    except RuntimeError:  # the home of somebody who is not there
+    except RuntimeError:  # the home of a user who does not exist
         return False
 
 
 def _key_problems(table: dict[str, Any], where: _Where) -> Iterator[_Problem]:
-    """Find what is wrong with the keys, action by action and between actions."""
-    usable: dict[str, dict[str, str]] = {}  # Textual's names and what the user wrote, by action
+    """Yield the problems of keys, action by action and between actions."""
+    usable: dict[str, dict[str, str]] = {}  # by action: Textual's name of a key, and the user's
     for action, given in table.items():
         names = ("keys", action)
         if action not in _DEFAULTS:
@@ -224,15 +224,15 @@ def _key_problems(table: dict[str, Any], where: _Where) -> Iterator[_Problem]:
 
 
 def _checked(field: str, action: str, key: str) -> str:
-    """Return Textual's name of a key that an action can have; raise InputError."""
+    """Return Textual's name of a key; raise InputError if the action cannot have it."""
     name = normal(field, key)
     if name == "ctrl+q" and action != "quit":
-        raise InputError(field, key, "it always leaves qood-tui; choose another")
+        raise InputError(field, key, "it always quits qood-tui; choose another")
     return name
 
 
 def _clashes(given: Mapping[str, Collection[str]]) -> list[tuple[str, str, str]]:
-    """Return two actions and a key that both have on one screen, where the user gave it to one of them."""
+    """List pairs of actions with a key of both on one screen, given to one of them by the user."""
     found: dict[tuple[str, str, str], None] = {}
     for screen in SCREENS:
         taken: dict[str, str] = {}

@@ -70,7 +70,7 @@ def test_what_is_configured_is_read(tmp_path: Path) -> None:
         ("[keys]\nstart = 1979-05-27", 2, ("keys.start", "1979-05-27")),
         (f"[keys]\nstart = 0x{'f' * 900}", 2, ("keys.start", "a large number")),
         ("[keys]\nstart = [\n's',\n'pgup']", 2, ("keys.start", "'pgup'", "did you mean pageup?")),
-        ("keys.start = 'ctrl+q'", 1, ("keys.start", "ctrl+q", "leaves")),
+        ("keys.start = 'ctrl+q'", 1, ("keys.start", "ctrl+q", "quits")),
         ("[keys]\nnext_model = 'x'", 2, ("keys.next_model", "'x'", "next_view", "same screen")),
         ("[keys]\nhelp = 'm'", 2, ("keys.help", "next_model")),
         ("[keys]\ntoggle_play = '1'", 2, ("keys.toggle_play", "pane_curves")),
@@ -84,6 +84,7 @@ def test_what_is_configured_is_read(tmp_path: Path) -> None:
         ("theme = '''\ndark\n\n", 2, ("TOML", "'dark'")),
         ("theme = 'dark'\n\x1b]0;x\x07 = 1", 2, ("TOML", "\\x1b")),
         (f"ascii = true\n#{'x' * 2000}", 2, ("characters",)),
+        (f"ascii = true\nkeys.start = [{chr(10) * 200}]", 2, ("keys.start = [", "at most 100 lines")),
     ],
 )
 def test_an_error_names_file_line_key_and_what_would_be_right(
