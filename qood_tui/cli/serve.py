@@ -1,4 +1,4 @@
-"""`qood-tui serve`: the application in a browser, for its user alone."""
+"""`qood-tui serve`: the application in a browser, for whoever has its secret address."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from engine.errors import InputError
 OPENS_A_SCREEN = ("replay", "compare")
 EXTRA = "pip install 'qood-tui[web]'"
 WARNING = (
-    "qood-tui: whoever reaches {address} can start sweeps and read sessions as this user, with no password; "
-    "safer is an SSH port forward: ssh -L {port}:localhost:{port} {machine}"
+    "qood-tui: the secret address crosses the network unencrypted, and whoever has it can start sweeps "
+    "as this user; safer is an SSH port forward: ssh -L {port}:localhost:{port} {machine}"
 )
 
 
@@ -31,8 +31,8 @@ WARNING = (
     show_default=True,
     help="Port to listen at; 0 finds a free one.",
 )
-@click.option("--public-url", metavar="URL", help="Where browsers reach it, if a proxy stands in between.")
-@click.option("--allow-others", is_flag=True, help="Let other machines and other users of this one in.")
+@click.option("--public-url", metavar="URL", help="Where browsers reach it through a proxy.")
+@click.option("--allow-others", is_flag=True, help="Listen where other machines can connect.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENT...]")
 @click.pass_context
 def serve(
@@ -46,8 +46,9 @@ def serve(
 ) -> None:
     """Serve the application to a browser: `qood-tui serve -- replay demo`.
 
-    What follows -- is given to qood-tui; every page that is opened runs one of its own. Needs the
-    extra `web`. To reach another machine, forward its port: ssh -L 8000:localhost:8000 HOST
+    What follows -- is passed to qood-tui; every open page runs one of its own. The printed address ends
+    in a secret, without which nothing is served. Needs the extra `web`. To reach another machine,
+    forward its port: ssh -L 8000:localhost:8000 HOST
     """
     _check_arguments(context, arguments)
     if public_url is not None:
@@ -55,27 +56,26 @@ def serve(
     if importlib.util.find_spec("textual_serve") is None:
         raise InputError("serve", "textual-serve", f"it is not installed; give: {EXTRA}")
     listening = listen(host, port, allow_others)
-    from qood_tui.web.guard import Guard
     from qood_tui.web.server import Pages, run
 
-    address, port = listening.getsockname()[:2]
-    guard = Guard(host, (address, port), public_url, allow_others)
+    port = listening.getsockname()[1]
     if allow_others:
         machine = socket.gethostname()
-        click.echo(WARNING.format(address=f"{host}:{port}", port=port, machine=machine), err=True)
+        click.echo(WARNING.format(port=port, machine=machine), err=True)
     command = [sys.executable, "-m", "qood_tui.cli.browser_child", *arguments]
     title = shlex.join(["qood-tui", *arguments])
-    words = f"{title} is at {guard.address} (listens at port {port}; Ctrl-C ends it)"
-    run(Pages(command, title, guard), listening, words)
+    pages = Pages(command, title, public_url or "")
+    address = pages.address(_base(host, listening))
+    run(pages, listening, f"{title} is at {address}/ (port {port}; Ctrl-C ends it)")
 
 
 def listen(host: str, port: int, allow_others: bool) -> socket.socket:
-    """Return a socket that listens at `host`, which is this machine's alone unless others are allowed."""
+    """Return a socket that listens at `host`, a loopback address unless others are allowed."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise InputError("host", host, "give a name or an address of this machine") from None
-    # A name is judged by the very address that is listened at. IPv4 first: a page says localhost.
+    # The address that is judged is the one that is listened at. IPv4 first: a page says localhost.
     family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     if not allow_others and not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
         right = (
@@ -87,6 +87,14 @@ def listen(host: str, port: int, allow_others: bool) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=128)
     except OSError as error:
         raise _refusal(host, port, error) from None
+
+
+def _base(host: str, listening: socket.socket) -> str:
+    """Return the address of what listens, as a browser needs it."""
+    address, port = listening.getsockname()[:2]
+    is_everywhere = ipaddress.ip_address(address.partition("%")[0]).is_unspecified
+    name = socket.gethostname().lower() if is_everywhere else host
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
 def _refusal(host: str, port: int, error: OSError) -> InputError:

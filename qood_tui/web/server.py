@@ -1,4 +1,8 @@
-"""The web server: one page, its files, and a WebSocket for every page that is open."""
+"""The web server: one page, its files, and a WebSocket for every page that is open.
+
+Every address begins with a secret, as Jupyter's does: a port of this machine is open to all its users, and to
+every page of a browser on it. Whoever does not have the whole address finds nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import secrets
 import shlex
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp_jinja2
@@ -17,38 +21,45 @@ from aiohttp import WSCloseCode, web
 from textual_serve.server import Server, to_int
 
 from engine.system.paths import log_file
-from qood_tui.web.guard import Guard
 from qood_tui.web.served import GRACE, Served
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+LOST = "Open the whole address that 'qood-tui serve' printed: its last part is a secret.\n"
 
 
 class Pages(Server):
-    """Serve the application `command` to whom `guard` lets in, without anything from elsewhere."""
+    """Serve the application `command` below a secret path, without anything from elsewhere.
 
-    def __init__(self, command: Sequence[str], title: str, guard: Guard) -> None:
+    `public_url` is where browsers reach it, if a proxy stands in between.
+    """
+
+    def __init__(self, command: Sequence[str], title: str, public_url: str = "") -> None:
         super().__init__(
-            shlex.join(command), title=title, public_url=guard.public_url or "", templates_path=_here()
+            shlex.join(command), title=title, public_url=public_url.rstrip("/"), templates_path=_here()
         )
-        self.guard = guard
+        self.secret = secrets.token_urlsafe(16)
         self.open: set[web.WebSocketResponse] = set()
 
     async def make_app(self) -> web.Application:
-        """Return the guarded web application."""
-        app = await self._make_app()
-        app.middlewares.append(self._judge)
+        """Return the web application, which serves nothing but what is below the secret."""
+        app = web.Application()
+        app.add_subapp(f"/{self.secret}/", await self._make_app())
+        app.router.add_get("/{path:.*}", _refuse)
         return app
 
+    def address(self, base: str) -> str:
+        """Return the address of the page, on a server that is reached at `base` unless by a proxy."""
+        return f"{self.public_url or base}/{self.secret}"
+
     async def on_startup(self, app: web.Application) -> None:
-        """Say nothing: the address is told once the server listens."""
+        """Print nothing: the address is printed once the server listens."""
 
     async def on_shutdown(self, app: web.Application) -> None:
         """Close all pages, which ends their applications."""
         await asyncio.gather(*(page.close(code=WSCloseCode.GOING_AWAY) for page in self.open))
 
     async def handle_index(self, request: web.Request) -> web.StreamResponse:
-        """Return the page, whose every address is the one it was asked at."""
-        base = self.public_url or f"http://{request.host}"
+        """Return the page, for the host that the browser asked: a port forward may have its own port."""
+        base = self.address(f"http://{request.host}")
         nonce = secrets.token_urlsafe(16)
         context = {
             "title": self.title,
@@ -60,6 +71,7 @@ class Pages(Server):
         response = aiohttp_jinja2.render_template("page.html", request, context)
         response.headers["Content-Security-Policy"] = _policy(base, nonce)
         response.headers["Cache-Control"] = "no-store"
+        response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
@@ -77,19 +89,9 @@ class Pages(Server):
             await served.stop()
         return page
 
-    @web.middleware
-    async def _judge(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        ends = [
-            request.transport and request.transport.get_extra_info(end) for end in ("peername", "sockname")
-        ]
-        reason = self.guard.refusal(request.headers) or self.guard.stranger(*ends)
-        if reason:
-            raise web.HTTPForbidden(text=f"{reason}\n")
-        return await handler(request)
-
 
 def run(pages: Pages, listening: socket.socket, words: str) -> None:
-    """Serve on a socket until a signal says to end."""
+    """Serve on a socket, print `words` once it listens, and end with a signal."""
     try:
         logging.basicConfig(filename=log_file("serve"), level=logging.WARNING)
     except OSError:
@@ -114,8 +116,12 @@ async def _serve(pages: Pages, listening: socket.socket, words: str) -> None:
         await runner.cleanup()
 
 
+async def _refuse(_request: web.Request) -> web.StreamResponse:
+    raise web.HTTPNotFound(text=LOST)
+
+
 def _policy(base: str, nonce: str) -> str:
-    """Return what the page may load: its own files, and no frame of another page may hold it."""
+    """Return what the page may load, only its own files, and that no other page may frame it."""
     files, socket_url = f"{base}/static/", f"ws{base.removeprefix('http')}/ws"
     return (
         f"default-src 'none'; script-src {files} 'nonce-{nonce}'; style-src {files} 'unsafe-inline'; "
