@@ -41,16 +41,19 @@ def folders() -> list[Finding]:
 
 
 def engine() -> Finding:
-    """Judge whether an engine in the background can be reached, by trying what it does."""
-    working, wrong = runtime.faults()
-    if not working:
-        found = f"it has no folder to be reached in: {'; '.join(wrong)}"
+    """Judge whether an engine in the background can be reached, by trying lock and socket."""
+    try:
+        folder = runtime.usable_folder()
+    except OSError as error:
+        found = f"no folder can be used to reach it: {error.strerror or error}"
         return Finding("bad", "engine", found, client.ELSEWHERE)
     reply = client.call(Status())
     runs = f"runs as process {reply.process}, version {reply.version}" if reply else "does not run"
-    found = f"{runs}; it is reached in {short(working[0])}"
-    if working[0] not in runtime.wanted():
-        found += f", since another folder cannot be used ({wrong[0]})"
+    found = f"{runs}; it is reached in {short(folder)}"
+    if folder != (wanted := runtime.wanted()):
+        reason = runtime.fault(wanted)
+        why = f" ({reason.strerror or reason})" if reason else ""
+        found += f", since {short(wanted)} cannot be used{why}"
         return Finding("warning", "engine", found, client.ELSEWHERE)
     return Finding("good", "engine", found)
 

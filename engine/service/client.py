@@ -34,7 +34,7 @@ def call(command: Command) -> Reply | None:
 
 
 def _answers(command: Command) -> Iterator[Reply]:
-    """Yield the answer from every folder that an engine can be reached in: one engine may give several."""
+    """Yield the answer from every folder that an engine can be reached in."""
     line = msgspec.json.encode(command)
     for folder in runtime.folders():
         with contextlib.suppress(OSError, msgspec.DecodeError):
@@ -61,9 +61,11 @@ def ensure() -> Reply:
         if (reply := call(Status())) is not None and _is_own(reply):
             return reply
         time.sleep(0.05)
-    working, wrong = runtime.faults()
-    if not working:
-        raise EngineError(f"the engine has no folder to be reached in ({'; '.join(wrong)}); {ELSEWHERE}")
+    try:
+        runtime.usable_folder()
+    except OSError as error:
+        why = error.strerror or error
+        raise EngineError(f"no folder can be used to reach the engine ({why}); {ELSEWHERE}") from None
     raise EngineError(f"the engine did not start within {START_SECONDS:.0f} s; its log is {log}")
 
 
@@ -138,7 +140,7 @@ def _launch() -> str:
     """
     variables = environment.without_secret_variables()
     if "QOOD_RUNTIME" in variables:  # the daemon does not stay in the folder that this is seen from
-        variables["QOOD_RUNTIME"] = str(runtime.wanted()[0])
+        variables["QOOD_RUNTIME"] = str(runtime.wanted())
     with contextlib.ExitStack() as opened:
         try:
             log = paths.log_file("engine").absolute()

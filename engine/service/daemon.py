@@ -88,60 +88,49 @@ class Daemon:
         self.contact = time.monotonic()
         self.wake = asyncio.Event()
         self.ended = asyncio.Event()
-        self._servers: dict[runtime.Door, asyncio.Server] = {}
         self._starting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(self, doors: runtime.Doors) -> None:
+    async def serve(self, endpoint: runtime.Endpoint) -> None:
         """Answer commands until stopped or idle for long."""
-        for door in doors.all():
-            await self._listen(door)
+        await self._listen(endpoint)
         tasks = [
-            asyncio.create_task(work) for work in (self._work(), self._keep_leases(), self._keep_doors(doors))
+            asyncio.create_task(work) for work in (self._work(), self._keep_leases(), self._keep_reachable())
         ]
         await self.ended.wait()
         for task in tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        for server in self._servers.values():
-            server.close()
+        self._server.close()
         if self.worker is not None:
             await self.worker.end()
-        doors.close()
+        self._endpoint.close()
 
-    async def _listen(self, door: runtime.Door) -> None:
-        server = await asyncio.start_unix_server(self._answer, sock=door.socket, limit=LARGEST_LINE)
-        self._servers[door] = server
+    async def _listen(self, endpoint: runtime.Endpoint) -> None:
+        self._endpoint = endpoint
+        self._server = await asyncio.start_unix_server(self._answer, sock=endpoint.socket, limit=LARGEST_LINE)
 
-    async def _keep_doors(self, doors: runtime.Doors) -> None:
-        """See all the time that this engine can be reached, whoever removes its folders."""
+    async def _keep_reachable(self) -> None:
+        """Listen again whenever somebody removes the folder; end if another engine has taken it meanwhile."""
         while True:
             await asyncio.sleep(runtime.WATCH_SECONDS)
-            opened, left, taken = await asyncio.to_thread(doors.keep)
-            for door in left:
-                self._servers.pop(door).close()
-            for door in opened:
-                await self._listen(door)
-                _log(f"listens in {door.folder} again")
-            if opened:
+            if await asyncio.to_thread(self._endpoint.is_there):
+                continue
+            self._server.close()
+            self._endpoint.close()
+            try:
+                await self._listen(await asyncio.to_thread(runtime.open_endpoint))
+            except BlockingIOError:
+                # With work this one goes on, and listens again when the other has ended.
+                if not self._held():
+                    _log("another engine has taken the folder; this one has no work and ends")
+                    self.ended.set()
+            except OSError as error:
+                _log(f"nowhere can this engine be reached: {error}")
+            else:
+                _log(f"listens in {self._endpoint.folder} again")
                 await self._renew_leases()  # their marks may be gone with the folder
-            for folder in taken:
-                await self._settle(folder)
-
-    async def _settle(self, folder: Path) -> None:
-        """Let one of two engines end: the other was started while this one's folder was gone."""
-        if self._held():
-            # An engine without work makes room; at one with work commands find both, as this one opens
-            # another door.
-            with contextlib.suppress(OSError, msgspec.DecodeError):
-                answer = await asyncio.to_thread(runtime.ask, folder, msgspec.json.encode(Status()))
-                other = msgspec.json.decode(answer, type=Reply)
-                if other.process != os.getpid() and not other.running and not other.queued:
-                    await asyncio.to_thread(runtime.ask, folder, msgspec.json.encode(Stop()))
-        else:
-            _log(f"another engine has taken {folder}; this one has no work and ends")
-            self.ended.set()
 
     async def _answer(self, reader: asyncio.StreamReader, sender: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError):
@@ -334,23 +323,22 @@ class Daemon:
 def main() -> None:
     """Run the daemon of this user; a second one ends at once."""
     try:
-        doors = _opened()
+        endpoint = _opened()
     except OSError as error:
         _log(f"nowhere can this engine be reached: {error}")
         return
-    if doors is None:
+    if endpoint is None:
         return
-    folders = ", ".join(str(door.folder) for door in doors.all())
-    _log(f"engine {version('qood-tui')} started, process {os.getpid()}, listens in {folders}")
-    asyncio.run(Daemon().serve(doors))
+    _log(f"engine {version('qood-tui')} started, process {os.getpid()}, listens in {endpoint.folder}")
+    asyncio.run(Daemon().serve(endpoint))
 
 
-def _opened() -> runtime.Doors | None:
-    """Open the doors; wait a while for an engine that is just ending, and return None if it does not."""
+def _opened() -> runtime.Endpoint | None:
+    """Open an endpoint; wait a while for an engine that is just ending, and return None if it does not."""
     deadline = time.monotonic() + LOCK_SECONDS
     while time.monotonic() < deadline:
         try:
-            return runtime.Doors()
+            return runtime.open_endpoint()
         except BlockingIOError:
             time.sleep(0.1)
     return None

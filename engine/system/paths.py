@@ -10,7 +10,6 @@ from typing import NamedTuple
 from platformdirs import user_data_path, user_log_path, user_state_path
 
 from engine.errors import InputError
-from engine.system import runtime
 
 
 class Place(NamedTuple):
@@ -79,8 +78,3 @@ def log_file(name: str) -> Path:
     folder = Path(given).expanduser() if given else user_log_path("qood-tui")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder / f"{name}.log"
-
-
-def runtime_folder() -> Path:
-    """Return the private folder of this machine's marks, and of the engine's lock and socket."""
-    return runtime.usable_folder()

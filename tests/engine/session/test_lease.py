@@ -27,7 +27,7 @@ from engine.service import request
 from engine.session import journal, lease, store
 from engine.session.lease import Lease, LeaseHeld, LeaseLost
 from engine.session.writer import RESERVE, Writer
-from engine.system import paths
+from engine.system import runtime
 
 Move = Callable[[str], None]
 RACERS, ROUNDS = 8, 40
@@ -83,7 +83,7 @@ def test_a_lease_holds_a_random_owner_alone_and_leaves_nothing(session: Path) ->
     held.renew()
     held.release()
     assert files(session) == before
-    assert list((paths.runtime_folder() / "leases").iterdir()) == []
+    assert list((runtime.usable_folder() / "leases").iterdir()) == []
     assert Lease(session).owner != held.owner
 
 
@@ -208,7 +208,7 @@ def test_after_a_crash_on_this_machine_nothing_is_asked(session: Path, without_l
         process.kill()
     assert not journal.is_being_written(session)
     Writer(session).close("finished")
-    assert list((paths.runtime_folder() / "leases").iterdir()) == []
+    assert list((runtime.usable_folder() / "leases").iterdir()) == []
 
 
 def garbage(path: Path) -> None:
