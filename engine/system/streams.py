@@ -1,4 +1,4 @@
-"""Standard streams at a process's door: closed ones, full disks and broken pipes end in words."""
+"""Standard streams that are closed, full or broken: a command ends with a reason and a status."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _WORDS = {
 
 
 class OutputLost(SystemExit):
-    """End a command whose output cannot be written; the words have been said."""
+    """End a command whose output cannot be written, after the reason was written to standard error."""
 
 
 def served(command: Callable[[], Any], program: str) -> NoReturn:
     """Carry out a command and exit with its status, or with NOT_WRITTEN where its output was lost."""
     _open_closed()
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
-    sys.stdout = _guarded(sys.stdout, _Output(program))
-    sys.stderr = _guarded(sys.stderr, _Errors())
+    sys.stdout = _guarded(sys.stdout, _Stream(1, program))
+    sys.stderr = _guarded(sys.stderr, _Stream(2, program))
     try:
         status = command()
     except SystemExit as error:
@@ -41,52 +41,30 @@ def served(command: Callable[[], Any], program: str) -> NoReturn:
 
 
 class _Stream(io.FileIO):
-    """A standard stream that waits where it would block, and says what happens where it cannot be written."""
+    """Standard output, which a command is useless without, or standard error, which it continues without."""
+
+    def __init__(self, number: int, program: str) -> None:
+        super().__init__(number, "w", closefd=False)
+        self._program = program
 
     def write(self, data: Any) -> int:
-        """Write what fits, at least something."""
+        """Write what fits, at least something; what cannot be written, and all that follows, is discarded."""
         try:
             while (written := super().write(data)) is None:  # it is shared with a program that never blocks
                 select.select([], [self], [])
             return written
         except OSError as error:
-            self.lose(error)
+            _to_nowhere(self.fileno(), os.O_WRONLY)
+            if self.fileno() == 1:
+                why = _WORDS.get(error.errno or 0, error.strerror or str(error))
+                sys.stderr.write(f"{self._program}: standard output cannot be written: {why}\n")
+                sys.stderr.flush()
+                raise OutputLost(NOT_WRITTEN) from None
             return len(data)
-
-    def lose(self, error: OSError) -> None:
-        """Handle that nothing can be written."""
-        raise NotImplementedError
-
-
-class _Output(_Stream):
-    """Standard output: a command is of no use without it."""
-
-    def __init__(self, program: str) -> None:
-        super().__init__(1, "w", closefd=False)
-        self._program = program
-
-    def lose(self, error: OSError) -> None:
-        """Say why, and end the command; discard what follows."""
-        _to_nowhere(1, os.O_WRONLY)
-        why = _WORDS.get(error.errno or 0, error.strerror or str(error))
-        sys.stderr.write(f"{self._program}: standard output cannot be written: {why}\n")
-        sys.stderr.flush()
-        raise OutputLost(NOT_WRITTEN) from None
-
-
-class _Errors(_Stream):
-    """Standard error: if it cannot be written, the command continues."""
-
-    def __init__(self) -> None:
-        super().__init__(2, "w", closefd=False)
-
-    def lose(self, error: OSError) -> None:
-        """Discard what follows."""
-        _to_nowhere(2, os.O_WRONLY)
 
 
 def _guarded(stream: TextIO | None, raw: _Stream) -> TextIO:
-    """Return a text stream like the one that there was, on top of a raw one."""
+    """Return a text stream like `stream`, on top of a raw one."""
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=stream.encoding if stream else "utf-8",
