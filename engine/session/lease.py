@@ -1,10 +1,10 @@
 """Who writes a session: a lease beside its journal, where locks may not reach other machines.
 
-`lease` holds a random owner and nothing else. It is made by link(2), which is atomic on NFS too, and renewed
-by writing the same bytes again: its time says, by the file system's own clock, when its owner last lived, and
-nobody can read half of it. A machine knows its own leases by marks in its runtime folder.
+`lease` holds a random owner and nothing else. It is created exclusively, which is atomic on NFS too, and
+touched every ten seconds: its time says, by the file system's own clock, when its owner last lived. A machine
+knows its own leases by marks in its runtime folder. Every writer checks its lease before it writes.
 
-A dead lease is replaced by whoever first links `lease-after-OWNER`, the right to follow that one owner, and
+A dead lease is replaced by whoever first creates `lease-after-OWNER`, the claim to follow that one owner, and
 then renames it to `lease`: there is no moment without a lease in which somebody else could come in.
 """
 
@@ -27,14 +27,12 @@ from engine.system.files import open_plain, sync_folder
 NAME = "lease"
 RENEW_SECONDS = 10.0
 FRESH_SECONDS = 4 * RENEW_SECONDS  # a younger lease is of somebody at work
-MOST_CLAIMS = 100
 LONGEST = 200  # bytes of a lease
 
 _OWNER = re.compile(r"[0-9a-f]{32}")
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # some FUSE file systems
 _PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_WRITABLE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_JUST_TAKEN = "another engine has just taken it; look again in a minute"
 
 
 class _Content(msgspec.Struct):
@@ -67,7 +65,7 @@ class Seen(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """Return what names this lease alone."""
+        """Return what names this lease and no other."""
         return self.owner or f"{self.written & (1 << 64) - 1:x}"
 
     def age(self, now: int) -> float:
@@ -91,18 +89,21 @@ def look(path: Path) -> Seen | None:
 
 
 def is_held(session: Path) -> bool:
-    """Tell whether somebody at work has a session's lease, by this machine's clock; nothing is written."""
+    """Return whether somebody at work has a session's lease, by this machine's clock; nothing is written."""
     try:
         seen = look(session / NAME)
     except OSError:
         return False
-    return seen is not None and not _is_dead(seen, time.time_ns())
+    if seen is None:
+        return False
+    here = lease_marks.is_held(seen.owner)
+    return here if here is not None else seen.age(time.time_ns()) < FRESH_SECONDS
 
 
 def check_free(session: Path, *, take_over: bool = False) -> None:
     """Raise BlockingIOError if this machine writes a session, LeaseHeld if another one does or may."""
     if (seen := look(session / NAME)) is not None:
-        _check_dead(session, seen, _clock(session), take_over)
+        _check_dead(session, seen, take_over)
 
 
 def check_owner(session: Path, owner: str) -> None:
@@ -124,19 +125,17 @@ class Lease:
         """
         self.session, self.path = session, session / NAME
         self.owner = secrets.token_hex(16)
-        self._bytes = msgspec.json.encode(_Content(self.owner)) + b"\n"
         self._mark = lease_marks.make(self.owner)
-        own = session / f"{NAME}-{self.owner}"
         try:
-            self._write(own)
-            self._take(own, take_over)
+            if (before := look(self.path)) is None:
+                self._create(self.path)
+            else:
+                _check_dead(session, before, take_over)
+                self._follow(before)
             sync_folder(session)
         except BaseException:
             self.release()
             raise
-        finally:
-            with contextlib.suppress(OSError):
-                own.unlink(missing_ok=True)
 
     def check(self) -> None:
         """Raise LeaseLost if the lease is not this one's any more."""
@@ -145,13 +144,7 @@ class Lease:
     def renew(self) -> None:
         """Say that the owner lives; raise LeaseLost if it is too late, OSError if it is to be tried again."""
         self.check()
-        with os.fdopen(os.open(self.path, _WRITABLE), "r+b", buffering=0) as file:
-            # The file that was opened: one that has been put in its place since is not touched.
-            if file.read(LONGEST) != self._bytes:
-                self.check()
-            else:
-                os.pwrite(file.fileno(), self._bytes, 0)
-                os.fsync(file.fileno())
+        os.utime(self.path)  # by the clock of the disk, on NFS too
         with contextlib.suppress(OSError):  # the lease holds without; it is tried again with the next renewal
             self._mark = lease_marks.kept(self.owner, self._mark)
 
@@ -170,76 +163,37 @@ class Lease:
         self._mark.close()
         lease_marks.remove(self.owner)
 
-    def _write(self, own: Path) -> None:
-        with os.fdopen(os.open(own, _NEW, 0o600), "wb", buffering=0) as file:
-            file.write(self._bytes)
-            os.fsync(file.fileno())
-
-    def _take(self, own: Path, take_over: bool) -> None:
-        """Put `own` where the lease is; what was just written tells the time."""
-        written, before = look(own), look(self.path)
-        now = written.written if written else time.time_ns()
-        passed: list[Path] = []
-        if before is None:
-            self._link(own, self.path)
-        else:
-            _check_dead(self.session, before, now, take_over)
-            claim, passed = self._claim(own, before, now)
-            self._follow(claim, before)
-        seen = look(self.path)
-        if seen is None or seen.owner != self.owner:
-            raise LeaseHeld(self.session, _JUST_TAKEN)
-        with contextlib.suppress(OSError):
-            for path in (*passed, *_left_over(self.session, now)):
-                path.unlink(missing_ok=True)
-        if before is not None:
-            lease_marks.remove(before.owner)
-
-    def _claim(self, own: Path, before: Seen, now: int) -> tuple[Path, list[Path]]:
-        """Get the right to follow a dead lease; return it, and the rights of those who died having it."""
-        passed: list[Path] = []
-        last: Seen | None = before
-        while last is not None and len(passed) < MOST_CLAIMS:
-            claim = self.session / f"{NAME}-after-{last.key}"
-            if self._link(own, claim):
-                return claim, passed
-            last = look(claim)
-            if last is not None and not _is_dead(last, now):
-                break
-            passed.append(claim)
-        raise LeaseHeld(self.session, _JUST_TAKEN)
-
-    def _follow(self, claim: Path, before: Seen) -> None:
-        """Put the claim in the place of a lease, if that is still as it was."""
-        if look(self.path) != before:
-            claim.unlink(missing_ok=True)
-            raise LeaseHeld(self.session, _JUST_TAKEN)
+    def _follow(self, before: Seen) -> None:
+        """Take the place of a dead lease; whoever first creates the claim to follow it may."""
+        claim = self.session / f"{NAME}-after-{before.key}"
+        self._create(claim)
         try:
-            claim.replace(self.path)
-        except FileNotFoundError:
-            pass  # done, and the answer was lost on the network; or too late, which is seen next
-        except IsADirectoryError:
-            claim.unlink(missing_ok=True)
-            raise LeaseHeld(self.session, f"its {NAME} is a folder; remove it") from None
+            if look(self.path) != before:
+                raise LeaseHeld(self.session, _JUST_TAKEN)
+            with contextlib.suppress(FileNotFoundError):  # done, and the answer was lost on the network
+                claim.replace(self.path)
+        finally:
+            with contextlib.suppress(OSError):
+                claim.unlink(missing_ok=True)
+        self.check()
+        lease_marks.remove(before.owner)
 
-    def _link(self, own: Path, target: Path) -> bool:
-        """Give the lease a second name; tell whether that was still free."""
+    def _create(self, path: Path) -> None:
         try:
-            os.link(own, target)
+            number = os.open(path, _NEW, 0o600)
         except FileExistsError:
-            seen = look(target)  # the link may have been made and the answer lost on the network
-            return seen is not None and seen.owner == self.owner
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            try:
-                self._write(target)
-            except FileExistsError:
-                return False
-        return True
-
-
-_JUST_TAKEN = "another engine has just taken it; look again in a minute"
+            seen = look(path)
+            if path != self.path and seen and seen.age(_clock(self.session)) >= FRESH_SECONDS:
+                right = f"an engine died while it took the session over; remove {path.name}"
+                raise LeaseHeld(self.session, right) from None
+            raise LeaseHeld(self.session, _JUST_TAKEN) from None
+        try:
+            with os.fdopen(number, "wb", buffering=0) as file:
+                file.write(msgspec.json.encode(_Content(self.owner)) + b"\n")
+                os.fsync(number)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def lasting(seconds: float) -> str:
@@ -250,34 +204,28 @@ def lasting(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s"
 
 
-def _check_dead(session: Path, seen: Seen, now: int, take_over: bool) -> None:
+def _check_dead(session: Path, seen: Seen, take_over: bool) -> None:
     here = lease_marks.is_held(seen.owner)
     if here:
         raise BlockingIOError(errno.EWOULDBLOCK, "this session is being written already")
-    age = seen.age(now)
-    if here is False or (age >= FRESH_SECONDS and take_over):
+    if here is False:
         return
+    age = seen.age(_clock(session))
     if age >= FRESH_SECONDS:
-        raise LeaseHeld(
-            session,
+        if take_over:
+            return
+        right = (
             f"it was being written on another machine, or on this one before a restart, last {lasting(age)} "
-            "ago; if nothing writes it any more, give --take-over",
-            age,
+            "ago; if nothing writes it any more, give --take-over"
         )
+        raise LeaseHeld(session, right, age)
     if age < -FRESH_SECONDS:
-        raise LeaseHeld(
-            session,
-            f"its {NAME} is dated {lasting(-age)} from now; if nobody writes it, remove that file",
-        )
-    raise LeaseHeld(
-        session,
-        f"it is being written on another machine, last {lasting(age)} ago; wait for that, or stop it there",
+        right = f"its {NAME} is dated {lasting(-age)} from now; if nobody writes it, remove that file"
+        raise LeaseHeld(session, right)
+    right = (
+        f"it is being written on another machine, last {lasting(age)} ago; wait for that, or stop it there"
     )
-
-
-def _is_dead(seen: Seen, now: int) -> bool:
-    here = lease_marks.is_held(seen.owner)
-    return not here if here is not None else seen.age(now) >= FRESH_SECONDS
+    raise LeaseHeld(session, right)
 
 
 def _owner(content: bytes) -> str:
@@ -299,13 +247,3 @@ def _clock(session: Path) -> int:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
-
-
-def _left_over(session: Path, now: int) -> list[Path]:
-    """List what engines that died while they took a lease have left in a session."""
-    old = []
-    for path in session.glob(f"{NAME}-*"):
-        seen = look(path)
-        if seen is not None and seen.owner and seen.age(now) >= FRESH_SECONDS:
-            old.append(path)
-    return old
