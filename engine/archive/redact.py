@@ -83,7 +83,7 @@ def _plan(plan: Plan, names: Names) -> Plan:
     return Plan(
         models=tuple(names.models.get(name, name) for name in plan.models),
         bits=plan.bits,
-        quantizer=plan.quantizer,
+        method=plan.method,
         first_and_last=plan.first_and_last,
         overrides=plan.overrides,
         id_set=names.set(plan.id_set),
