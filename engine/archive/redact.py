@@ -84,6 +84,7 @@ def _plan(plan: Plan, names: Names) -> Plan:
         models=tuple(names.models.get(name, name) for name in plan.models),
         bits=plan.bits,
         method=plan.method,
+        method_parameters=plan.method_parameters,
         first_and_last=plan.first_and_last,
         overrides=plan.overrides,
         id_set=names.set(plan.id_set),

@@ -1,9 +1,9 @@
-"""Quantizers and bit settings."""
+"""Quantization methods and bit settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from importlib.metadata import entry_points
 
 import msgspec
 
@@ -13,45 +13,47 @@ BITS = ("FP32", "W8A8", "W6A6", "W4A8", "W8A4", "W4A4")
 
 
 class Method(msgspec.Struct, frozen=True):
-    """A post-training quantization method, with the options that its function is called with.
+    """A post-training quantization method, with those of its parameters that are not its defaults.
 
-    `published` is what the method's published numbers have for the first and the last layer, `departures`
-    where it leaves its official code. In a sweep the first and the last layer have the plan's convention in
-    every method: without `first_and_last` that is the bit setting. `seconds` is roughly what calibrating one
-    micro model costs on one core.
+    `target` is a QuantizationMethod. `published` is what the method's published numbers have for the first
+    and the last layer, `departures` where it leaves its official code. In a sweep the first and the last
+    layer have the plan's convention in every method: without `first_and_last` that is the bit setting.
+    `seconds` is roughly what calibrating one micro model costs on one core. `package` is name and version of
+    the package that a method from elsewhere is in.
     """
 
     name: str
     label: str
     target: str
-    options: Mapping[str, Any] = {}
+    parameters: Mapping[str, bool | int | float | str] = {}
     seconds: float = 0.3
     published: str = ""
     departures: tuple[str, ...] = ()
+    package: Mapping[str, str] = {}
 
 
 _IMAGE_AT_8 = "patch embedding and head at the bit setting, the image at 8 bits"
 _IMAGE_FLOAT = "patch embedding and head at the bit setting, the image in floating point"
-_REPQ = "engine.quantize.methods.repq:quantize"
-_PTQ4VIT = "engine.quantize.methods.ptq4vit:quantize"
+_REPQ = "engine.quantize.methods.repq:RepQ"
+_PTQ4VIT = "engine.quantize.methods.ptq4vit:PTQ4ViT"
 _OF_PTQ4VIT = (
     "scales are judged by the Fisher information, where the code's Hessian is rounding noise",
     "queries, keys and values have one scale per tensor, in the code one per head",
     "the split is searched beside quantized values, in the code beside exact ones",
 )
-METHODS: Mapping[str, Method] = by_name(
+_OWN: Mapping[str, Method] = by_name(
     Method(
         "minmax",
         "round to nearest between minimum and maximum",
-        "engine.quantize.methods.round_to_nearest:minmax",
+        "engine.quantize.methods.round_to_nearest:MinMax",
     ),
     Method(
         "percentile",
         "both ends clipped at percentile 0.9999",
-        "engine.quantize.methods.round_to_nearest:percentile",
+        "engine.quantize.methods.round_to_nearest:Percentile",
     ),
     Method(
-        "omse", "clipped where the squared error is least", "engine.quantize.methods.round_to_nearest:omse"
+        "omse", "clipped where the squared error is least", "engine.quantize.methods.round_to_nearest:OMSE"
     ),
     Method("repq", "RepQ-ViT as its official code does it", _REPQ, published=_IMAGE_AT_8),
     Method(
@@ -98,7 +100,7 @@ METHODS: Mapping[str, Method] = by_name(
     Method(
         "adalog",
         "AdaLog: logarithms of a searched base",
-        "engine.quantize.methods.adalog:quantize",
+        "engine.quantize.methods.adalog:AdaLog",
         seconds=50,
         published=_IMAGE_AT_8,
         departures=(
@@ -111,7 +113,7 @@ METHODS: Mapping[str, Method] = by_name(
     Method(
         "erq",
         "ridge-corrected weights, rounded by halves",
-        "engine.quantize.methods.erq:quantize",
+        "engine.quantize.methods.erq:ERQ",
         published=_IMAGE_FLOAT,
         departures=(
             "a weight has one scale per output channel; in the code a twentieth of the input columns of qkv "
@@ -123,7 +125,7 @@ METHODS: Mapping[str, Method] = by_name(
     Method(
         "qwt",
         "RepQ-ViT with a linear correction beside each block",
-        "engine.quantize.methods.qwt:quantize",
+        "engine.quantize.methods.qwt:QwT",
         published="patch embedding and head at 8 bits (first_and_last = 8 in a plan)",
         departures=(
             "corrections are fitted on the calibration images, in the code on 512",
@@ -131,6 +133,27 @@ METHODS: Mapping[str, Method] = by_name(
         ),
     ),
 )
+
+
+def _third_party() -> list[Method]:
+    """List methods that other packages offer; none is imported before it is used.
+
+    The entry point `NAME = "module:Class"` in the group `qood_tui.methods` is a QuantizationMethod. A name
+    that is taken stays what it is.
+    """
+    return [
+        Method(
+            point.name,
+            f"from the package {dist.name} {dist.version}",
+            point.value,
+            package={dist.name: dist.version},
+        )
+        for point in entry_points(group="qood_tui.methods")
+        if point.name not in _OWN and (dist := point.dist) is not None
+    ]
+
+
+METHODS: Mapping[str, Method] = by_name(*_OWN.values(), *_third_party())
 
 
 def described(name: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`python -m engine quantize`: quantize a model of one's own, save it, and run a saved one."""
+"""`python -m engine quantize`: quantize a model, save it, and run a saved one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from engine.plan.bits import Bits, check_width
 from engine.quantize.bit_table import tabulate
 from engine.quantize.formats import packed
 from engine.quantize.layers import check_architecture, warning_of
+from engine.quantize.methods import base as methods
+from engine.quantize.methods.base import parse_method
 from engine.quantize.sites import Widths
 from engine.report.formats.markdown import table_lines
 from engine.report.sections.bits import bit_table, floats
@@ -52,8 +55,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--first-and-last", type=int, metavar="BITS", help="bits of patch embedding and head, such as 8"
     )
-    parser.add_argument("--method", default="repq", help=", ".join(catalog.METHODS))
-    parser.add_argument("--list", action="store_true", help="print every method and its conventions")
+    words = f"{', '.join(catalog.METHODS)}; with parameters percentile:share=0.999"
+    parser.add_argument("--method", default="repq", metavar="METHOD", help=words)
+    parser.add_argument(
+        "--list", action="store_true", help="print every method with its conventions and parameters"
+    )
     parser.add_argument("--calibration", type=Path, help="normalised float32 (n, 3, height, width), .npy")
     parser.add_argument("--quantized", type=Path, help="use this saved model instead of quantizing one")
     parser.add_argument("--inputs", type=Path, help="normalised float32 (n, 3, height, width), .npy")
@@ -62,82 +68,94 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", action="store_true", help="print the bit table")
 
 
-def run(given: argparse.Namespace) -> int:
-    """Carry the command out; raise InputError or QuantizeError in words."""
-    if given.list:
-        sys.stdout.write("".join("\n  ".join(catalog.described(name)) + "\n" for name in catalog.METHODS))
+def run(options: argparse.Namespace) -> int:
+    """Run the command; raise InputError or QuantizeError in words."""
+    if options.list:
+        sys.stdout.write("".join("\n  ".join(_listed(name)) + "\n" for name in catalog.METHODS))
         return 0
-    if (given.inputs is None) != (given.logits is None):
-        raise InputError("inputs", str(given.inputs or given.logits), "give --inputs and --logits together")
-    if given.quantized is not None:
-        if given.inputs is None and not given.table:
-            raise InputError("quantized", str(given.quantized), "give --inputs and --logits to run it")
-        about, tensors = packed.read(given.quantized)
+    if (options.inputs is None) != (options.logits is None):
+        given = options.inputs or options.logits
+        raise InputError("inputs", str(given), "give --inputs and --logits together")
+    if options.quantized is not None:
+        if options.inputs is None and not options.table:
+            raise InputError("quantized", str(options.quantized), "give --inputs and --logits to run it")
+        about, tensors = packed.read(options.quantized)
         model = packed.restore(build(about.model, about.model_kwargs), about, tensors)
         sample = None
     else:
-        model, sample, about_new = quantize(given)
-        if given.output is not None:
-            packed.save(given.output, model, about_new)
-            sys.stderr.write(f"saved {given.output}, {given.output.stat().st_size} bytes\n")
-    inputs = images(given.inputs, "inputs") if given.inputs else None
-    if given.table:
+        model, sample, about_new = quantize(options)
+        if options.output is not None:
+            packed.save(options.output, model, about_new)
+            sys.stderr.write(f"saved {options.output}, {options.output.stat().st_size} bytes\n")
+    inputs = images(options.inputs, "inputs") if options.inputs else None
+    if options.table:
         shown = sample if sample is not None else inputs
         if shown is None:
             raise InputError("table", "no images", "give --inputs: activations are measured on them")
-        name = given.model or str(given.quantized)
+        name = options.model or str(options.quantized)
         table = tabulate(name, model, shown)
         sys.stdout.write("\n".join([*table_lines(bit_table(table)), "", floats(table), ""]))
     if inputs is not None:
         logits = forward(model, inputs)
-        with whole(given.logits) as file:
+        with whole(options.logits) as file:
             np.save(file, logits)
-        sys.stderr.write(f"wrote {given.logits}\n")
+        sys.stderr.write(f"wrote {options.logits}\n")
     return 0
 
 
-def quantize(given: argparse.Namespace) -> tuple[VisionTransformer, Tensor, dict[str, Any]]:
-    """Build, load, calibrate; return the model, the calibration images and what to save about it."""
-    if given.calibration is None:
+def _listed(name: str) -> Iterator[str]:
+    """Yield what a method is, and its parameters with their defaults."""
+    yield from catalog.described(name)
+    try:
+        parameters = methods.defaults(name)
+    except QuantizeError as error:
+        yield str(error)
+        return
+    if parameters:
+        yield f"Parameters: {', '.join(f'{parameter} = {value}' for parameter, value in parameters.items())}."
+
+
+def quantize(options: argparse.Namespace) -> tuple[VisionTransformer, Tensor, dict[str, Any]]:
+    """Build, load and calibrate; return the model, the calibration images and what to save about it."""
+    if options.calibration is None:
         raise InputError("calibration", None, "give --calibration, or --quantized FILE")
-    if given.method not in catalog.METHODS:
-        raise unknown_name("method", given.method, catalog.METHODS)
-    bits = Bits.parse(given.bits)
-    overrides = dict(map(_override, given.override))
-    if given.first_and_last is not None:
-        check_width("first-and-last", given.first_and_last, given.first_and_last)
-    model, name, arguments = loaded(given)
+    method, parameters = parse_method(options.method)
+    bits = Bits.parse(options.bits)
+    overrides = dict(map(_override, options.override))
+    if options.first_and_last is not None:
+        check_width("first-and-last", options.first_and_last, options.first_and_last)
+    model, name, arguments = loaded(options)
     try:
         check_architecture(model)
     except QuantizeError as error:
         raise InputError("model", name, f"it cannot be quantized faithfully: {error}") from None
     if warning := warning_of(model):
         sys.stderr.write(f"warning: {warning}\n")
-    sample = images(given.calibration, "calibration")
-    _check_fits(model, sample, "calibration", given.calibration)
-    entry = catalog.METHODS[given.method]
-    widths = Widths(bits, overrides, first_and_last=given.first_and_last)
-    quantized = catalog.resolve(entry.target)(model, widths, sample, **entry.options)
+    sample = images(options.calibration, "calibration")
+    _check_fits(model, sample, "calibration", options.calibration)
+    widths = Widths(bits, overrides, first_and_last=options.first_and_last)
+    quantized = methods.quantize(method, model, widths, sample, parameters)
     about = {
         "model": name,
         "model_kwargs": arguments,
         "bits": str(bits),
-        "method": given.method,
+        "method": method,
+        "method_parameters": parameters,
         "overrides": overrides,
-        "first_and_last": given.first_and_last,
+        "first_and_last": options.first_and_last,
         "calibration": hashlib.sha256(sample.numpy().tobytes()).hexdigest(),
         "calibration_images": len(sample),
     }
     return quantized, sample, about
 
 
-def loaded(given: argparse.Namespace) -> tuple[VisionTransformer, str, dict[str, Any]]:
-    """Return the model that is asked for, what builds it, and with which arguments; raise InputError.
+def loaded(options: argparse.Namespace) -> tuple[VisionTransformer, str, dict[str, Any]]:
+    """Return the model, what builds it, and with which arguments; raise InputError.
 
-    Weights are read as `run` reads them; what was taken goes to standard error.
+    Weights are read as `run` reads them; what was taken of a file goes to standard error.
     """
-    kwargs = _kwargs(given.model_kwargs)
-    checkpoint, name = given.checkpoint, given.model
+    kwargs = _kwargs(options.model_kwargs)
+    checkpoint, name = options.checkpoint, options.model
     if name is not None and is_hub(name):
         if checkpoint is not None:
             raise InputError("model", name, "it brings its own weights; leave out --checkpoint")
@@ -145,7 +163,7 @@ def loaded(given: argparse.Namespace) -> tuple[VisionTransformer, str, dict[str,
     if checkpoint is None:
         if name is None:
             raise InputError("model", None, "give --model, or --quantized FILE")
-        if given.ema:
+        if options.ema:
             raise InputError("ema", "--ema", "it is for a checkpoint; give --checkpoint")
         model = build(name, kwargs)
         if name not in catalog.DEMO_MODELS:
@@ -156,11 +174,11 @@ def loaded(given: argparse.Namespace) -> tuple[VisionTransformer, str, dict[str,
         raise InputError("model", name, right)
     if name is not None and name != CLASS:
         build(name, kwargs)  # names arguments that do not fit for what they are
-    found = load_checkpoint("", checkpoint, _tell, model=name or "", ema=given.ema, arguments=kwargs)
-    sys.stderr.write(f"weights: {found.origin}, {found.weights}\n")
-    for text in found.warnings:
+    checkpointed = load_checkpoint("", checkpoint, _tell, model=name or "", ema=options.ema, arguments=kwargs)
+    sys.stderr.write(f"weights: {checkpointed.origin}, {checkpointed.weights}\n")
+    for text in checkpointed.warnings:
         sys.stderr.write(f"warning: {text}\n")
-    return found.model, found.build, dict(found.arguments)
+    return checkpointed.model, checkpointed.build, dict(checkpointed.arguments)
 
 
 def _tell(text: str) -> None:
@@ -214,9 +232,9 @@ def _override(text: str) -> tuple[str, int]:
 
 def _kwargs(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        kwargs = json.loads(text)
     except ValueError as error:
         raise InputError("model-kwargs", text, f"a JSON object is needed ({error})") from None
-    if not isinstance(found, dict):
+    if not isinstance(kwargs, dict):
         raise InputError("model-kwargs", text, "a JSON object is needed")
-    return found
+    return kwargs

@@ -39,6 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     models: tuple[str, ...]
     bits: tuple[str, ...] = catalog.BITS
     method: str = msgspec.field(default="repq", name="quantizer")  # its name in journals of every format
+    method_parameters: dict[str, bool | int | float | str] | Unset = UNSET  # such as {"share": 0.999}
     first_and_last: int | Unset = UNSET  # bits of patch embedding and head, where they are not the setting's
     overrides: dict[str, int] = {}  # bits of single tensors or layers, such as {"head": 8}
     id_set: str = "fractals"

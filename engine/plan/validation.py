@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -50,8 +52,12 @@ def validated(plan: Plan, resources: Resources | None = None) -> Plan:
         _check_names(field, (getattr(plan, field),), [*sets["train"], catalog.HELD_OUT])
     _check_names("scores", plan.scores, catalog.SCORES)
     _check_names("headline", (plan.headline,), plan.scores)
-    for name in plan.score_parameters:
+    for name, parameters in plan.score_parameters.items():
         _check_names("score_parameters", (name,), plan.scores)
+        _check_finite("score_parameters", parameters)
+    if plan.method_parameters is not UNSET:
+        _check_finite("method_parameters", plan.method_parameters)
+        plan = msgspec.structs.replace(plan, method_parameters=plan.method_parameters or UNSET)
     check_shape(plan)
     _check_demo(plan)
     _check_sizes(plan)
@@ -60,6 +66,13 @@ def validated(plan: Plan, resources: Resources | None = None) -> Plan:
     for pattern, width in plan.overrides.items():
         check_width("overrides", width, f"{pattern} = {width}")
     return plan
+
+
+def _check_finite(field: str, parameters: Mapping[str, object]) -> None:
+    """Raise InputError naming a parameter that JSON has no word for; its type is for the engine to check."""
+    for name, value in parameters.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(field, f"{name} = {value}", "a finite number is needed")
 
 
 def _check_sizes(plan: Plan) -> None:

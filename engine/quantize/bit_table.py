@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engine.protocol.events import BitsTabled, TensorRow
 from engine.quantize.formats.bitstream import packed_size
-from engine.quantize.layers import QuantizedLayer, quantized_layers, quantizers
+from engine.quantize.layers import QuantizedLayer, float_tensors, is_coded, quantized_layers, quantizers
 
 FLOAT_BYTES = 4  # also of scales and zero points: RepQ-ViT's may be fractional
 
@@ -37,7 +37,7 @@ def tabulate(variant: str, model: nn.Module, images: Tensor) -> BitsTabled:
         weight = layers[name.removesuffix(".weight")].weight
         sums = _Sums()
         sums.add(quantizer, (weight,), quantizer(weight))
-        rows.append(_row(name, quantizer, sums, stored=packed_size(weight.numel(), quantizer.bits)))
+        rows.append(_row(name, quantizer, sums, stored=packed_size(weight.numel(), quantizer.code_bits)))
     floats = float_tensors(model)
     left = sum(value.numel() * value.element_size() for value in floats.values())
     # What a method adds is fp16; the model's own parameters are float32.
@@ -52,12 +52,6 @@ def tabulate(variant: str, model: nn.Module, images: Tensor) -> BitsTabled:
         whole,
         _short(float_share(model)),
     )
-
-
-def float_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters that stay in floating point, by name."""
-    coded = {f"{name}.weight" for name, layer in quantized_layers(model) if is_coded(layer)}
-    return {name: value for name, value in model.named_parameters() if name not in coded}
 
 
 def float_share(model: nn.Module) -> float:
@@ -77,11 +71,6 @@ def float_activations(model: nn.Module) -> list[str]:
     places = [n.removesuffix("_quantizer") for n, m in model.named_modules() if isinstance(m, nn.Identity)]
     known = ("input", *(f"attn.{operand}" for operand in ("query", "key", "value", "softmax")))
     return [name for name in places if name.endswith(known)]
-
-
-def is_coded(layer: QuantizedLayer) -> bool:
-    """Tell whether the weight of a layer is quantized."""
-    return not isinstance(layer.weight_quantizer, nn.Identity)
 
 
 class _Sums:

@@ -153,6 +153,17 @@ def quantized_layers(model: nn.Module) -> Iterator[tuple[str, QuantizedLayer]]:
     return ((n, m) for n, m in model.named_modules() if isinstance(m, QuantizedLayer))
 
 
+def is_coded(layer: QuantizedLayer) -> bool:
+    """Return whether the weight of a layer is quantized."""
+    return not isinstance(layer.weight_quantizer, nn.Identity)
+
+
+def float_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters that stay in floating point, by name."""
+    coded = {f"{name}.weight" for name, layer in quantized_layers(model) if is_coded(layer)}
+    return {name: value for name, value in model.named_parameters() if name not in coded}
+
+
 def quantizers(model: nn.Module) -> Iterator[tuple[str, Quantizer]]:
     """Yield every quantizer of a model with the name of its tensor."""
     for name, module in model.named_modules():

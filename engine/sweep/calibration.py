@@ -11,7 +11,6 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from engine import catalog
 from engine.errors import EngineError, QuantizeError
 from engine.images.image_set import Geometry
 from engine.images.sets import HeldOutPool, Sets
@@ -31,6 +30,7 @@ from engine.protocol.events import (
 )
 from engine.quantize.bit_table import tabulate
 from engine.quantize.layers import forget_exact, unquantized_copy
+from engine.quantize.methods import base as methods
 from engine.quantize.sites import Widths
 from engine.scores.outputs import Scorer
 from engine.sweep.devices import release_memory
@@ -166,11 +166,10 @@ class Calibration:
         self, variant: Variant, source: LoadedModel, required: str | None
     ) -> tuple[nn.Module, str, BitsTabled]:
         """Calibrate a variant, save it, and tabulate its bits on the calibration images."""
-        entry = catalog.METHODS[variant.method]
-        method = catalog.resolve(entry.target)
         widths = Widths(variant.bits, self.plan.overrides, first_and_last=self.plan.first_and_last or None)
         images = self._images(variant, source)
-        model: VisionTransformer = method(source.model, widths, images, **entry.options)
+        parameters = self.plan.method_parameters or {}
+        model = methods.quantize(variant.method, source.model, widths, images, parameters)
         digest = self._save(variant, model, source, required)
         table = tabulate(variant.key, model, images)
         forget_exact(model)
@@ -183,6 +182,7 @@ class Calibration:
         about: dict[str, object] = {
             "overrides": self.plan.overrides,
             "first_and_last": self.plan.first_and_last or None,
+            "method_parameters": self.plan.method_parameters or {},
             "calibration": self.prepared.calibrations[variant.draw].digest,
             "calibration_images": self.plan.calibration_images,
         }

@@ -21,6 +21,7 @@ from engine.models.loaded import LoadedModel, count_parameters
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.quantize.layers import check_architecture, warning_of
+from engine.quantize.methods.base import load_method
 from engine.scores import scorers
 from engine.session.arrays import FinishedRows, layout, type_of_ranks
 from engine.session.outputs import bytes_of
@@ -42,6 +43,7 @@ def check(
     plan: Plan, resources: Resources, session: Path, sets: Sets, models: Models, device: torch.device
 ) -> list[str]:
     """Raise InputError for what would end the run later; return warnings."""
+    _method(plan)
     for name, parameters in plan.score_parameters.items():
         try:
             scorers.check(name, parameters)
@@ -58,6 +60,18 @@ def check(
     warnings += class_names.check(plan, resources, sets, models)
     _disk(plan, session, sets, models)
     return [*dict.fromkeys(warnings), *_memory(plan, models, device)]
+
+
+def _method(plan: Plan) -> None:
+    """Check that the method can be loaded and takes its parameters, if anything is quantized."""
+    if all(variant.bits.is_float for variant in plan.variants()):
+        return
+    try:
+        load_method(plan.method, plan.method_parameters or {})
+    except QuantizeError as error:
+        raise InputError("method", plan.method, str(error)) from None
+    except InputError as error:
+        raise InputError("method_parameters", f"{error.field} = {error.given!r}", error.right) from None
 
 
 def _form(plan: Plan, name: str, loaded: LoadedModel) -> list[str]:

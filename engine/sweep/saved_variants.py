@@ -6,6 +6,7 @@ import hashlib
 import os
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -39,7 +40,7 @@ class SavedVariants:
         about: dict[str, object],
         required: str | None = None,
     ) -> str:
-        """Put a calibrated model on the disk and return the SHA-256 of its tensors.
+        """Write a calibrated model and return the SHA-256 of its tensors.
 
         Raises EngineError, and replaces nothing, if that is not the digest that is `required`.
         """
@@ -92,17 +93,17 @@ class SavedVariants:
 def key_of(variant: Variant, source: LoadedModel, weights: str, calibration: str, plan: Plan) -> str:
     """Return the SHA-256 of everything that a quantized variant depends on.
 
-    Its architecture and weights, method and options, bits, preprocessing and calibration images (their
+    Its architecture and weights, method and parameters, bits, preprocessing and calibration images (their
     contents, labels and order), the kind of device, and the programs that compute and that decode.
     """
-    options = dict(catalog.METHODS[variant.method].options)
+    method = catalog.METHODS[variant.method]
     parts = (
         source.build,
         dict(source.arguments),
         weights,
         str(variant.bits),
         variant.method,
-        options,
+        {**method.parameters, **(plan.method_parameters or {})},
         plan.overrides,
         plan.first_and_last or None,
         plan.tf32,
@@ -111,9 +112,10 @@ def key_of(variant: Variant, source: LoadedModel, weights: str, calibration: str
         source.std,
         calibration,
         next(source.model.parameters()).device.type,
-        {name: version(name) for name in ("qood-tui", "torch", "timm", "numpy")},
+        {name: version(name) for name in ("qood-tui", "torch", "timm", "numpy")} | dict(method.package),
         made_by(),
         _source(),
+        _source_of(method.target) if method.package else None,
     )
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
@@ -125,3 +127,10 @@ def _source() -> str:
     for path in sorted(Path(quantize.__file__).parent.rglob("*.py")):
         state.update(path.read_bytes())
     return state.hexdigest()
+
+
+def _source_of(target: str) -> str:
+    """Return the SHA-256 of the module of another package's method, which may change within a version."""
+    spec = find_spec(target.partition(":")[0])
+    source = Path(spec.origin) if spec is not None and spec.origin else None
+    return hashlib.sha256(source.read_bytes() if source is not None and source.is_file() else b"").hexdigest()

@@ -15,6 +15,7 @@ from typing import IO
 
 import msgspec
 
+from engine import catalog
 from engine.protocol.events import WorkerStarted
 from engine.protocol.messages import Cancel, Ended, Idle, Job, Message
 from engine.system.environment import arithmetic, without_secrets
@@ -165,7 +166,8 @@ def _sweep(job: Job, channel: Channel, orders: Orders) -> None:
 
 def started(job: Job, device: str, threads: int, accelerators: dict[str, str]) -> WorkerStarted:
     """Describe this process as far as it may move a number."""
-    return WorkerStarted(device, threads, versions(), job.first_row, accelerators, arithmetic())
+    found = {**versions(), **catalog.METHODS[job.plan.method].package}
+    return WorkerStarted(device, threads, found, job.first_row, accelerators, arithmetic())
 
 
 def versions() -> dict[str, str]:

@@ -127,11 +127,13 @@ class SetupScreen(SetupActions):
         if ticked["calibration_set"] and ticked["calibration_set"][0] != plan.calibration_set:
             (name,) = ticked["calibration_set"]
             learnt_from = {"calibration_set": name, "fit_set": name}
+        method = "".join(ticked["method"])
         plan = msgspec.structs.replace(
             plan,
             models=ticked["models"],
             bits=ticked["bits"],
-            method="".join(ticked["method"]),
+            method=method,
+            method_parameters=plan.method_parameters if method == plan.method else msgspec.UNSET,
             id_set="".join(ticked["id_set"]) or plan.id_set,
             ood_sets=ticked["ood_sets"],
             scores=scores,

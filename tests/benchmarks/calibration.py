@@ -75,7 +75,7 @@ def _run(what: str) -> dict[str, Any]:
         with torch.inference_mode():
             model(images)
     else:
-        repq.quantize(model, Widths(Bits(4, 4)), images)
+        repq.RepQ().quantize(model, Widths(Bits(4, 4)), images)
     seconds = time.monotonic() - began
     return {"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 

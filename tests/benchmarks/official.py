@@ -99,7 +99,9 @@ def of_repq(clone: Path, reference: Path | None) -> list[Figure]:
         exact = subject.model(subject.test)
         for bits in WIDTHS:
             theirs = _repq_model(official, building, subject, bits)(subject.test)
-            ours = repq.quantize(subject.model, Widths(Bits(bits, bits)), subject.calibration)(subject.test)
+            ours = repq.RepQ().quantize(subject.model, Widths(Bits(bits, bits)), subject.calibration)(
+                subject.test
+            )
             name = str(Bits(bits, bits))
             found += [
                 Figure(subject.name, "repq", name, LOGITS, _error(theirs, exact), _error(ours, exact)),
@@ -197,7 +199,7 @@ def of_ptq4vit(clone: Path, reference: Path | None) -> list[Figure]:
     official = import_module("quant_layers.matmul").SoSPTQSLQuantMatMul
     found = []
     for subject in subjects(reference):
-        model = quantized_copy(subject.model, Widths(Bits(FLOAT, 4)), ptq4vit._choose)
+        model = quantized_copy(subject.model, Widths(Bits(FLOAT, 4)), ptq4vit.PTQ4ViT().choose)
         values = next(
             product.operands[0]
             for product in products(model, subject.calibration)

@@ -1,14 +1,18 @@
-"""Quantized models on disk: packed integer codes, scales and options in one safetensors file.
+"""Quantized models on disk: packed integer codes, scales and extra modules in one safetensors file.
 
-For every quantized weight there is `NAME.codes` (a dense bitstream), and for every quantizer its
-parameters, such as `NAME.scale` and `NAME.zero_point` (float32, one a channel or a tensor); every other
-parameter is in float32, QwT's corrections in fp16. The metadata entry `qood` is JSON: format version, how
-to build the model, the quantizer of each tensor, and the SHA-256 of all tensor bytes.
+For every quantized weight there is `NAME.codes` (a dense bitstream), and for every quantizer its parameters,
+such as `NAME.scale` and `NAME.zero_point` (float32, one per channel or tensor); every other parameter is as
+it is in the model, those of what a method adds included. The metadata entry `qood` is JSON: format version,
+how to build the model, the kind of quantizer of each tensor, and the SHA-256 of all tensor bytes.
+
+A file can only name what is installed: kinds of quantizers that are registered, and the extra modules of its
+method in the catalog.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +25,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from engine import catalog
-from engine.errors import InputError
-from engine.plan.bits import Bits
-from engine.quantize.bit_table import float_tensors
+from engine.errors import InputError, QuantizeError
+from engine.plan.bits import Bits, check_width
 from engine.quantize.formats.bitstream import pack, unpack
 from engine.quantize.grids.base import Quantizer
-from engine.quantize.grids.uniform import Uniform, along
-from engine.quantize.layers import quantized_copy, quantized_layers, quantizers
-from engine.quantize.methods.qwt import compensate
+from engine.quantize.layers import QuantizedLayer, float_tensors, quantized_copy, quantized_layers, quantizers
+from engine.quantize.methods.base import Extra, load_method
 from engine.quantize.sites import Site, Widths
 from engine.system.files import whole
 
@@ -52,12 +54,13 @@ class PackedHeader(msgspec.Struct, frozen=True):
     sha256: str
     key: str = ""  # of what it was made from, where a sweep made it
     first_and_last: int | None = None
+    method_parameters: dict[str, Any] = {}
 
 
 def save(path: Path, model: VisionTransformer, about: dict[str, Any]) -> str:
     """Write a calibrated model and return the SHA-256 of its tensors.
 
-    `about` holds the fields of Saved that the model cannot tell.
+    `about` holds the fields of PackedHeader that the model cannot tell.
     """
     tensors: dict[str, Tensor] = {}
     kinds: dict[str, tuple[str, int, int | None]] = {}
@@ -69,9 +72,8 @@ def save(path: Path, model: VisionTransformer, about: dict[str, Any]) -> str:
             tensors[f"{name}.{part}"] = value.detach().float().cpu().contiguous()
         if name.endswith(".weight"):
             weight = layers[name.removesuffix(".weight")].weight
-            assert isinstance(quantizer, Uniform)  # weights have no other kind
-            codes = quantizer.codes(weight).to(torch.uint8).cpu().numpy()
-            tensors[f"{name}.codes"] = torch.from_numpy(pack(codes, quantizer.bits))
+            codes = pack(quantizer.codes(weight).cpu().numpy(), quantizer.code_bits)
+            tensors[f"{name}.codes"] = torch.from_numpy(codes)
             shapes[name] = tuple(weight.shape)
     for name, value in float_tensors(model).items():
         tensors[name] = value.detach().cpu().contiguous()
@@ -114,47 +116,80 @@ def read(path: Path) -> tuple[PackedHeader, dict[str, Tensor]]:
 
 @torch.inference_mode()
 def restore(model: VisionTransformer, saved: PackedHeader, tensors: dict[str, Tensor]) -> VisionTransformer:
-    """Return `model`, which gives the architecture alone, with the saved quantizers and weights.
+    """Return `model`, which only gives the architecture, with the saved quantizers, weights and extras.
 
-    Raises InputError if the file is of another architecture.
+    Raises InputError if the file is of another architecture, or holds what nothing installed here explains.
     """
+    extras = _extras(saved)
 
     def choose(site: Site) -> nn.Module:
         label, bits, axis = saved.quantizers[site.name]
+        if label not in Quantizer.kinds:
+            installed = "" if saved.method in catalog.METHODS else f"; install the method {saved.method!r}"
+            raise InputError("quantized", label, f"no quantizer of this kind is known{installed}")
+        check_width("quantized", bits, f"{site.name} with {bits} bits")
         quantizer = Quantizer.kinds[label](bits)
         quantizer.axis = axis
         return quantizer
 
-    # A method's module defines the kinds of quantizers that it uses.
-    if saved.method in catalog.METHODS:
-        catalog.resolve(catalog.METHODS[saved.method].target)
     try:
         restored = quantized_copy(model, Widths(Bits(), _widths(saved)), choose)
         for name, quantizer in quantizers(restored):
-            quantizer.use({part: tensors[f"{name}.{part}"] for part in quantizer.parts})
-        for name, layer in quantized_layers(restored):
-            if f"{name}.weight.codes" in tensors:
-                layer.frozen = _weight(f"{name}.weight", saved, tensors)
-                if layer.frozen.shape != layer.weight.shape:
-                    raise InputError("quantized", name, f"the model's weight is {tuple(layer.weight.shape)}")
-                layer.weight.copy_(layer.frozen)
-        for i, block in enumerate(restored.blocks):
-            at = f"blocks.{i}.compensation"
-            if f"{at}.weight" in tensors:
-                compensate(block, tensors[f"{at}.weight"], tensors[f"{at}.bias"])
-        own = dict(restored.named_parameters())
-        for name in float_tensors(restored):
-            _put(restored, name, own[name], tensors[name])
-        for name, layer in quantized_layers(restored):
-            if f"{name}.bias" in tensors and layer.bias is None:
-                layer.bias = nn.Parameter(tensors[f"{name}.bias"], requires_grad=False)
-            if layer.frozen is None:
-                layer.frozen = layer.weight
-    except (KeyError, RuntimeError, ValueError) as error:
+            quantizer.use({part: _part(f"{name}.{part}", tensors) for part in quantizer.parts})
+        _attach(restored, extras, tensors)
+        _fill(restored, saved, tensors)
+    except (LookupError, RuntimeError, ValueError) as error:
         raise InputError(
             "quantized", saved.model, f"the file is of another model than this one ({error})"
         ) from None
+    if unused := tensors.keys() - _names(restored):
+        right = f"nothing of the method {saved.method!r} explains it"
+        raise InputError("quantized", min(unused), right)
     return restored
+
+
+def _extras(saved: PackedHeader) -> tuple[type[Extra], ...]:
+    """Return what a method adds to models; once it is loaded, quantizers of its own are registered."""
+    if saved.method not in catalog.METHODS:
+        return ()
+    try:
+        return load_method(saved.method).extras
+    except QuantizeError as error:
+        raise InputError("quantized", saved.method, str(error)) from None
+
+
+def _attach(model: nn.Module, extras: tuple[type[Extra], ...], tensors: dict[str, Tensor]) -> None:
+    """Put extras on the modules that the file has parameters of them for."""
+    for name, module in list(model.named_modules()):
+        for extra in extras:
+            at = f"{name}.{extra.attribute}."
+            if own := {n.removeprefix(at): value for n, value in tensors.items() if n.startswith(at)}:
+                extra.attach(module, own)
+
+
+def _fill(model: VisionTransformer, saved: PackedHeader, tensors: dict[str, Tensor]) -> None:
+    """Give a model whose quantizers are calibrated its weights: those from codes, then all others."""
+    for name, layer in quantized_layers(model):
+        if f"{name}.weight.codes" in tensors:
+            layer.frozen = _weight(f"{name}.weight", layer, saved, tensors)
+            if layer.frozen.shape != layer.weight.shape:
+                raise InputError("quantized", name, f"the model's weight is {tuple(layer.weight.shape)}")
+            layer.weight.copy_(layer.frozen)
+    own = dict(model.named_parameters())
+    for name in float_tensors(model):
+        _put(name, own[name], tensors[name])
+    for name, layer in quantized_layers(model):
+        if f"{name}.bias" in tensors and layer.bias is None:
+            layer.bias = nn.Parameter(tensors[f"{name}.bias"], requires_grad=False)
+        if layer.frozen is None:
+            layer.frozen = layer.weight
+
+
+def _names(model: nn.Module) -> set[str]:
+    """Return the names of the tensors that a file of a model has."""
+    parts = {f"{name}.{part}" for name, one in quantizers(model) for part in one.parts}
+    codes = {f"{name}.codes" for name, _ in quantizers(model) if name.endswith(".weight")}
+    return parts | codes | float_tensors(model).keys()
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
@@ -170,17 +205,25 @@ def _widths(saved: PackedHeader) -> dict[str, int]:
     return {name: bits for name, (_, bits, _) in saved.quantizers.items()}
 
 
-def _weight(name: str, saved: PackedHeader, tensors: dict[str, Tensor]) -> Tensor:
-    """Return a weight from its codes, by the arithmetic of `fake_quantize`."""
-    _, bits, axis = saved.quantizers[name]
-    shape = saved.shapes[name]
-    codes = unpack(tensors[f"{name}.codes"].numpy(), bits, int(np.prod(shape)))
-    values = torch.from_numpy(codes).float().reshape(shape)
-    zero_point = along(tensors[f"{name}.zero_point"], values, axis)
-    return values.sub_(zero_point).mul_(along(tensors[f"{name}.scale"], values, axis))
+def _weight(name: str, layer: QuantizedLayer, saved: PackedHeader, tensors: dict[str, Tensor]) -> Tensor:
+    """Return a weight from its codes."""
+    shape, quantizer = saved.shapes[name], layer.weight_quantizer
+    assert isinstance(quantizer, Quantizer)
+    codes = unpack(tensors[f"{name}.codes"].numpy(), quantizer.code_bits, math.prod(shape))
+    return quantizer.dequantize(torch.from_numpy(codes.astype(np.int32)).reshape(shape))
 
 
-def _put(model: nn.Module, name: str, parameter: Tensor, value: Tensor) -> None:
+def _part(name: str, tensors: dict[str, Tensor]) -> Tensor:
+    """Return a parameter of a quantizer."""
+    value = tensors[name]
+    if value.dtype is not torch.float32 or value.dim() != 1:
+        raise ValueError(
+            f"{name} is {value.dtype} {tuple(value.shape)}, not one float32 per channel or tensor"
+        )
+    return value
+
+
+def _put(name: str, parameter: Tensor, value: Tensor) -> None:
     if parameter.shape != value.shape:
         raise InputError(
             "quantized", name, f"the model's is {tuple(parameter.shape)}, not {tuple(value.shape)}"

@@ -1,0 +1,5 @@
+"""Grids of values that a tensor is quantized to; importing this package makes all of them known by label."""
+
+from engine.quantize.grids import logarithmic, twin, uniform
+
+__all__ = ["logarithmic", "twin", "uniform"]

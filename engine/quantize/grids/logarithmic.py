@@ -10,7 +10,7 @@ from engine.quantize.grids.search import PERCENTILES
 from engine.quantize.grids.twin import LEAST_GELU
 from engine.quantize.grids.uniform import check_finite, quantiles
 
-FRACTIONS = 37  # steps an octave that the adaptive base is a multiple of
+FRACTIONS = 37  # steps per octave that the adaptive base is a multiple of
 
 
 class LogSqrt2(Quantizer):
@@ -26,13 +26,24 @@ class LogSqrt2(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` quantized and dequantized."""
-        if self.scale is None:
-            check_finite(x)
-            self.scale = self._search(x)
-        return self._quantize(x, self.scale)
+        return self._quantize(x, self._scale_for(x))
+
+    @property
+    def code_bits(self) -> int:
+        """Return how many bits a code takes: one more, for the exact 0."""
+        return self.bits + 1
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Return the codes of `x`, from 0 for the scale itself to 2^b for the exact 0."""
+        return power_codes(x.div(self._scale_for(x)), 2, 2**self.bits).int()
+
+    def dequantize(self, codes: Tensor) -> Tensor:
+        """Return the values of codes."""
+        assert self.scale is not None
+        return with_zero(self._powers(self.scale)).index_select(0, codes.flatten()).view(codes.shape)
 
     def clipped(self, x: Tensor) -> Tensor:
-        """Tell for every element whether it is above the scale or becomes exactly 0."""
+        """Return for every element whether it is above the scale or becomes exactly 0."""
         assert self.scale is not None
         code = torch.round(-2 * torch.log2(x / self.scale))
         vanishes = torch.logical_and(code >= 2**self.bits, x > 0)
@@ -44,6 +55,12 @@ class LogSqrt2(Quantizer):
         largest = float(self.scale)
         return largest * 2.0 ** (-(2**self.bits - 1) / 2), largest
 
+    def _scale_for(self, x: Tensor) -> Tensor:
+        if self.scale is None:
+            check_finite(x)
+            self.scale = self._search(x)
+        return self.scale
+
     def _search(self, x: Tensor) -> Tensor:
         candidates = quantiles(x.reshape(1, -1), PERCENTILES)[:, 0]
         # An all-zero tensor has no largest value; any scale represents it exactly.
@@ -52,9 +69,11 @@ class LogSqrt2(Quantizer):
         return candidates[int(errors.argmin())].reshape(1)
 
     def _quantize(self, x: Tensor, scale: Tensor) -> Tensor:
-        levels = torch.arange(2**self.bits, device=x.device, dtype=x.dtype)
-        values = 2 ** (-(levels / 2).ceil()) * (1 + (levels % 2) * (2**0.5 - 1)) * scale
-        return nearest_power(x.div(scale), 2, values)
+        return nearest_power(x.div(scale), 2, self._powers(scale))
+
+    def _powers(self, scale: Tensor) -> Tensor:
+        levels = torch.arange(2**self.bits, device=scale.device, dtype=scale.dtype)
+        return 2 ** (-(levels / 2).ceil()) * (1 + (levels % 2) * (2**0.5 - 1)) * scale
 
 
 class AdaptiveLog(Quantizer):
@@ -73,15 +92,36 @@ class AdaptiveLog(Quantizer):
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` quantized and dequantized."""
         assert self.scale is not None and self.base is not None
-        power = torch.arange(2**self.bits, device=x.device, dtype=x.dtype) * self.base / FRACTIONS
+        shifted = (x + self.shift).clamp_(min=0).div_(self.scale)
+        return nearest_power(shifted, FRACTIONS / float(self.base), self._powers()).sub_(self.shift)
+
+    @property
+    def code_bits(self) -> int:
+        """Return how many bits a code takes: one more, for the exact 0."""
+        return self.bits + 1
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Return the codes of `x`, from 0 for the scale itself to 2^b for the exact 0."""
+        assert self.scale is not None and self.base is not None
+        shifted = (x + self.shift).clamp_(min=0).div_(self.scale)
+        return power_codes(shifted, FRACTIONS / float(self.base), 2**self.bits).int()
+
+    def dequantize(self, codes: Tensor) -> Tensor:
+        """Return the values of codes."""
+        values = with_zero(self._powers()).index_select(0, codes.flatten()).view(codes.shape)
+        return values.sub_(self.shift)
+
+    def _powers(self) -> Tensor:
+        assert self.scale is not None and self.base is not None
+        levels = torch.arange(2**self.bits, device=self.scale.device, dtype=self.scale.dtype)
+        power = levels * self.base / FRACTIONS
         finest = 2 ** (self.bits + 1) - 2
         fraction = torch.round(2 ** -(power % 1) * finest) / finest
-        values = 2 ** -power.floor() * fraction * self.scale
-        shifted = (x + self.shift).clamp_(min=0).div_(self.scale)
-        return nearest_power(shifted, FRACTIONS / float(self.base), values).sub_(self.shift)
+        powers: Tensor = 2 ** -power.floor() * fraction * self.scale
+        return powers
 
     def clipped(self, x: Tensor) -> Tensor:
-        """Tell for every element whether it is above the scale or becomes the smallest value."""
+        """Return for every element whether it is above the scale or becomes the smallest value."""
         assert self.scale is not None and self.base is not None
         shifted = (x + self.shift) / self.scale
         code = torch.round(-FRACTIONS / self.base * torch.log2(shifted))
@@ -103,7 +143,16 @@ class ShiftedAdaptiveLog(AdaptiveLog):
 
 def nearest_power(x: Tensor, steps_per_octave: float, values: Tensor) -> Tensor:
     """Map x (in place) to values[q], q = round(-log2(x) steps_per_octave); larger codes are 0, NaN is NaN."""
-    vanished, diverged = len(values), len(values) + 1
-    code = x.log2_().mul_(-steps_per_octave).round_().clamp_(0, vanished).nan_to_num_(nan=diverged)
-    table = torch.cat([values, values.new_tensor([0.0, torch.nan])])
+    code = power_codes(x, steps_per_octave, len(values)).nan_to_num_(nan=len(values) + 1)
+    table = torch.cat([with_zero(values), values.new_tensor([torch.nan])])
     return table.index_select(0, code.int().flatten()).view_as(code)
+
+
+def power_codes(x: Tensor, steps_per_octave: float, vanished: int) -> Tensor:
+    """Return round(-log2(x) steps_per_octave), in place of x and from 0 to `vanished`; NaN is NaN."""
+    return x.log2_().mul_(-steps_per_octave).round_().clamp_(0, vanished)
+
+
+def with_zero(values: Tensor) -> Tensor:
+    """Return a table of values with the 0 of what vanished behind them."""
+    return torch.cat([values, values.new_zeros(1)])

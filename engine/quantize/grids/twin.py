@@ -1,4 +1,4 @@
-"""The twin uniform quantizers of PTQ4ViT: two ranges with a step each, told apart by one bit of the code.
+"""The twin uniform quantizers of PTQ4ViT: two ranges, each with its own step; one bit of a code tells which.
 
 Yuan et al., "PTQ4ViT: Post-training Quantization for Vision Transformers with Twin Uniform
 Quantization", ECCV 2022, section 3.2; the steps are those of the official code.
@@ -34,8 +34,23 @@ class TwinSoftmax(Quantizer):
         coarse = x.mul(top).round_().clamp_(0, top).div_(top)
         return torch.where(x > self.scale, coarse, fine)
 
+    def codes(self, x: Tensor) -> Tensor:
+        """Return the codes of `x`: the upper half of them is the coarse range, above the split."""
+        assert self.scale is not None
+        half, top = 2 ** (self.bits - 1), 2 ** (self.bits - 1) - 1
+        fine = x.mul(top).div_(self.scale).round_().clamp_(0, top)
+        coarse = x.mul(top).round_().clamp_(0, top)
+        return torch.where(x > self.scale, coarse + half, fine).int()
+
+    def dequantize(self, codes: Tensor) -> Tensor:
+        """Return the values of codes."""
+        assert self.scale is not None
+        half, top = 2 ** (self.bits - 1), 2 ** (self.bits - 1) - 1
+        fine, coarse = codes.to(self.scale.dtype), (codes - half).to(self.scale.dtype)
+        return torch.where(codes >= half, coarse.div_(top), fine.mul_(self.scale).div_(top))
+
     def clipped(self, x: Tensor) -> Tensor:
-        """Tell for every element whether it lies outside [0, 1]; no softmax output does."""
+        """Return for every element whether it lies outside [0, 1]; no softmax output does."""
         return torch.logical_or(x < 0, x > 1)
 
     def range(self) -> tuple[float, float]:
@@ -60,6 +75,15 @@ class SummedTwinSoftmax(TwinSoftmax):
         coarse = x.clamp(max=1).maximum(self.scale).mul_(top).round_().div_(top)
         return fine.mul_(self.scale).add_(coarse)
 
+    def dequantize(self, codes: Tensor) -> Tensor:
+        """Return the values of codes: above the split the fine range adds all of it."""
+        assert self.scale is not None
+        half, top = 2 ** (self.bits - 1), 2 ** (self.bits - 1) - 1
+        least = self.scale.mul(top).round()  # what the coarse range adds up to the split
+        fine = codes.clamp(max=top).to(self.scale.dtype).div_(top)
+        coarse = torch.where(codes >= half, (codes - half).to(self.scale.dtype), least).div_(top)
+        return fine.mul_(self.scale).add_(coarse)
+
     def range(self) -> tuple[float, float]:
         """Return the smallest and the largest value that can be represented."""
         assert self.scale is not None
@@ -82,8 +106,21 @@ class TwinGelu(Quantizer):
         positive = x.div(self.scale).round_().clamp_(0, half - 1).mul_(self.scale)
         return positive.add_(x.div(step).round_().clamp_(-half, 0).mul_(step))
 
+    def codes(self, x: Tensor) -> Tensor:
+        """Return the codes of `x`: the lower half of them is negative."""
+        assert self.scale is not None
+        half = 2 ** (self.bits - 1)
+        positive = x.div(self.scale).round_().clamp_(0, half - 1)
+        return positive.add_(x.div(self._negative_step).round_().clamp_(-half, 0)).add_(half).int()
+
+    def dequantize(self, codes: Tensor) -> Tensor:
+        """Return the values of codes."""
+        assert self.scale is not None
+        steps = (codes - 2 ** (self.bits - 1)).to(self.scale.dtype)
+        return torch.where(steps < 0, steps * self._negative_step, steps * self.scale)
+
     def clipped(self, x: Tensor) -> Tensor:
-        """Tell for every element whether it lies outside the range."""
+        """Return for every element whether it lies outside the range."""
         assert self.scale is not None
         half = 2 ** (self.bits - 1)
         above = x.div(self.scale).round_() > half - 1

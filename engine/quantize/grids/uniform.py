@@ -20,7 +20,7 @@ class Uniform(Quantizer):
     Sets its scale and zero point from the first tensor it sees, by `search`. `axis` is the channel axis,
     None for one scale per tensor; fewer scales than channels stand for equal runs of channels. The zero
     point may be fractional, as RepQ-ViT's reparameterization leaves it; the grid is then shifted at its
-    clamped ends and quantizing twice is not quantizing once.
+    clamped ends, has 2^b + 1 values, and quantizing twice is not quantizing once.
     """
 
     label = "uniform"
@@ -40,13 +40,28 @@ class Uniform(Quantizer):
         scale, zero_point = self._parameters_for(x)
         return fake_quantize(x, scale, zero_point, self.bits)
 
+    @property
+    def code_bits(self) -> int:
+        """Return how many bits a code takes: one more where a zero point is fractional."""
+        assert self.zero_point is not None
+        return self.bits + bool((self.zero_point % 1).any())
+
     def codes(self, x: Tensor) -> Tensor:
-        """Return the integer codes of `x`, from 0 to 2^b - 1; the zero point must be whole."""
+        """Return the codes of `x`; where the zero point is whole they are from 0 to 2^b - 1."""
         scale, zero_point = self._parameters_for(x)
-        return x.div(scale).round_().add_(zero_point).clamp_(0, 2**self.bits - 1)
+        code = x.div(scale).round_().add_(zero_point.ceil()).clamp_(min=0)
+        return code.minimum(2**self.bits - 1 + (zero_point % 1 > 0)).int()
+
+    def dequantize(self, codes: Tensor) -> Tensor:
+        """Return the values of codes."""
+        assert self.scale is not None and self.zero_point is not None
+        scale, zero_point = (along(part, codes, self.axis) for part in (self.scale, self.zero_point))
+        whole = codes.to(scale.dtype)
+        between = (whole - zero_point.ceil()).add_(zero_point).clamp_(0, 2**self.bits - 1)
+        return torch.where(zero_point % 1 > 0, between, whole).sub_(zero_point).mul_(scale)
 
     def clipped(self, x: Tensor) -> Tensor:
-        """Tell for every element whether it lies outside the range."""
+        """Return for every element whether it lies outside the range."""
         scale, zero_point = self._parameters_for(x)
         code = x.div(scale).round_().add_(zero_point)
         return torch.logical_or(code < 0, code > 2**self.bits - 1)
@@ -141,14 +156,14 @@ def check_finite(x: Tensor) -> None:
 
 
 def channels_first(x: Tensor, axis: int | None) -> Tensor:
-    """Return one row a channel: (channels, n), or (1, n) for one scale per tensor."""
+    """Return one row per channel: (channels, n), or (1, n) for one scale per tensor."""
     if axis is None:
         return x.reshape(1, -1)
     return x.movedim(axis, 0).reshape(x.shape[axis], -1)
 
 
 def along(value: Tensor, x: Tensor, axis: int | None) -> Tensor:
-    """Shape one value a channel, or one an equal run of channels, so that it broadcasts against `x`."""
+    """Shape one value per channel, or one per equal run of channels, so that it broadcasts against `x`."""
     if axis is None:
         return value
     if value.numel() not in (1, x.shape[axis]):

@@ -2,11 +2,12 @@
 Adaptive Logarithm Quantizer", ECCV 2024): logarithms of a searched base, and a progressive search.
 
 As the official code, every product is calibrated by the squared error of its output on floating-point
-inputs, queries, keys and values have a scale a head, and the inputs behind LayerNorms are first scaled a
-channel and folded, with a rounded zero point, and uniform ranges start at the least squared error of their
-own tensor. Differences: the official code folds only where weights and activations have the same width, here
-always; and the progressive search goes over both ends of the range, not over scale and 16 zero points around
-its middle, which one-sided tensors at 8 bits lie outside of. Logarithms start at a range that clips nothing.
+inputs, queries, keys and values have one scale per head, and the inputs behind LayerNorms are first scaled
+per channel and folded, with a rounded zero point, and uniform ranges start at the least squared error of
+their own tensor. Differences: the official code folds only where weights and activations have the same width,
+here always; and the progressive search goes over both ends of the range, not over scale and 16 zero points
+around its middle, which one-sided tensors at 8 bits lie outside of. Logarithms start at a range that clips
+nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from engine.quantize.grids.logarithmic import FRACTIONS, AdaptiveLog, ShiftedAda
 from engine.quantize.grids.search import best_percentile, least_error
 from engine.quantize.grids.uniform import Uniform, affine, channels_first, quantiles
 from engine.quantize.layers import freeze, quantized_copy
+from engine.quantize.methods.base import QuantizationMethod
 from engine.quantize.methods.products import LEFT, Parts, Product, in_turns, least, products
 from engine.quantize.methods.repq import behind_layer_norm, fold
 from engine.quantize.sites import Role, Site, Widths
@@ -37,18 +39,21 @@ BASES = tuple(range(10, 138))  # times 1 / 37 of an octave
 ToParts = Callable[[Tensor, Tensor], Parts]
 
 
-@torch.inference_mode()
-def quantize(model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
-    """Return `model` quantized, calibrated on `images` (n, 3, height, width), normalised."""
-    quantized = quantized_copy(model, widths, _choose)
-    fold_layer_norms(quantized, images)
-    for product in products(quantized, images):
-        in_turns(product, start, best, ROUNDS)
-    return freeze(quantized)
+class AdaLog(QuantizationMethod, frozen=True):
+    """AdaLog, as the head of this file says."""
+
+    @torch.inference_mode()
+    def quantize(self, model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
+        """Return `model` quantized."""
+        quantized = quantized_copy(model, widths, _choose)
+        fold_layer_norms(quantized, images)
+        for product in products(quantized, images):
+            in_turns(product, start, best, ROUNDS)
+        return freeze(quantized)
 
 
 def fold_layer_norms(model: VisionTransformer, images: Tensor) -> None:
-    """Fold a scale a channel into every LayerNorm and the weight behind it, as RepQ-ViT does."""
+    """Fold one scale per channel into every LayerNorm and the weight behind it, as RepQ-ViT does."""
     pairs = {id(layer.input_quantizer): (norm, layer) for norm, layer in behind_layer_norm(model)}
     for product in products(model, images):
         quantizer = product.quantizers[LEFT]
@@ -134,7 +139,7 @@ def _choose(site: Site) -> Quantizer:
         case Role.WEIGHT:
             return Uniform(site.bits, axis=0)
         case Role.QUERY | Role.KEY | Role.VALUE:
-            return Uniform(site.bits, axis=1)  # a scale a head
+            return Uniform(site.bits, axis=1)  # one scale per head
         case Role.LAYER_NORM:
             return Uniform(site.bits, axis=-1)
         case _:

@@ -16,27 +16,31 @@ from engine.quantize.grids.search import best_percentile
 from engine.quantize.grids.uniform import Uniform
 from engine.quantize.layers import QuantizedLayer, freeze, quantized_layers
 from engine.quantize.methods import repq
+from engine.quantize.methods.base import QuantizationMethod
 from engine.quantize.sites import Role, Widths
 
 RIDGE = 0.01  # times the number of rows; the official lambda of 2,000 on 1,024 images of 197 tokens
 MOST_FLIPS = 64  # roundings changed per output channel and half
 
 
-@torch.inference_mode()
-def quantize(model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
-    """Return `model` quantized, calibrated on `images` (n, 3, height, width), normalised.
+class ERQ(QuantizationMethod, frozen=True):
+    """ERQ, as the head of this file says."""
 
-    A weight that stays in floating point behind a quantized input is corrected all the same.
-    """
-    quantized = repq.first_pass(model, widths, images, only_activations=True)
-    repq.reparameterize(quantized)
-    for name, layer in quantized_layers(quantized):
-        bits = widths.site(f"{name}.weight", Role.WEIGHT).bits
-        if bits == FLOAT and isinstance(layer.input_quantizer, nn.Identity):
-            continue  # its correction would be rounding noise
-        exact = _input_of(quantized, layer, images)
-        reduce_error(layer, exact, bits)
-    return freeze(quantized)
+    @torch.inference_mode()
+    def quantize(self, model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
+        """Return `model` quantized.
+
+        A weight that stays in floating point behind a quantized input is corrected all the same.
+        """
+        quantized = repq.first_pass(model, widths, images, only_activations=True)
+        repq.reparameterize(quantized)
+        for name, layer in quantized_layers(quantized):
+            bits = widths.site(f"{name}.weight", Role.WEIGHT).bits
+            if bits == FLOAT and isinstance(layer.input_quantizer, nn.Identity):
+                continue  # its correction would be rounding noise
+            exact = _input_of(quantized, layer, images)
+            reduce_error(layer, exact, bits)
+        return freeze(quantized)
 
 
 def reduce_error(layer: QuantizedLayer, x: Tensor, bits: int) -> None:

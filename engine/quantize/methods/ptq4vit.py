@@ -28,6 +28,7 @@ from engine.quantize.layers import (
     quantized_copy,
     without_quantizers,
 )
+from engine.quantize.methods.base import QuantizationMethod
 from engine.quantize.methods.products import RIGHT, Parts, Product, in_turns, least, products
 from engine.quantize.sites import Role, Site, Widths
 
@@ -39,31 +40,38 @@ LABELS = 5
 IMAGES_AT_ONCE = 8  # in the backward pass
 
 
-@torch.inference_mode(False)  # gradients are needed, wherever this is called
-def quantize(
-    model: VisionTransformer, widths: Widths, images: Tensor, *, summed_softmax: bool = False
-) -> VisionTransformer:
-    """Return `model` quantized, calibrated on `images` (n, 3, height, width), normalised.
+class PTQ4ViT(QuantizationMethod, frozen=True):
+    """PTQ4ViT. Ablation, on in the official code: `summed_softmax` adds both softmax ranges."""
 
-    Symmetric uniform quantizers with one scale per tensor, three in qkv weights (queries, keys, values)
-    and one per output channel in the patch convolution, whose input stays in floating point. Softmax and
-    GELU outputs have twin ranges. Every product sees floating-point inputs.
+    summed_softmax: bool = False
 
-    Ablation, on in the official code: `summed_softmax` adds both softmax ranges.
-    """
+    @torch.inference_mode(False)  # gradients are needed, wherever this is called
+    def quantize(self, model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
+        """Return `model` quantized.
 
-    def choose(site: Site) -> Quantizer:
-        if site.role is Role.SOFTMAX and summed_softmax:
-            return SummedTwinSoftmax(site.bits)
-        return _choose(site)
+        Symmetric uniform quantizers with one scale per tensor, three in qkv weights (queries, keys, values)
+        and one per output channel in the patch convolution, whose input stays in floating point. Softmax and
+        GELU outputs have twin ranges. Every product sees floating-point inputs.
+        """
+        widths = Widths(widths.bits, widths.overrides, FLOAT, widths.first_and_last)
+        quantized = quantized_copy(model, widths, self.choose).to(images.device)
+        importance = fisher(without_quantizers(quantized), images)
+        with torch.inference_mode():
+            for product in products(quantized, images):
+                search(product, importance[product.name])
+            return freeze(quantized)
 
-    widths = Widths(widths.bits, widths.overrides, FLOAT, widths.first_and_last)
-    quantized = quantized_copy(model, widths, choose).to(images.device)
-    importance = fisher(without_quantizers(quantized), images)
-    with torch.inference_mode():
-        for product in products(quantized, images):
-            search(product, importance[product.name])
-        return freeze(quantized)
+    def choose(self, site: Site) -> Quantizer:
+        """Return the quantizer of a tensor."""
+        match site.role:
+            case Role.SOFTMAX:
+                return (SummedTwinSoftmax if self.summed_softmax else TwinSoftmax)(site.bits)
+            case Role.GELU:
+                return TwinGelu(site.bits)
+            case Role.WEIGHT:
+                return symmetric(site.bits, axis=0)
+            case _:
+                return symmetric(site.bits)
 
 
 def search(product: Product, importance: Tensor) -> None:
@@ -124,18 +132,6 @@ def fisher(exact: VisionTransformer, images: Tensor) -> dict[str, Tensor]:
     for hook in hooks:
         hook.remove()
     return {name: _mean_one(torch.cat(values)) for name, values in parts.items()}
-
-
-def _choose(site: Site) -> Quantizer:
-    match site.role:
-        case Role.SOFTMAX:
-            return TwinSoftmax(site.bits)
-        case Role.GELU:
-            return TwinGelu(site.bits)
-        case Role.WEIGHT:
-            return symmetric(site.bits, axis=0)
-        case _:
-            return symmetric(site.bits)
 
 
 def _mean_one(values: Tensor) -> Tensor:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from engine.quantize.layers import quantizers
-from engine.quantize.methods import repq
+from engine.quantize.methods.base import QuantizationMethod
+from engine.quantize.methods.repq import RepQ
 from engine.quantize.sites import Widths
 
 
 class CompensatedBlock(Block):  # type: ignore[misc]
     """A block whose output gets `x W + b`, closed-form least squares for what quantization took from it."""
+
+    attribute = "compensation"
+
+    @staticmethod
+    def attach(block: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        """Give a block its correction; raise ValueError if it is none for this block."""
+        weight, bias = tensors["weight"], tensors["bias"]
+        width = len(block.norm1.weight) if isinstance(block, Block) else 0
+        if weight.shape != (width, width) or bias.shape != (width,):
+            raise ValueError(f"a correction of {tuple(weight.shape)} does not fit {type(block).__name__}")
+        compensate(block, weight, bias)
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """Return the quantized block's output (batch, tokens, width), corrected."""
@@ -21,26 +35,31 @@ class CompensatedBlock(Block):  # type: ignore[misc]
         return out + F.linear(x, self.compensation.weight.float(), self.compensation.bias.float())
 
 
-@torch.inference_mode()
-def quantize(model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
-    """Return `model` quantized by RepQ-ViT and corrected, block by block, on the same images.
+class QwT(QuantizationMethod, frozen=True):
+    """QwT on top of RepQ-ViT."""
 
-    For each block in order, X is its input in the corrected quantized network and Y what the
-    floating-point block would add to the quantized one; the correction is the least-squares solution
-    of X W + b = Y in float64, rounded to fp16, and kept if it explains anything (R^2 > 0).
-    """
-    quantized = repq.quantize(model, widths, images)
-    inputs = block_inputs(quantized, images)
-    for exact, block in zip(model.blocks, quantized.blocks, strict=True):
-        got = block(inputs)
-        missing = exact(inputs) - got
-        weight, bias, explained = fit(inputs.flatten(0, 1), missing.flatten(0, 1))
-        # Without a quantizer in the block, what is missing is rounding noise.
-        if explained > 0 and any(quantizers(block)):
-            compensate(block, weight, bias)
-            got = block(inputs)
-        inputs = got
-    return quantized
+    extras = (CompensatedBlock,)
+
+    @torch.inference_mode()
+    def quantize(self, model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
+        """Return `model` quantized by RepQ-ViT and corrected, block by block, on the same images.
+
+        For each block in order, X is its input in the corrected quantized network and Y what the
+        floating-point block would add to the quantized one; the correction is the least-squares solution
+        of X W + b = Y in float64, rounded to fp16, and kept if it explains anything (R^2 > 0).
+        """
+        quantized = RepQ().quantize(model, widths, images)
+        inputs = block_inputs(quantized, images)
+        for exact, block in zip(model.blocks, quantized.blocks, strict=True):
+            output = block(inputs)
+            missing = exact(inputs) - output
+            weight, bias, explained = fit(inputs.flatten(0, 1), missing.flatten(0, 1))
+            # Without a quantizer in the block, what is missing is rounding noise.
+            if explained > 0 and any(quantizers(block)):
+                compensate(block, weight, bias)
+                output = block(inputs)
+            inputs = output
+        return quantized
 
 
 def fit(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, float]:

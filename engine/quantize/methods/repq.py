@@ -10,35 +10,36 @@ from engine.quantize.grids.logarithmic import LogSqrt2
 from engine.quantize.grids.search import best_percentile
 from engine.quantize.grids.uniform import Uniform
 from engine.quantize.layers import QuantizedLayer, freeze, quantized_copy, quantizers
+from engine.quantize.methods.base import QuantizationMethod
 from engine.quantize.sites import Role, Site, Widths
 
 
-@torch.inference_mode()
-def quantize(
-    model: VisionTransformer,
-    widths: Widths,
-    images: Tensor,
-    *,
-    rounded_zero_point: bool = False,
-    uniform_softmax: bool = False,
-    search_again: bool = False,
-) -> VisionTransformer:
-    """Return `model` quantized, calibrated on `images` (n, 3, height, width), normalised.
+class RepQ(QuantizationMethod, frozen=True):
+    """RepQ-ViT; its parameters are ablations, all off in the official code.
 
-    Pass 1 sets every scale, channel by channel behind the LayerNorms, each layer on the output of its
-    already quantized predecessors. The LayerNorms then absorb the channel scales, and pass 2 searches
-    the weights of the layers behind them again. All other scales stay as pass 1 set them.
-
-    Ablations, all off in the official code: `rounded_zero_point` rounds the common zero points,
-    `uniform_softmax` has no log-sqrt2 quantizer, `search_again` searches every scale again in pass 2.
+    `rounded_zero_point` rounds the common zero points, `uniform_softmax` has no log-sqrt2 quantizer,
+    `search_again` searches every scale again in pass 2.
     """
-    quantized = first_pass(model, widths, images, uniform_softmax=uniform_softmax)
-    folded = reparameterize(quantized, rounded_zero_point=rounded_zero_point)
-    if folded and search_again:
-        _reset_all(quantized)
-        quantized(images)
-    # Pass 2 needs no forward pass: only weights are searched again, and each looks at itself alone.
-    return freeze(quantized)
+
+    rounded_zero_point: bool = False
+    uniform_softmax: bool = False
+    search_again: bool = False
+
+    @torch.inference_mode()
+    def quantize(self, model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
+        """Return `model` quantized.
+
+        Pass 1 sets every scale, channel by channel behind the LayerNorms, each layer on the output of its
+        already quantized predecessors. The LayerNorms then absorb the channel scales, and pass 2 searches
+        the weights of the layers behind them again. All other scales stay as pass 1 set them.
+        """
+        quantized = first_pass(model, widths, images, uniform_softmax=self.uniform_softmax)
+        folded = reparameterize(quantized, rounded_zero_point=self.rounded_zero_point)
+        if folded and self.search_again:
+            _reset_all(quantized)
+            quantized(images)
+        # Pass 2 needs no forward pass: only weights are searched again, and each only looks at itself.
+        return freeze(quantized)
 
 
 @torch.inference_mode()
@@ -70,7 +71,7 @@ def first_pass(
 
 @torch.inference_mode()
 def reparameterize(model: VisionTransformer, *, rounded_zero_point: bool = False) -> bool:
-    """Fold the channel scales into the LayerNorms and the weights behind them; tell if any were there."""
+    """Fold channel scales into LayerNorms and the weights behind them; return whether there were any."""
     changed = False
     for norm, layer in behind_layer_norm(model):
         if isinstance(layer.input_quantizer, Uniform):

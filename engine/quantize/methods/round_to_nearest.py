@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from msgspec import Meta
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from engine.quantize.grids import search
 from engine.quantize.grids.uniform import Search, Uniform
 from engine.quantize.layers import freeze, quantized_copy
+from engine.quantize.methods.base import QuantizationMethod
 from engine.quantize.sites import Role, Site, Widths
 
 
-def minmax(model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
-    """Round to nearest between the smallest and the largest value: the plainest quantizer there is."""
-    return calibrated(model, widths, images, search.min_max)
+class MinMax(QuantizationMethod, frozen=True):
+    """The range from the smallest to the largest value: the plainest method there is."""
+
+    def quantize(self, model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
+        """Return `model` quantized."""
+        return calibrated(model, widths, images, search.min_max)
 
 
-def percentile(
-    model: VisionTransformer, widths: Widths, images: Tensor, share: float = 0.9999
-) -> VisionTransformer:
-    """Clip both ends at a percentile."""
-    return calibrated(model, widths, images, search.percentile(share))
+class Percentile(QuantizationMethod, frozen=True):
+    """Both ends clipped at a percentile."""
+
+    share: Annotated[float, Meta(gt=0.5, le=1)] = 0.9999
+
+    def quantize(self, model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
+        """Return `model` quantized."""
+        return calibrated(model, widths, images, search.percentile(self.share))
 
 
-def omse(model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
-    """Clip where the squared error is least."""
-    return calibrated(model, widths, images, search.least_error)
+class OMSE(QuantizationMethod, frozen=True):
+    """Both ends clipped where the squared error is least."""
+
+    def quantize(self, model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
+        """Return `model` quantized."""
+        return calibrated(model, widths, images, search.least_error)
 
 
 @torch.inference_mode()

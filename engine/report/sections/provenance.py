@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from engine import catalog
+from engine.plan.plan import Plan
 from engine.protocol.events import AttentionCompared, SetReady, WorkerStarted
 from engine.report.blocks import Items, Row, Section, Table
 from engine.report.contents import Document
@@ -134,7 +135,7 @@ def choices(found: Document) -> str:
     )
     parts = [
         f"score {catalog.label_of(plan.headline)} of {', '.join(map(catalog.label_of, plan.scores))}",
-        f"quantized by {plan.method}",
+        f"quantized by {plan.method}{_parameters(plan)}",
         f"calibrated on {plan.calibration_images} images of {plan.calibration_set}",
         "AUPR-out as average precision",
         f"ID set {plan.id_set}",
@@ -152,6 +153,12 @@ def choices(found: Document) -> str:
     if plan.score_parameters:
         parts.append(f"parameters: {msgspec.json.encode(plan.score_parameters).decode()}")
     return "; ".join(parts)
+
+
+def _parameters(plan: Plan) -> str:
+    """Return the parameters of the method in parentheses, if it has any that are not its own."""
+    values = plan.method_parameters or {}
+    return f" ({', '.join(f'{name} = {value}' for name, value in values.items())})" if values else ""
 
 
 def fit_images(found: Document) -> str:

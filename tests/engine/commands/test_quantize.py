@@ -20,6 +20,7 @@ from engine.plan.bits import Bits
 from engine.quantize.bit_table import tabulate
 from engine.quantize.formats import packed
 from engine.quantize.methods import adalog
+from engine.quantize.methods import base as methods
 from engine.quantize.sites import Widths
 from tests.engine.quantize.test_repq import tiny_model
 
@@ -74,11 +75,9 @@ def test_every_method_and_width_comes_back_bit_by_bit(
     monkeypatch.setattr(adalog, "REFINEMENTS", 1)
     monkeypatch.setattr(adalog, "ROUNDS", 1)
     x = torch.from_numpy(IMAGES)
-    entry = catalog.METHODS[method]
-    model = catalog.resolve(entry.target)(
-        tiny_model(qkv_bias=False), Widths(Bits.parse(bits), {"head": 6}), x, **entry.options
-    )
-    packed.save(tmp_path / "q.safetensors", model, ABOUT)
+    widths = Widths(Bits.parse(bits), {"head": 6})
+    model = methods.quantize(method, tiny_model(qkv_bias=False), widths, x)
+    packed.save(tmp_path / "q.safetensors", model, {**ABOUT, "method": method})
     about, tensors = packed.read(tmp_path / "q.safetensors")
     restored = packed.restore(tiny_model(qkv_bias=False), about, tensors)
     with torch.inference_mode():
@@ -88,7 +87,7 @@ def test_every_method_and_width_comes_back_bit_by_bit(
 @pytest.mark.parametrize("method", ["repq", "ptq4vit", "qwt"])
 def test_the_tables_bytes_are_the_files_bytes(tmp_path: Path, method: str) -> None:
     x = torch.from_numpy(IMAGES)
-    model = catalog.resolve(catalog.METHODS[method].target)(tiny_model(), Widths(Bits(4, 4)), x)
+    model = methods.quantize(method, tiny_model(), Widths(Bits(4, 4)), x)
     packed.save(tmp_path / "q.safetensors", model, ABOUT)
     stored = load_file(tmp_path / "q.safetensors")
     table = tabulate("", model, x)
@@ -103,7 +102,7 @@ def test_the_tables_bytes_are_the_files_bytes(tmp_path: Path, method: str) -> No
 def test_what_is_damaged_or_newer_is_refused_with_the_reason(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "q.safetensors"
     x = torch.from_numpy(IMAGES)
-    model = catalog.resolve(catalog.METHODS["minmax"].target)(tiny_model(), Widths(Bits(4, 4)), x)
+    model = methods.quantize("minmax", tiny_model(), Widths(Bits(4, 4)), x)
     packed.save(path, model, ABOUT)
     data = bytearray(path.read_bytes())
     match damage:
@@ -125,7 +124,7 @@ def test_what_is_damaged_or_newer_is_refused_with_the_reason(tmp_path: Path, dam
 
 def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
     x = torch.from_numpy(IMAGES)
-    model = catalog.resolve(catalog.METHODS["repq"].target)(tiny_model(), Widths(Bits(4, 4)), x)
+    model = methods.quantize("repq", tiny_model(), Widths(Bits(4, 4)), x)
     packed.save(tmp_path / "q.safetensors", model, ABOUT)
     about, tensors = packed.read(tmp_path / "q.safetensors")
     for other in (
@@ -249,7 +248,7 @@ def test_a_quantized_model_with_inferred_pooling_comes_back(arrays: Path) -> Non
 def test_one_calibration_image_is_enough() -> None:
     x = torch.from_numpy(IMAGES[:1])
     for name in ("minmax", "percentile", "omse", "repq"):
-        model = catalog.resolve(catalog.METHODS[name].target)(tiny_model(), Widths(Bits(4, 4)), x)
+        model = methods.quantize(name, tiny_model(), Widths(Bits(4, 4)), x)
         assert torch.isfinite(model(x)).all()
 
 

@@ -83,7 +83,7 @@ def test_the_stem_of_a_hybrid_is_counted_and_warned_of() -> None:
     assert stem > 0 and share_beyond(model) == pytest.approx(stem / sum(weights.values()))
     images = torch.randn(4, 3, 64, 64)
     for bits, right in ((Bits(4, 4), share_beyond(model)), (Bits(32, 4), 0.0)):
-        table = tabulate("", round_to_nearest.minmax(model, Widths(bits), images), images)
+        table = tabulate("", round_to_nearest.MinMax().quantize(model, Widths(bits), images), images)
         assert table.float_share == pytest.approx(right, rel=1e-3)
     model = made("vit_small_r26_s32_224", arguments)
     assert share_beyond(model) > MUCH and f"{share_beyond(model):.1%}" in warning_of(model)
@@ -94,5 +94,7 @@ def test_weights_that_are_left_in_floating_point_by_an_override_are_counted() ->
     model = made("test_vit", {"num_classes": 10})
     images = torch.randn(2, 3, 160, 160)
     weights = sum(p.numel() for n, p in model.named_parameters() if n.endswith("weight") and p.ndim > 1)
-    table = tabulate("", round_to_nearest.minmax(model, Widths(Bits(4, 4), {"head": 32}), images), images)
+    table = tabulate(
+        "", round_to_nearest.MinMax().quantize(model, Widths(Bits(4, 4), {"head": 32}), images), images
+    )
     assert table.float_share == pytest.approx(model.head.weight.numel() / weights, rel=1e-3)

@@ -33,7 +33,7 @@ def test_a_stream_of_another_length_is_refused() -> None:
 
 def test_the_table_has_every_tensor_with_true_figures() -> None:
     images = torch.randn(16, 3, 32, 32)
-    model = repq.quantize(tiny_model(init_values=0.5), Widths(Bits(4, 6)), images)
+    model = repq.RepQ().quantize(tiny_model(init_values=0.5), Widths(Bits(4, 6)), images)
     table = tabulate("x W4A6", model, images)
     rows = {row.tensor: row for row in table.rows}
     assert len(rows) == 2 * (4 * 2 + 4) + 4
@@ -55,7 +55,8 @@ def test_the_table_has_every_tensor_with_true_figures() -> None:
 def test_more_bits_mean_less_noise_in_every_weight() -> None:
     images = torch.randn(16, 3, 32, 32)
     tables = [
-        tabulate("", repq.quantize(tiny_model(), Widths(Bits(b, b)), images), images).rows for b in (4, 8)
+        tabulate("", repq.RepQ().quantize(tiny_model(), Widths(Bits(b, b)), images), images).rows
+        for b in (4, 8)
     ]
     for low, high in zip(*tables, strict=True):
         if low.tensor.endswith(".weight"):

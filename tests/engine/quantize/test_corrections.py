@@ -52,7 +52,7 @@ def test_flipped_roundings_lie_on_the_grid_and_err_less(bits: int) -> None:
 
 
 def test_erq_weights_are_on_their_grid() -> None:
-    model = erq.quantize(tiny_model(), Widths(Bits(4, 4)), IMAGES)
+    model = erq.ERQ().quantize(tiny_model(), Widths(Bits(4, 4)), IMAGES)
     for _, layer in quantized_layers(model):
         torch.testing.assert_close(layer.frozen, layer.weight, rtol=1e-5, atol=1e-6)
         assert len(torch.unique(layer.frozen[0])) <= 16
@@ -64,7 +64,11 @@ def test_corrections_bring_the_calibration_logits_nearer() -> None:
     exact = model(IMAGES)
     errors = {
         name: (method(model, Widths(Bits(4, 4)), IMAGES)(IMAGES) - exact).norm()
-        for name, method in (("repq", repq.quantize), ("erq", erq.quantize), ("qwt", qwt.quantize))
+        for name, method in (
+            ("repq", repq.RepQ().quantize),
+            ("erq", erq.ERQ().quantize),
+            ("qwt", qwt.QwT().quantize),
+        )
     }
     assert errors["erq"] < errors["repq"] and errors["qwt"] < errors["repq"]
 

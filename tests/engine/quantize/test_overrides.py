@@ -21,6 +21,7 @@ from engine.quantize.grids.logarithmic import AdaptiveLog, LogSqrt2
 from engine.quantize.grids.uniform import Uniform
 from engine.quantize.layers import quantizers
 from engine.quantize.methods import adalog, ptq4vit, qwt
+from engine.quantize.methods.base import quantize
 from engine.quantize.sites import Widths
 from tests.engine.quantize.test_repq import tiny_model
 
@@ -109,9 +110,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def quantized(tmp_path: Path) -> Callable[[str, dict[str, int]], Result]:
     @torch.inference_mode()
     def run(method: str, overrides: dict[str, int], first_and_last: int | None = None) -> Result:
-        entry = catalog.METHODS[method]
         widths = Widths(Bits(4, 4), overrides, first_and_last=first_and_last)
-        model = catalog.resolve(entry.target)(uneven_model(), widths, IMAGES, **entry.options)
+        model = quantize(method, uneven_model(), widths, IMAGES)
         about = {"model": "", "model_kwargs": {}, "bits": "W4A4", "method": method, "overrides": {}}
         about |= {"calibration": "", "calibration_images": len(IMAGES)}
         digest = packed.save(tmp_path / "model.safetensors", model, about)
@@ -170,7 +170,7 @@ def test_qwt_corrects_no_block_that_stays_in_floating_point() -> None:
         for block in model.blocks:  # outputs so large that their rounding noise can be fitted
             block.attn.proj.weight.mul_(1e4)
             block.mlp.fc2.weight.mul_(1e4)
-    blocks = qwt.quantize(model, Widths(Bits(4, 4), {"blocks.1": 32}), IMAGES).blocks
+    blocks = qwt.QwT().quantize(model, Widths(Bits(4, 4), {"blocks.1": 32}), IMAGES).blocks
     assert [isinstance(block, qwt.CompensatedBlock) for block in blocks] == [True, False]
 
 
@@ -192,9 +192,7 @@ def test_the_first_and_last_layer_have_the_same_bits_in_every_method(
 def test_a_convention_for_the_first_and_last_layer_quantizes_nothing_that_the_setting_does_not(
     bits: Bits, floating: str
 ) -> None:
-    model = catalog.resolve(catalog.METHODS["repq"].target)(
-        uneven_model(), Widths(bits, first_and_last=8), IMAGES
-    )
+    model = quantize("repq", uneven_model(), Widths(bits, first_and_last=8), IMAGES)
     ends = {row.tensor: row.bits for row in tabulate("", model, IMAGES).rows if row.tensor in PATCH + HEAD}
     assert ends == {name: 8 for name in PATCH + HEAD if not name.endswith(floating)}
 

@@ -8,11 +8,11 @@ from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from engine import catalog
 from engine.errors import InputError
 from engine.plan.bits import Bits
 from engine.quantize.layers import freeze
 from engine.quantize.methods import repq
+from engine.quantize.methods.base import quantize
 from engine.quantize.sites import Widths
 
 NAMES = {
@@ -38,7 +38,7 @@ def official(reference: Path) -> dict[str, dict[str, Tensor]]:
 def quantized(official: dict[str, dict[str, Tensor]]) -> VisionTransformer:
     model = tiny_model()
     model.load_state_dict(official["state_dict"])
-    return repq.quantize(model, Widths(Bits(6, 6)), official["inputs_and_logits_w6a6"]["calib"])
+    return repq.RepQ().quantize(model, Widths(Bits(6, 6)), official["inputs_and_logits_w6a6"]["calib"])
 
 
 def scales(found: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -107,14 +107,14 @@ def test_reparameterization_keeps_the_function_in_floating_point(options: dict[s
 @pytest.mark.parametrize("bits", [Bits(4, 32), Bits(32, 4), Bits(2, 2), Bits(8, 8), Bits(3, 7)])
 def test_every_pair_of_bits_gives_finite_logits(bits: Bits) -> None:
     images = torch.randn(16, 3, 32, 32)
-    logits = repq.quantize(tiny_model(), Widths(bits), images)(images)
+    logits = repq.RepQ().quantize(tiny_model(), Widths(bits), images)(images)
     assert torch.isfinite(logits).all()
 
 
 def test_the_given_model_stays_as_it_was() -> None:
     model = tiny_model()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    repq.quantize(model, Widths(Bits(4, 4)), torch.randn(8, 3, 32, 32))
+    repq.RepQ().quantize(model, Widths(Bits(4, 4)), torch.randn(8, 3, 32, 32))
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
@@ -123,9 +123,10 @@ def test_the_error_falls_strictly_with_more_bits(official: dict[str, dict[str, T
     model = tiny_model()
     model.load_state_dict(official["state_dict"])
     known = official["inputs_and_logits_w6a6"]
-    quantize = catalog.resolve(catalog.METHODS[method].target)
     errors = [
-        (quantize(model, Widths(Bits(b, b)), known["calib"])(known["test"]) - known["logits_fp32"]).norm()
+        (
+            quantize(method, model, Widths(Bits(b, b)), known["calib"])(known["test"]) - known["logits_fp32"]
+        ).norm()
         for b in (4, 6, 8)
     ]
     assert errors[0] > errors[1] > errors[2]
@@ -134,7 +135,7 @@ def test_the_error_falls_strictly_with_more_bits(official: dict[str, dict[str, T
 def test_overrides_give_single_tensors_their_own_width() -> None:
     images = torch.randn(8, 3, 32, 32)
     widths = Widths(Bits(4, 4), {"head": 8, "blocks.*.attn.softmax": 6, "blocks.1.attn.softmax": 5})
-    model = repq.quantize(tiny_model(), widths, images)
+    model = repq.RepQ().quantize(tiny_model(), widths, images)
     assert model.head.weight_quantizer.bits == model.head.input_quantizer.bits == 8
     assert [block.attn.softmax_quantizer.bits for block in model.blocks] == [6, 5]
     assert model.blocks[0].attn.qkv.weight_quantizer.bits == 4
@@ -142,16 +143,16 @@ def test_overrides_give_single_tensors_their_own_width() -> None:
 
 def test_an_override_that_fits_no_tensor_is_refused() -> None:
     with pytest.raises(InputError, match="haed"):
-        repq.quantize(tiny_model(), Widths(Bits(4, 4), {"haed": 8}), torch.randn(8, 3, 32, 32))
+        repq.RepQ().quantize(tiny_model(), Widths(Bits(4, 4), {"haed": 8}), torch.randn(8, 3, 32, 32))
 
 
 def test_ablations_change_what_they_say() -> None:
     images = torch.randn(16, 3, 32, 32)
-    rounded = repq.quantize(tiny_model(), Widths(Bits(4, 4)), images, rounded_zero_point=True)
+    rounded = repq.RepQ(rounded_zero_point=True).quantize(tiny_model(), Widths(Bits(4, 4)), images)
     zero_point = rounded.blocks[0].attn.qkv.input_quantizer.zero_point
     assert torch.equal(zero_point, zero_point.round())
-    uniform = repq.quantize(tiny_model(), Widths(Bits(4, 4)), images, uniform_softmax=True)
+    uniform = repq.RepQ(uniform_softmax=True).quantize(tiny_model(), Widths(Bits(4, 4)), images)
     assert uniform.blocks[0].attn.softmax_quantizer.label == "uniform"
-    plain = repq.quantize(tiny_model(), Widths(Bits(4, 4)), images)
-    again = repq.quantize(tiny_model(), Widths(Bits(4, 4)), images, search_again=True)
+    plain = repq.RepQ().quantize(tiny_model(), Widths(Bits(4, 4)), images)
+    again = repq.RepQ(search_again=True).quantize(tiny_model(), Widths(Bits(4, 4)), images)
     assert not torch.equal(again.head.input_quantizer.scale, plain.head.input_quantizer.scale)

@@ -31,7 +31,7 @@ def linear(left: Tensor, right: Tensor, quantizers: tuple[Quantizer, Quantizer])
 @torch.inference_mode()
 def test_products_are_all_there_and_multiply_to_what_the_model_computes() -> None:
     model = tiny_model()
-    quantized = quantized_copy(model, Widths(Bits(4, 4)), ptq4vit._choose)
+    quantized = quantized_copy(model, Widths(Bits(4, 4)), ptq4vit.PTQ4ViT().choose)
     found = {product.name: product for product in products(quantized, IMAGES)}
     blocks = [f"blocks.{i}." for i in range(len(model.blocks))]
     inner = ("attn.qkv", "attn.query_key", "attn.softmax_value", "attn.proj", "mlp.fc1", "mlp.fc2")
@@ -46,7 +46,7 @@ def test_products_are_all_there_and_multiply_to_what_the_model_computes() -> Non
 
 def test_the_fisher_information_is_that_of_all_labels() -> None:
     model = tiny_model(num_classes=4)
-    exact = without_quantizers(quantized_copy(model, Widths(Bits(4, 4)), ptq4vit._choose))
+    exact = without_quantizers(quantized_copy(model, Widths(Bits(4, 4)), ptq4vit.PTQ4ViT().choose))
     found = ptq4vit.fisher(exact, IMAGES)["head"]
     # For the logits themselves it is known: sum_y p_y (1[y = k] - p_k)^2 = p_k (1 - p_k).
     with torch.inference_mode():
@@ -82,7 +82,7 @@ def test_ptq4vit_finds_what_trying_all_finds() -> None:
 
 @torch.inference_mode()
 def test_ptq4vit_has_the_scales_that_the_paper_says() -> None:
-    model = ptq4vit.quantize(tiny_model(), Widths(Bits(4, 4)), IMAGES)
+    model = ptq4vit.PTQ4ViT().quantize(tiny_model(), Widths(Bits(4, 4)), IMAGES)
     table = tabulate("", model, IMAGES)
     rows = {row.tensor: row for row in table.rows}
     assert rows["blocks.0.attn.qkv.weight"].scales == 3
@@ -141,7 +141,7 @@ def test_adalog_finds_its_way_at_the_head_of_the_reference_model(
     model = tiny_model()
     model.load_state_dict(load_file(reference / "repq" / "state_dict.safetensors"))
     images = load_file(reference / "repq" / "inputs_and_logits_w6a6.safetensors")["calib"]
-    quantized = adalog.quantize(model, Widths(Bits(32, 32), {"head": bits}), images)
+    quantized = adalog.AdaLog().quantize(model, Widths(Bits(32, 32), {"head": bits}), images)
     tokens, exact = model.forward_head(model.forward_features(images), pre_logits=True), model(images)
     error = (quantized.head(tokens) - exact).square().sum() / exact.square().sum()
     # The official code's search, written anew for this one layer, ends at .0267 with 4 bits.
@@ -160,7 +160,7 @@ def test_one_sided_tensors_at_eight_bits_are_fitted_well() -> None:
 
 @torch.inference_mode()
 def test_adalog_has_a_scale_a_head_and_whole_zero_points() -> None:
-    model = adalog.quantize(tiny_model(), Widths(Bits(3, 3)), IMAGES)
+    model = adalog.AdaLog().quantize(tiny_model(), Widths(Bits(3, 3)), IMAGES)
     rows = {row.tensor: row for row in tabulate("", model, IMAGES).rows}
     heads = model.blocks[0].attn.heads
     assert [rows[f"blocks.0.attn.{n}"].scales for n in ("query", "key", "value")] == [heads] * 3
@@ -171,7 +171,7 @@ def test_adalog_has_a_scale_a_head_and_whole_zero_points() -> None:
     assert torch.equal(zero_point, zero_point.round())
 
 
-@pytest.mark.parametrize("method", [ptq4vit.quantize, adalog.quantize])
+@pytest.mark.parametrize("method", [ptq4vit.PTQ4ViT().quantize, adalog.AdaLog().quantize])
 def test_infinite_activations_are_refused_by_name(method: object) -> None:
     model = tiny_model()
     model.blocks[0].mlp.fc1.weight.data.mul_(torch.inf)
@@ -179,7 +179,7 @@ def test_infinite_activations_are_refused_by_name(method: object) -> None:
         method(model, Widths(Bits(4, 4)), IMAGES)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("method", [ptq4vit.quantize, adalog.quantize])
+@pytest.mark.parametrize("method", [ptq4vit.PTQ4ViT().quantize, adalog.AdaLog().quantize])
 @pytest.mark.parametrize("bits", [Bits(2, 2), Bits(8, 8), Bits(4, 32), Bits(32, 3)])
 def test_every_width_gives_finite_logits_on_zero_images_too(
     method: object, bits: Bits, monkeypatch: pytest.MonkeyPatch

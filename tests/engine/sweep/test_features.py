@@ -26,7 +26,7 @@ def test_features_times_the_head_are_the_models_own_logits(
     torch.manual_seed(0)
     model = family(**SMALL, global_pool=pool).eval()
     if bits is not None:
-        model = repq.quantize(model, Widths(bits), IMAGES)
+        model = repq.RepQ().quantize(model, Widths(bits), IMAGES)
     found, head = outputs(model, IMAGES), head_of(model)
     assert torch.equal(found.logits, model(IMAGES))
     torch.testing.assert_close(head.logits(found.features), found.logits.double(), rtol=0, atol=2e-6)

@@ -298,7 +298,7 @@ def test_a_variant_fails_in_every_attempt_or_in_none(
     for rows, lost in ((0, {}), (16, {"tiny W4A4": "no memory"})):
         session = store.create(plan, given.names(), tmp_path / "sessions")
         with monkeypatch.context() as patch:
-            patch.setattr("engine.quantize.methods.repq.quantize", fail)
+            patch.setattr("engine.quantize.methods.repq.RepQ.quantize", fail)
             until(session, given, ChunkFinished if rows else VariantFailed)
         assert run_until(session, given) == "finished"
         assert fold(*journal.read(session)[:2]).failed == lost

@@ -17,7 +17,7 @@ from engine.models import zoo
 from engine.plan.bits import Bits
 from engine.plan.plan import Plan
 from engine.plan.variants import Variant
-from engine.quantize.methods.round_to_nearest import minmax
+from engine.quantize.methods.round_to_nearest import MinMax
 from engine.quantize.sites import Widths
 from engine.sweep import saved_variants
 from engine.sweep.saved_variants import SavedVariants, key_of
@@ -56,6 +56,7 @@ def test_every_part_of_the_key_of_a_quantized_variant_counts(monkeypatch: pytest
         "bits": key(msgspec.structs.replace(VARIANT, bits=Bits(8, 4))),
         "method": key(msgspec.structs.replace(VARIANT, method="repq")),
         "overrides": key(plan=msgspec.structs.replace(PLAN, overrides={"head": 8})),
+        "its parameters": key(plan=msgspec.structs.replace(PLAN, method_parameters={"share": 0.9})),
         "first and last layer": key(plan=msgspec.structs.replace(PLAN, first_and_last=8)),
         "tf32": key(plan=msgspec.structs.replace(PLAN, tf32=True)),
         "architecture": key(build="another"),
@@ -81,10 +82,12 @@ def test_every_part_of_the_key_of_a_quantized_variant_counts(monkeypatch: pytest
     assert len(set(others.values())) == len(others)
 
 
-def test_a_method_with_other_options_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_with_other_parameters_in_the_catalog_is_another_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     loaded = zoo.load_model("vit-narrow")
     before = key_of(VARIANT, loaded, "w", "c", PLAN)
-    other = msgspec.structs.replace(catalog.METHODS["minmax"], options={"share": 0.5})
+    other = msgspec.structs.replace(catalog.METHODS["minmax"], parameters={"share": 0.5})
     monkeypatch.setattr(catalog, "METHODS", {**catalog.METHODS, "minmax": other})
     assert key_of(VARIANT, loaded, "w", "c", PLAN) != before
 
@@ -94,11 +97,13 @@ def test_a_variant_is_loaded_only_under_its_key_and_never_replaced_by_another(tm
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     about: dict[str, object] = {"overrides": {}, "calibration": "c", "calibration_images": 4}
     kept = SavedVariants(tmp_path)
-    digest = kept.save(VARIANT, minmax(loaded.model, Widths(VARIANT.bits, {}), images), loaded, "key", about)
+    digest = kept.save(
+        VARIANT, MinMax().quantize(loaded.model, Widths(VARIANT.bits, {}), images), loaded, "key", about
+    )
     assert kept.load(VARIANT, loaded, "key", digest) is not None
     assert kept.load(VARIANT, loaded, "another key", digest) is None
     assert kept.load(VARIANT, loaded, "key", "another digest") is None
-    other = minmax(loaded.model, Widths(VARIANT.bits, {}), images * 2)
+    other = MinMax().quantize(loaded.model, Widths(VARIANT.bits, {}), images * 2)
     with pytest.raises(EngineError, match="vit-narrow W4A8"):
         kept.save(VARIANT, other, loaded, "key", about, required=digest)
     assert kept.load(VARIANT, loaded, "key", digest) is not None
