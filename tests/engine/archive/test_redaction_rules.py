@@ -31,7 +31,16 @@ OF_OWN = Names(
 # numbers that are copied too, and the time. Whoever adds one says that it identifies nobody.
 COPIED = {
     "Header": {"format", "created"},
-    "Plan": {"bits", "method", "method_parameters", "overrides", "scores", "score_parameters", "headline", "class_order"},
+    "Plan": {
+        "bits",
+        "method",
+        "method_parameters",
+        "overrides",
+        "scores",
+        "score_parameters",
+        "headline",
+        "class_order",
+    },
     "WorkerStarted": {"arithmetic"},  # names of environment variables; not their values
     "TensorRow": {"tensor", "quantizer"},
     "BitsTabled": {"floats"},
