@@ -21,54 +21,55 @@ from engine.sweep.devices import usable_cores
 from engine.text import clean
 
 AT_ONCE = 256
-SHOWN = 5  # unreadable files of a set that are shown; JSON has them all
+SHOWN = 5  # unreadable images that are shown per set; JSON has them all
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     commands = parser.add_subparsers(dest="action", required=True)
-    check = commands.add_parser("check", help="list every image set below a folder, and read all its images")
+    check = commands.add_parser("check", help="list every image set below a folder and read all images")
     check.add_argument("root", type=Path)
-    check.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    check.add_argument("--json", action="store_true", help="print one JSON document")
     check.add_argument(
         "--largest-image",
         type=int,
         default=catalog.LARGEST_IMAGE,
         metavar="PIXELS",
-        help="a larger image is unreadable (else %(default)s, as Pillow and timm have it)",
+        help="treat a larger image as unreadable (default: %(default)s, as in Pillow and timm)",
     )
-    check.add_argument("--quick", action="store_true", help="count and compare, open no image")
+    check.add_argument("--quick", action="store_true", help="count images without opening any")
 
 
-def run(given: argparse.Namespace) -> int:
-    """Carry the command out; the status says whether everything that was looked at can be read."""
-    found = discover(given.root)
-    decoders = Decoders(usable_cores(), given.largest_image)
+def run(options: argparse.Namespace) -> int:
+    """Run the command; the status says whether everything that was read is readable."""
+    found = discover(options.root)
+    decoders = Decoders(usable_cores(), options.largest_image)
     try:
-        unreadable = {name: _unreadable(one, decoders, given.quick) for name, one in found.items()}
+        unreadable = {name: _unreadable(one, decoders, options.quick) for name, one in found.items()}
     except TransientError as error:
-        raise InputError("data", str(given.root), f"the disk does not answer ({error.strerror})") from None
+        raise InputError("data", str(options.root), f"the disk does not answer ({error.strerror})") from None
     finally:
         decoders.close()
-    if given.json:
+    if options.json:
         described = [_described(one, unreadable[name]) for name, one in found.items()]
         sys.stdout.write(json.dumps({"sets": described}, indent=2, ensure_ascii=True) + "\n")
     else:
-        sys.stdout.write("\n".join(_lines(given.root, found, unreadable, given.quick)) + "\n")
+        sys.stdout.write("\n".join(_lines(options.root, found, unreadable, options.quick)) + "\n")
     return WITH_FAILURES if any(unreadable.values()) else FINISHED
 
 
 def _unreadable(one: DiskSet, decoders: Decoders, quick: bool) -> dict[str, str]:
-    """Return by path why files cannot be used; training images are read when drawn."""
+    """Return by name why images cannot be used; training images are only read when drawn."""
     problems = dict(one.problems)
     if quick or one.name == "imagenet-train":
         return problems
+    source = one.open()
     for start in range(0, len(one.members), AT_ONCE):
         part = one.members[start : start + AT_ONCE]
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[K{clean(one.name)}: {start:,} of {len(one.members):,} images read")
             sys.stderr.flush()
-        read = decoders.read(one.open(), [Wanted(member) for member in part], [])
+        read = decoders.read(source, [Wanted(member) for member in part], [])
         problems |= {part[at]: reason for at, reason in read.unreadable.items()}
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
@@ -95,7 +96,7 @@ def _lines(
     root: Path, found: dict[str, DiskSet], unreadable: dict[str, dict[str, str]], quick: bool
 ) -> list[str]:
     if not found:
-        empty = f"{clean(str(root))} holds no image set: no known layout, and no folder of images."
+        empty = f"{clean(str(root))} holds no image set: neither a known layout nor a folder of images."
         walked = images_below(str(root.expanduser()))
         return [empty, *(clean(text) for text in passed_over(walked.passed))]
     lines = []
@@ -116,7 +117,7 @@ def _lines(
 
 
 def _next(root: Path, found: dict[str, DiskSet]) -> list[str]:
-    """Say which command uses what was found."""
+    """Return which command uses the sets."""
     ood = [name for name, one in found.items() if one.role == "ood"]
     where = f"--data {shlex.quote(clean(str(root)))}"
     if "imagenet" in found and ood:
@@ -127,7 +128,7 @@ def _next(root: Path, found: dict[str, DiskSet]) -> list[str]:
     if own:
         options = (f"--{one.role} " + shlex.quote(f"{clean(one.name)}={clean(str(one.root))}") for one in own)
         return [f"Use them with: {' '.join(options)}"]
-    return [f"OOD sets alone: give the ID set too, with --id NAME=FOLDER, beside {where}"]
+    return [f"Only OOD sets: give the ID set too, with --id NAME=FOLDER, in addition to {where}"]
 
 
 def _text(path: str) -> str:

@@ -1,4 +1,4 @@
-"""In which order folders of classes are counted: what timm and torchvision do, and where they differ."""
+"""The order in which class folders are numbered: what timm and torchvision do, and where they differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine import catalog
 from engine.datasets.walk import normal
 
 NATURAL, CODEPOINT = catalog.CLASS_ORDERS
-SHOWN = 4  # differing places
+SHOWN = 4  # classes that differ
 
 
 def sorted_by(order: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -20,25 +20,25 @@ def sorted_by(order: str, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def differences(names: Iterable[str]) -> list[str]:
-    """Return in words the first classes whose place depends on the order; empty where none does."""
+    """Describe the first classes whose index depends on the order; return nothing if none does."""
     natural, codepoint = (sorted_by(order, names) for order in (NATURAL, CODEPOINT))
     places = [at for at, (one, other) in enumerate(zip(natural, codepoint, strict=True)) if one != other]
-    told = [
+    words = [
         f"class {at} is {natural[at]!r} ({NATURAL}) or {codepoint[at]!r} ({CODEPOINT})"
         for at in places[:SHOWN]
     ]
     if len(places) > SHOWN:
-        told.append(f"and {len(places) - SHOWN} more")
+        words.append(f"and {len(places) - SHOWN} more")
     if not places and (twins := _twins(natural)):
-        told.append(f"{twins[0]!r} and {twins[1]!r} are equal to timm, which leaves their order to chance")
-    return told
+        words.append(f"{twins[0]!r} and {twins[1]!r} are equal to timm, which leaves their order to chance")
+    return words
 
 
 def placed(names: Iterable[str], classes: Iterable[str]) -> dict[str, int] | None:
-    """Return the place of each name among `classes`, composed alike; None unless all are there."""
-    places = {normal(known): at for at, known in enumerate(classes)}
-    found = {name: places.get(normal(name), -1) for name in names}
-    return found if min(found.values(), default=-1) >= 0 else None
+    """Return the index of each name among `classes`, normalized alike; None unless all are there."""
+    indices = {normal(name): at for at, name in enumerate(classes)}
+    placed = {name: indices.get(normal(name), -1) for name in names}
+    return placed if min(placed.values(), default=-1) >= 0 else None
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

@@ -18,7 +18,7 @@ from engine.plan.resources import Resources
 
 
 def discover(root: Path) -> dict[str, DiskSet]:
-    """Return the image sets below `root` by name; raise InputError if it is no readable folder."""
+    """Return the image sets below `root` by name; raise InputError if it is not a readable folder."""
     try:
         folder = on_disk(root.expanduser()).resolve()
         next(folder.iterdir(), None)
@@ -42,34 +42,33 @@ def below_root(resources: Resources, names: Iterable[str]) -> dict[str, DiskSet]
 
 
 def is_found(name: str, resources: Resources, found: Mapping[str, DiskSet]) -> bool:
-    """Return whether a set is the one that was found below the root, and no folder of the user's own."""
+    """Return whether a set is the one found below the root, and not a path that the user gave."""
     if name not in found or name in resources.id or name in resources.train:
         return False
     return name not in resources.ood or resources.ood[name] == str(found[name].root)
 
 
 def with_names(one: DiskSet, names: tuple[str, ...]) -> DiskSet:
-    """Return a set with labels that are places among the classes that a model's own file names.
+    """Return a set whose labels are indices among the classes that a model's own file names.
 
-    Its folders, or the WordNet identifiers that its labels stand for, must be among them, or it is returned
-    as it is.
+    It is returned as it is unless its folders, or the WordNet identifiers of its labels, are among them.
     """
     if not names or one.role == "ood":
         return one
     if one.is_guessed:
-        by_label = {label: known for known, label in one.classes.items()}
+        by_label = {label: name for name, label in one.classes.items()}
         places = placed(one.classes, names)
     elif one.is_of_imagenet:
         shown = {*one.labels}
-        by_label = {label: known for known, label in synsets().items() if label in shown}
+        by_label = {label: wnid for wnid, label in synsets().items() if label in shown}
         places = placed(by_label.values(), names)
     else:
         return one
     if places is None:
         return one
-    moved = {label: places[known] for label, known in by_label.items() if label >= 0}
+    moved = {label: places[name] for label, name in by_label.items() if label >= 0}
     one.labels = [moved.get(label, -1) for label in one.labels]
-    one.classes = {known: moved.get(label, -1) for known, label in one.classes.items()}
+    one.classes = {name: moved.get(label, -1) for name, label in one.classes.items()}
     one.notes = [note for note in one.notes if not (one.is_guessed and note.startswith(one.of_order))]
     one.notes.append("labels are places among the classes that the model's own file names")
     one.is_guessed = False
@@ -110,7 +109,7 @@ def id_set(
 
 
 def _of_list(name: str, path: Path, data: Path | None) -> DiskSet:
-    """Return the images of a list as an ID set; raise InputError where they are not found."""
+    """Return the images of a list as an ID set; raise InputError if they are not found."""
     near = (path.resolve().parent, *([data] if data else []))
     listed = lists.read(path, near)
     base = lists.base_of(listed, near)
@@ -129,11 +128,11 @@ def _of_list(name: str, path: Path, data: Path | None) -> DiskSet:
 
 
 def read_classes(given: str) -> tuple[str, ...]:
-    """Return the names of classes in a file, one a line, in the order of a model's outputs."""
+    """Return the class names in a file, one per line, in the order of a model's outputs."""
     path = on_disk(Path(given).expanduser())
     names = tuple(line.strip() for line in lists.lines_of(path, "classes") if line.strip())
     if len(names) < 2 or len({normal(name) for name in names}) < len(names):
-        raise InputError("classes", given, f"different names are needed, a line each; it has {len(names)}")
+        raise InputError("classes", given, f"distinct names are needed, one per line; it has {len(names)}")
     return names
 
 

@@ -1,4 +1,4 @@
-"""An image set as it lies on a disk."""
+"""An image set as discovery found it on a disk."""
 
 from __future__ import annotations
 
@@ -55,23 +55,23 @@ def found_in(
     labels: list[int] | None = None,
     notes: list[str] | None = None,
 ) -> DiskSet:
-    """Return what was walked through as a set, with what was passed over among its notes."""
+    """Return what was listed as a set, with a note on what was skipped."""
     labels = [-1] * len(walked.files) if labels is None else labels
     notes = [*(notes or []), *passed_over(walked.passed)]
     return DiskSet(name, role, label, kind, root, walked.files, labels, problems=walked.problems, notes=notes)
 
 
-def sized(found: DiskSet, expected: int) -> DiskSet:
-    """Return the set with what its size says."""
-    missing = expected - len(found.members)
-    found.expected = expected
+def sized(one: DiskSet, expected: int) -> DiskSet:
+    """Return a set with how many images it should have, and a note if it has others."""
+    missing = expected - len(one.members)
+    one.expected = expected
     if missing > 0:
-        found.notes.append(
+        one.notes.append(
             f"{missing:,} of {expected:,} images are missing: its numbers are not the published ones"
         )
     elif missing < 0:
-        found.notes.append(f"{-missing:,} images more than the {expected:,} of the published set")
-    return found
+        one.notes.append(f"{-missing:,} images more than the {expected:,} of the published set")
+    return one
 
 
 def with_catalog_notes(one: DiskSet, entry: Set) -> DiskSet:
@@ -86,7 +86,7 @@ def with_catalog_notes(one: DiskSet, entry: Set) -> DiskSet:
 
 
 def add(found: dict[str, DiskSet], one: DiskSet, name: str) -> None:
-    """Add a set under its name, or one like it if that is taken or a published set's."""
+    """Add a set under its name, or a similar one if that is taken or belongs to a published set."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:40] or "images"
     while name in found or name in catalog.SETS:
         name += "-own"

@@ -1,4 +1,4 @@
-"""A folder as an image set: its images alone, or its subfolders as classes."""
+"""Images below one root as a set: an OOD set without labels, or one whose folders are classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.text import counted
 
 
 def as_ood(name: str, folder: Path, walked: Walked) -> DiskSet:
-    """Return images of a folder as an OOD set: none has a label."""
+    """Return the images below a root as an OOD set, in which none has a label."""
     one = found_in(name, "ood", _label(walked.files), "folder", folder, walked)
     own = {part for path in walked.files for part in path.split("/")[:-1]}
     if shared := sum(label_of(part) >= 0 for part in own):
@@ -30,12 +30,12 @@ def as_classes(
     walked: Walked | None = None,
     names: tuple[str, ...] = (),
 ) -> DiskSet:
-    """Return a folder whose subfolders are classes.
+    """Return the images below a root as an ID set whose folders are classes.
 
     Folders named by ImageNet-1k's WordNet identifiers get ImageNet's labels, however many there are; with
-    `class_names` a folder's label is its place in that list; else it is its place among all folders in
-    `order`, as timm or torchvision counts. `walked` is what lies below it, where that is known, and `names`
-    are its classes. Raises InputError where a folder is not in `class_names`.
+    `class_names` a folder's label is its index in that list; else it is its index among all folders in
+    `order`, as timm or torchvision numbers them. `walked` is what lies below the root, if that is known, and
+    `names` are its classes. Raises InputError if a folder is not in `class_names`.
     """
     walked = walked or images_below(str(folder))
     parents = [path.split("/")[0] if "/" in path else "" for path in walked.files]
@@ -44,47 +44,52 @@ def as_classes(
     names = names or tuple(sorted({*held, *others}))
     if not class_names and (are_classes(list(names)) or not held):
         return imagenet.labelled(name, folder, folder, walked)
-    notes = []
     if class_names:
-        places = placed(names, class_names)
-        if places is None:
-            unknown = next(known for known in names if placed([known], class_names) is None)
-            raise InputError("classes", unknown, f"it is a folder of {name}, but not in the list of classes")
-        notes.append(f"labels are the folders' places among the {len(class_names)} classes given")
+        places, note = _given_places(name, names, class_names)
     else:
-        places = {known: at for at, known in enumerate(sorted_by(order or CODEPOINT, names))}
-        notes += _of_order(names, order)
-    labels = [places.get(parent, -1) for parent in parents]
+        places = {class_name: at for at, class_name in enumerate(sorted_by(order or CODEPOINT, names))}
+        note = _of_order(names, order)
+    labels, notes = [places.get(parent, -1) for parent in parents], [note]
     if stray := sum(label < 0 for label in labels):
         notes.append(f"{stray:,} images lie in no folder of a class and have no label")
-    if empty := [known for known in names if known not in held]:
+    if empty := [class_name for class_name in names if class_name not in held]:
         notes.append(f"{len(empty)} folders of classes hold no image: {', '.join(empty[:5])}")
     one = found_in(name, "id", f"{len(names)} classes", "folder of classes", folder, walked, labels, notes)
-    one.classes = {known: places[known] if known in held else -1 for known in names}
-    one.is_guessed = not class_names
-    one.of_order = "" if class_names else notes[0]
+    one.classes = {class_name: places[class_name] if class_name in held else -1 for class_name in names}
+    one.is_guessed, one.of_order = not class_names, "" if class_names else note
     return one
 
 
+def _given_places(
+    name: str, names: tuple[str, ...], class_names: tuple[str, ...]
+) -> tuple[dict[str, int], str]:
+    """Return the index of every folder among the classes given, and a note that it is its label."""
+    places = placed(names, class_names)
+    if places is None:
+        unknown = next(folder for folder in names if placed([folder], class_names) is None)
+        raise InputError("classes", unknown, f"it is a folder of {name}, but not in the list of classes")
+    return places, f"labels are the folders' places among the {len(class_names)} classes given"
+
+
 def _is_class(folder: Path, walked: Walked) -> bool:
-    """Return whether a folder without images is a class all the same: empty, or a link to another one."""
+    """Return whether a folder without images is still a class: an empty one, or a link to another."""
     try:
         return folder.name in walked.problems or not any(folder.iterdir())
     except OSError:
         return True
 
 
-def _of_order(names: tuple[str, ...], order: str) -> list[str]:
-    """Say which order the labels follow, and whether that matters."""
+def _of_order(names: tuple[str, ...], order: str) -> str:
+    """Return a note on which order the labels follow, and whether that matters."""
     if not (unlike := differences(names)):
-        return ["labels are the folders' places in alphabetical order, the same to timm and torchvision"]
-    said = {
+        return "labels are the folders' places in alphabetical order, the same to timm and torchvision"
+    numbering = {
         NATURAL: "natural order, as timm counts",
         CODEPOINT: "order of code points, as torchvision counts",
     }
     if order:
-        return [f"labels are the folders' places in {said[order]} (--class-order {order})"]
-    return [f"timm and torchvision count its classes in different orders: {'; '.join(unlike)}"]
+        return f"labels are the folders' places in {numbering[order]} (--class-order {order})"
+    return f"timm and torchvision count its classes in different orders: {'; '.join(unlike)}"
 
 
 def _label(files: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which files are images: by a name that only images have, else by what is in them."""
+"""Which files are images: by their extension, or else by their content."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ FORMATS = (
     "BLP",
     "CUR",
 )
-# Taken by their name: no file is opened for them, so that a million are listed in seconds.
+# Images by their name: no file is opened, so that a million are listed in seconds.
 EXTENSIONS = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".tga", ".qoi"),
 }
-# Passed over by their name: what lies beside images in as many files, such as their labels.
+# Skipped by their name: what often lies beside images, such as their labels.
 OTHER_EXTENSIONS = {
     *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".html", ".htm", ".py"),
     *(".npy", ".npz", ".mat", ".pkl", ".pt", ".pth", ".bin", ".safetensors", ".h5", ".hdf5", ".parquet"),
     *(".tar", ".gz", ".tgz", ".zip", ".7z", ".rar", ".xz", ".bz2", ".pdf", ".mp4", ".avi", ".mov", ".db"),
 }
-HEAD = 16  # bytes that Pillow tells a format by
-# Starts that nothing else has: such a file is an image even if it is damaged.
+HEAD = 16  # bytes by which Pillow recognises a format
+# Formats whose first bytes nothing else has: such a file is an image even if it is damaged.
 _CERTAIN = {"JPEG", "PNG", "WEBP", "GIF", "TIFF", "JPEG2000", "AVIF"}
 
 
 def is_image(name: str) -> bool | None:
-    """Return by its name whether a file is an image, in upper or lower case; None where that is open."""
+    """Return whether a file is an image by its name, in any case; None if its name does not say."""
     extension = os.path.splitext(name)[1].lower()  # noqa: PTH122
     if extension in EXTENSIONS:
         return True
@@ -61,9 +61,9 @@ def is_image(name: str) -> bool | None:
 
 
 def holds_image(path: str) -> bool:
-    """Return whether Pillow takes the content of a file for an image, reading no more than it must.
+    """Return whether Pillow recognises a file as an image, reading no more than necessary.
 
-    One that cannot be read counts as one, so that reading it says why.
+    A file that cannot be read counts as one, so that reading it reports why.
     """
     try:
         with open(path, "rb") as file:  # noqa: PTH123
@@ -76,7 +76,7 @@ def holds_image(path: str) -> bool:
 
 @cache
 def _accepting() -> dict[str, Any]:
-    """Return Pillow's own tests of a file's first bytes by format."""
+    """Return Pillow's own tests of a file's first bytes, by format."""
     from PIL import Image
 
     Image.init()
@@ -85,7 +85,7 @@ def _accepting() -> dict[str, Any]:
 
 
 def _has_header(path: str, formats: list[str]) -> bool:
-    """Return whether a file that begins like an image goes on like one: two bytes may be those of a text."""
+    """Return whether a file that begins like an image continues like one: two bytes may be of a text."""
     from PIL import Image
 
     try:
@@ -94,5 +94,5 @@ def _has_header(path: str, formats: list[str]) -> bool:
     except Image.DecompressionBombError:
         return True
     except Exception:
-        # Pillow's readers raise whatever a file that is none of theirs makes them stumble over.
+        # Pillow's readers may raise anything for a file that is not theirs.
         return False

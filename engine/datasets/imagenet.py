@@ -1,4 +1,4 @@
-"""ImageNet-1k's labels, however they come: in names of folders or files, or in a list that lies near."""
+"""ImageNet-1k's labels, however they come: in names of folders or files, or in a list nearby."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.datasets.wordnet import are_classes, label_of, label_of_path, synset
 from engine.errors import InputError
 
 CLASSES = 1000
-# Labels of the first validation images by sorted WordNet identifier, as every model here has them.
+# Labels of the first validation images by sorted WordNet identifier, as models number classes.
 FIRST = {f"ILSVRC2012_val_{at:08d}": label for at, label in enumerate((65, 970, 230, 809, 516), start=1)}
 VALIDATION = re.compile(r"ILSVRC20\d\d_val_(\d{8})", re.IGNORECASE)
 LABEL_LISTS = (
@@ -31,25 +31,25 @@ LABEL_LISTS = (
 )
 BESIDE = ("", "caffe_ilsvrc12", "labels", "meta", "devkit/data", "ILSVRC2012_devkit_t12/data")
 OTHER_ORDER = (
-    "its labels count classes in another order, such as that of ImageNet's development kit ({} is {}); "
-    "models count sorted WordNet identifiers (it is {}), so no label is used and accuracy is not measured"
+    "its labels number classes in another order, such as that of ImageNet's development kit ({} is {}); "
+    "models number sorted WordNet identifiers (it is {}), so no label is used and accuracy is not measured"
 )
 NUMBERS = (
-    "its folders are numbers, and no image in them tells whether these count sorted WordNet identifiers or "
+    "its folders are numbers, and no image in them shows whether these number sorted WordNet identifiers or "
     "the classes of ImageNet's development kit, so no label is used and accuracy is not measured; name the "
     "folders by WordNet identifiers"
 )
 
 
 def key_of(name: str) -> str:
-    """Return the name under which lists and files speak of one image: without folder, suffix, extension."""
+    """Return the name by which lists and files refer to one image: without folder, suffix and extension."""
     stem = Path(name.replace("\\", "/")).stem
-    known = VALIDATION.match(stem)
-    return f"ILSVRC2012_val_{known[1]}" if known else stem
+    of_validation = VALIDATION.match(stem)
+    return f"ILSVRC2012_val_{of_validation[1]}" if of_validation else stem
 
 
 def labelled(name: str, folder: Path, root: Path, walked: Walked) -> DiskSet:
-    """Return images of ImageNet's classes as an ID set, labels by what its folders, files or a list say."""
+    """Return images of ImageNet's classes as an ID set, with labels from its folders, files or a list."""
     one = _labelled(name, folder, root, walked)
     one.is_of_imagenet = True
     return one
@@ -83,10 +83,10 @@ def _labelled(name: str, folder: Path, root: Path, walked: Walked) -> DiskSet:
 
 
 def checked(by_name: dict[str, int], files: list[str], source: str) -> tuple[list[int], list[str]]:
-    """Return labels of files that count sorted identifiers from 0, and what was seen of their order.
+    """Return labels of files as indices of sorted identifiers from 0, and notes on their order.
 
-    `by_name` are the labels of a list by image name without extension. Labels from 1 are moved to 0; labels
-    in the development kit's order are not used. Both show in the first images, whose labels are known.
+    `by_name` are the labels of a list by image name without extension. Labels that start at 1 are moved to 0;
+    labels in the development kit's order are not used. Both show in the first images, whose labels are known.
     """
     notes = [f"labels from {source}"]
     known = {name: by_name[name] for name in FIRST if by_name.get(name, -1) >= 0}
@@ -95,12 +95,12 @@ def checked(by_name: dict[str, int], files: list[str], source: str) -> tuple[lis
     from_1 |= bool(known) and all(label == FIRST[name] + 1 for name, label in known.items())
     if from_1:
         by_name = {name: label - 1 for name, label in by_name.items()}
-        notes.append("its labels count from 1: 1 is subtracted")
+        notes.append("its labels start at 1: 1 is subtracted")
     wrong = [name for name in known if by_name[name] != FIRST[name]]
     if wrong:
         return [-1] * len(files), [*notes, OTHER_ORDER.format(wrong[0], by_name[wrong[0]], FIRST[wrong[0]])]
     if highest > CLASSES:
-        return [-1] * len(files), [*notes, f"its numbers go up to {highest:,}: they are no labels"]
+        return [-1] * len(files), [*notes, f"its numbers go up to {highest:,}: they are not labels"]
     labels = [by_name.get(key_of(name), -1) for name in files]
     if missing := sum(label < 0 for label in labels):
         notes.append(f"{missing:,} images have no label there: their accuracy is not measured")
@@ -113,9 +113,9 @@ def by_name(listed: lists.Listed) -> dict[str, int]:
 
 
 def _of_lists(files: list[str], folder: Path, root: Path) -> tuple[list[int], list[str]]:
-    """Return labels of the list near the images that has most of them, and what is to be said of them.
+    """Return labels from the first list near the images that has some, and notes on them.
 
-    A list that gives no label, because it is damaged or in another order, is named where none does.
+    Lists that give no label, because they are damaged or in another order, are named if none does.
     """
     unlabelled, refused = [-1] * len(files), []
     for path in _near(folder, root):
@@ -132,7 +132,7 @@ def _of_lists(files: list[str], folder: Path, root: Path) -> tuple[list[int], li
 
 
 def _near(folder: Path, root: Path) -> Iterator[Path]:
-    """List the files near a folder, up to the root, that are named like lists of labels."""
+    """Yield the files near a folder, up to the root, that are named like lists of labels."""
     parents = [place for place in folder.parents if place == root or root in place.parents]
     for place in dict.fromkeys((folder, *parents, folder.parent, folder.parent.parent, root)):
         for beside in BESIDE:
@@ -146,7 +146,7 @@ def _labels_in(path: Path) -> dict[str, int]:
     words = [line.strip() for line in lists.lines_of(path) if line.strip()]
     if words and all(
         word.isascii() and word.isdecimal() for word in words
-    ):  # a label a line, images in order
+    ):  # one label per line, images in order
         labels = [int(word[:9]) for word in words]
     elif words and all(word.lower() in synsets() for word in words):
         labels = [synsets()[word.lower()] for word in words]
@@ -156,7 +156,7 @@ def _labels_in(path: Path) -> dict[str, int]:
 
 
 def _of_numbers(files: list[str]) -> tuple[list[int], list[str]]:
-    """Return labels for folders that are numbers, if the first images, whose labels are known, tell them."""
+    """Return labels of folders that are numbers, if the first images, whose labels are known, show them."""
     numbers = [int(path.split("/")[0]) if "/" in path else -1 for path in files]
     by_key: dict[str, set[int]] = {}
     for path, number in zip(files, numbers, strict=True):
@@ -168,13 +168,13 @@ def _of_numbers(files: list[str]) -> tuple[list[int], list[str]]:
     for less in (0, 1):
         if all(number - less == FIRST[key] for key, number in known.items()):
             labels = [number - less if number >= less else -1 for number in numbers]
-            return labels, [f"labels are the numbers of its folders, which count from {less}"]
+            return labels, [f"labels are the numbers of its folders, which start at {less}"]
     key = min(known)
     return [-1] * len(files), [OTHER_ORDER.format(key, known[key], FIRST[key])]
 
 
 def of_version_2(name: str, folder: Path, walked: Walked) -> DiskSet | None:
-    """Return ImageNet-V2, whose folders are the labels 0 to 999 themselves; None if they are not."""
+    """Return ImageNet-V2, whose folders are named by the labels 0 to 999; None if they are not."""
     tops = sorted_by(NATURAL, {path.split("/")[0] for path in walked.files if "/" in path})
     if not tops or not all(top.isdecimal() and int(top) < CLASSES for top in tops):
         return None

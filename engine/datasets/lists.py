@@ -1,4 +1,4 @@
-"""Files that list images with their labels: those of OpenOOD, of ViM, of ImageNet's development kit."""
+"""Files that list images with their labels: of OpenOOD, ViM, ImageNet's development kit and others."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from engine.datasets.wordnet import synsets
 from engine.errors import InputError
 from engine.text import decoded
 
-PROBED = 50  # lines by which the folder that a list refers to is found
+PROBED = 50  # lines that are tried to find the folder that a list refers to
 _LAST = re.compile(r"(.*\S)[ \t]+(\S+)")
 _TITLES = {"label", "labels", "class", "class_id", "classid", "target", "index", "synset", "predictionstring"}
 
 
 class Listed(NamedTuple):
-    """Paths as the list has them, and labels; -1 is no ID class. `notes` say how lines were understood."""
+    """Paths as a list has them, and labels, -1 for no ID class; `notes` say how lines were understood."""
 
     files: list[str]
     labels: list[int]
@@ -29,10 +29,7 @@ class Listed(NamedTuple):
 
 
 def lines_of(path: Path, field: str = "list") -> list[str]:
-    """Return the lines of a text file.
-
-    Raises InputError naming `field` if it is none.
-    """
+    """Return the lines of a text file; raise InputError about `field` if it is not one."""
     try:
         text = decoded(path.read_bytes())
     except (OSError, UnicodeDecodeError, RuntimeError, ValueError) as error:
@@ -41,13 +38,13 @@ def lines_of(path: Path, field: str = "list") -> list[str]:
 
 
 def read(path: Path, near: Sequence[Path] = ()) -> Listed:
-    """Read a list of images with labels; raise InputError naming the line that cannot be meant.
+    """Read a list of images with labels; raise InputError naming a line that cannot be right.
 
-    A line is a path and a label between which a space, a tab, a comma or a semicolon stands, the path perhaps
-    in quotes, or the label first. The label is a whole number, a WordNet identifier of ImageNet-1k, or a
-    Python dictionary with a `label`, as in OpenOOD; a line without one is only a path. Where several
-    readings are possible, all lines are read alike: as most of the files are there, beside the list or in one
-    of the folders `near`, or else as most lines give a label.
+    A line is a path and a label, in either order, separated by a space, a tab, a comma or a semicolon; the
+    path may be in quotes. The label is a whole number, a WordNet identifier of ImageNet-1k, or a Python
+    dictionary with a `label`, as in OpenOOD; a line without one is only a path. If there are several
+    readings, all lines are read alike: so that most files exist, beside the list or in one of the folders
+    `near`, or else so that most lines have a label.
     """
     lines = [(number, line.strip()) for number, line in enumerate(lines_of(path), start=1) if line.strip()]
     if lines and _is_title(lines[0][1]):
@@ -64,7 +61,7 @@ def read(path: Path, near: Sequence[Path] = ()) -> Listed:
         found.files.append(name.removeprefix("./"))
         found.labels.append(-1 if label is None else label)
     if not found.files:
-        raise InputError("list", str(path), "it lists no image")
+        raise InputError("list", str(path), "it lists no images")
     if 0 < len(unlabelled) < len(lines):
         number = unlabelled[0]
         line = next(text for at, text in lines if at == number)
@@ -74,7 +71,7 @@ def read(path: Path, near: Sequence[Path] = ()) -> Listed:
 
 
 def base_of(listed: Listed, candidates: Iterable[Path]) -> Path | None:
-    """Return the folder that holds most of the first listed files, None if none holds any."""
+    """Return the folder that holds most of some listed files, None if none holds any."""
     probe = _probe(listed)
     held = {
         folder: max(_held(folder, probe), _held(folder, [_with_slashes(name) for name in probe]))
@@ -85,11 +82,11 @@ def base_of(listed: Listed, candidates: Iterable[Path]) -> Path | None:
 
 
 def placed(listed: Listed, base: Path) -> Listed:
-    """Return a list with its paths as the disk has them below `base`: letters composed alike, slashes."""
+    """Return a list with its paths as the disk has them below `base`: normalized alike, with slashes."""
     probe = [name for name in listed.files if "\\" in name][:PROBED]
     turned = probe and _held(base, [_with_slashes(name) for name in probe]) > _held(base, probe)
     files = [_with_slashes(name) for name in listed.files] if turned else listed.files
-    notes = [*listed.notes, *(["backslashes in its paths are taken for slashes"] if turned else [])]
+    notes = [*listed.notes, *(["backslashes in its paths are read as slashes"] if turned else [])]
     return Listed(same_names(base, files), listed.labels, notes)
 
 
@@ -105,9 +102,9 @@ Parse = Callable[[str], tuple[str, int | None]]
 
 
 def _reading(lines: list[str], near: Sequence[Path]) -> tuple[Parse, str]:
-    """Return how lines are read, and what is to be said of it.
+    """Return how lines are read, and a note on it.
 
-    It is the reading by which most files are there, then that by which most lines have a label and name an
+    It is the reading by which most files exist, then the one by which most lines have a label and name an
     image.
     """
     probe = lines[:: max(1, len(lines) // PROBED)][:PROBED]
@@ -136,7 +133,7 @@ def _readings() -> Iterator[tuple[str, Parse]]:
 
 
 def _split(separator: str, at: int) -> Parse:
-    """Return a reading of lines whose first or last part is a label, and all the rest a path."""
+    """Return a reading of lines whose first or last part is a label, and the rest a path."""
 
     def parse(line: str) -> tuple[str, int | None]:
         parts = _parts(line, separator) if '"' in line else line.split(separator)
@@ -148,7 +145,7 @@ def _split(separator: str, at: int) -> Parse:
 
 
 def _columns(separator: str) -> Parse:
-    """Return a reading of lines of several columns: the label is the nearest to the path, after it if any."""
+    """Return a reading of lines of several columns: the label is the nearest after the path, or before."""
 
     def parse(line: str) -> tuple[str, int | None]:
         parts = _parts(line, separator)
@@ -186,7 +183,7 @@ def _plain(line: str) -> tuple[str, int | None]:
 
 
 def _label(text: str) -> int | None:
-    """Return a label: a whole number, or that of a WordNet identifier; None if it is neither."""
+    """Return a label: a whole number, or that of a WordNet identifier; None if it is neither one."""
     digits = text.removeprefix("-").removesuffix(".0")
     if digits.isascii() and digits.isdecimal() and len(digits) < 10:
         return max(int(text.removesuffix(".0")), -1)
@@ -194,13 +191,13 @@ def _label(text: str) -> int | None:
 
 
 def _is_named(name: str) -> bool:
-    """Return whether a path ends like that of an image."""
+    """Return whether a path has the extension of an image."""
     extension = Path(name).suffix.lower()
     return extension in EXTENSIONS
 
 
 def _is_title(line: str) -> bool:
-    """Return whether the first line names columns and no image."""
+    """Return whether a first line names columns, not an image."""
     words = line.replace(",", " ").replace(";", " ").replace('"', " ").lower().split()
     return len(words) > 1 and any(word in _TITLES for word in words) and not any("." in w for w in words)
 

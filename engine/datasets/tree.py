@@ -1,4 +1,4 @@
-"""The folders below a root that may hold sets, and which of them are spoken for."""
+"""The folders below a root that may hold sets, and which of them are taken."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from engine.datasets.disk_set import DiskSet
 from engine.datasets.walk import folders_in
 
 LISTED = "OpenOOD list"
-DEPTH = 5  # folders below the root that are looked into
-MOST_FOLDERS = 64  # a folder of more folders than this holds classes, not sets
+DEPTH = 5  # levels of folders below the root that are searched
+MOST_FOLDERS = 64  # a folder of more folders holds classes, not sets
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "validation", "valid", "test", "testing"), "id"),
@@ -18,7 +18,7 @@ SPLITS = {
 
 
 def tree_of(root: Path) -> dict[Path, list[str]]:
-    """Return the root and the folders below it that may hold sets, nearest first, with what they hold."""
+    """Return the root and the folders below it that may hold sets, nearest first, with their subfolders."""
     tree: dict[Path, list[str]] = {}
     level, entered = [root], {root.resolve()}
     for _ in range(DEPTH):
@@ -43,7 +43,7 @@ class Taken:
             self.add(one)
 
     def add(self, one: DiskSet) -> None:
-        """Take the folders of a set: of one by a list, the folders that its images are in."""
+        """Take the folders of a set: for one defined by a list, the folders that its images are in."""
         if one.kind == LISTED:
             for name in _folders_of(one):
                 self.take(one.root / name)
@@ -72,7 +72,7 @@ class Taken:
 
 
 def _folders_of(one: DiskSet) -> set[str]:
-    """Return the folders that the images of a list are in: of an OOD set with all that lies in them."""
+    """Return the folders that listed images are in; for an OOD set, their topmost folders."""
     tops: dict[str, set[str]] = {}
     for file in one.members:
         tops.setdefault(file.split("/")[0], set()).add(os.path.dirname(file))  # noqa: PTH120

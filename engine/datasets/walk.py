@@ -1,4 +1,4 @@
-"""The image files below a folder, in a fixed order, whatever is in the way."""
+"""The image files below a folder, in a fixed order, whatever else lies there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from engine.datasets.formats import holds_image, is_image
 
-# What systems and programs leave beside images, with images of their own: thumbnails, waste, copies.
+# What systems and programs leave beside images, with images of their own: thumbnails, trash, copies.
 JUNK = {
     "@eadir": "thumbnails of a NAS",
     "@recycle": "a recycle bin",
@@ -24,15 +24,15 @@ JUNK = {
     "__pycache__": "of Python",
 }
 THUMBNAILS = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
-MOST_PASSED = 10_000  # files in folders that are passed over are counted up to here
-NAMED = 6  # kinds of files that a sentence names, beside all folders
+MOST_PASSED = 10_000  # files in skipped folders are counted up to here
+NAMED = 6  # kinds of files that a note names, besides all folders
 _IN = "in "
 
 
 class Walked(NamedTuple):
-    """Image paths relative to their folder, sorted, and why something below it could not be looked at.
+    """Image paths relative to their root, sorted, and why something below it could not be read.
 
-    `passed` counts by kind the files that were passed over.
+    `passed` counts by kind the files that were skipped.
     """
 
     files: list[str]
@@ -41,11 +41,11 @@ class Walked(NamedTuple):
 
 
 def images_below(folder: str) -> Walked:
-    """List the image files below `folder`; hidden files do not count, every folder is entered once.
+    """List the image files below `folder`, without hidden ones, entering every folder once.
 
-    A folder that cannot be opened, a link that leads nowhere and a link to a folder that was entered
-    already (as in a loop) are problems, named by path. Files that are no images, hidden files, and what is
-    in folders that systems leave are counted.
+    A folder that cannot be opened, a broken link and a link to a folder that was entered already (as in a
+    loop) are problems, named by path. Files that are not images, hidden files, and those in folders that
+    systems leave behind are counted.
     """
     files: list[str] = []
     problems: dict[str, str] = {}
@@ -87,20 +87,20 @@ def images_below(folder: str) -> Walked:
 
 
 def passed_over(passed: dict[str, int]) -> list[str]:
-    """Return in a sentence, if there is anything to say, what is not among the images of a folder."""
+    """Return a note on the files of a folder that are not among its images, if there are any."""
     if not passed:
         return []
     kinds = sorted(passed, key=lambda kind: (-passed[kind], kind))
     named = [kind for kind in kinds if kind.startswith(_IN)]
     named += [kind for kind in kinds if kind not in named][:NAMED]
-    told = [f"{'at least ' if passed[k] >= MOST_PASSED else ''}{passed[k]:,} {k}" for k in named]
+    counts = [f"{'at least ' if passed[k] >= MOST_PASSED else ''}{passed[k]:,} {k}" for k in named]
     rest = sum(passed.values()) - sum(passed[kind] for kind in named)
     more = f", {rest:,} of other kinds" if rest else ""
-    return [f"files passed over: {', '.join(told)}{more}"]
+    return [f"files passed over: {', '.join(counts)}{more}"]
 
 
 def is_file(path: Path) -> bool:
-    """Return whether there is a file; one that may not be looked at, or cannot be, is none."""
+    """Return whether a path is a file; one that cannot be looked at is not."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -128,7 +128,7 @@ def images_in(folder: str) -> list[str]:
 
 
 def some_files(folder: str, count: int) -> list[str]:
-    """List the names of some files in `folder` itself, no more than `count`, in no order."""
+    """List the names of up to `count` files in `folder` itself, in no order."""
     names: list[str] = []
     try:
         with os.scandir(folder) as entries:
@@ -143,14 +143,14 @@ def some_files(folder: str, count: int) -> list[str]:
 
 
 def normal(name: str) -> str:
-    """Return a name in the form in which names are compared: systems write the same letters differently."""
+    """Return a name in the form in which names are compared: systems encode the same letters differently."""
     return unicodedata.normalize("NFC", name)
 
 
 def on_disk(path: Path) -> Path:
-    """Return a path as the disk has it, where that differs only in how its letters are composed.
+    """Return a path as the disk has it, if that differs only in Unicode normalization.
 
-    macOS and some archives write an accent as a letter of its own; what is typed or listed rarely does.
+    macOS and some archives store an accent as a separate character; what is typed or listed rarely does.
     """
     if str(path).isascii() or os.path.lexists(path):
         return path
@@ -161,25 +161,25 @@ def on_disk(path: Path) -> Path:
 
 
 def same_names(folder: Path, files: Iterable[str]) -> list[str]:
-    """Return relative paths as the disk has them below `folder`: see `on_disk`; each folder is read once."""
-    known: dict[str, dict[str, str]] = {}
+    """Return relative paths as the disk has them below `folder` (see `on_disk`), reading each folder once."""
+    listed: dict[str, dict[str, str]] = {}
 
-    def found(parent: str, part: str) -> str:
+    def name_in(parent: str, part: str) -> str:
         if part.isascii():
             return part
-        if parent not in known:
+        if parent not in listed:
             try:
                 names = os.listdir(folder / parent)  # noqa: PTH208
             except (OSError, ValueError):
                 names = []
-            known[parent] = {normal(name): name for name in names} | {name: name for name in names}
-        return known[parent].get(part) or known[parent].get(normal(part), part)
+            listed[parent] = {normal(name): name for name in names} | {name: name for name in names}
+        return listed[parent].get(part) or listed[parent].get(normal(part), part)
 
     real = []
     for file in files:
         path = ""
         for part in () if file.isascii() else file.split("/"):
-            name = found(path, part)
+            name = name_in(path, part)
             path = f"{path}/{name}" if path else name
         real.append(path or file)
     return real
@@ -195,7 +195,7 @@ def _same(folder: Path, name: str) -> str:
 def _entries(
     folder: str, relative: str, entered: dict[tuple[int, int], str]
 ) -> tuple[str, list[os.DirEntry[str]] | None]:
-    """Return what is in a folder; None, and as what it has been entered, if it was before."""
+    """Return what is in a folder; None, and its earlier path, if it was entered before."""
     about = os.stat(folder)  # noqa: PTH116
     identity = (about.st_dev, about.st_ino)
     if identity in entered:
@@ -206,7 +206,7 @@ def _entries(
 
 
 def _pass_over(entry: os.DirEntry[str], passed: Counter[str]) -> None:
-    """Count what is hidden, or in a folder that systems leave."""
+    """Count what is hidden, or in a folder that systems leave behind."""
     if not (_holds(entry.is_dir) and not entry.is_symlink()):
         passed["hidden" if entry.name.startswith(".") else entry.name] += 1
         return
@@ -219,7 +219,7 @@ def _pass_over(entry: os.DirEntry[str], passed: Counter[str]) -> None:
 
 
 def _kind(name: str) -> str:
-    """Return how a file that is no image is counted: by its extension, well-known ones by their name."""
+    """Return how a file that is not an image is counted: by its extension, or a well-known name."""
     extension = os.path.splitext(name)[1].lower()  # noqa: PTH122
     if name.lower() in THUMBNAILS:
         return name
@@ -233,7 +233,7 @@ def _is_seen(name: str) -> bool:
 
 
 def _holds(question: Callable[[], bool]) -> bool:
-    """Return the answer about an entry; a link that goes round in circles is neither file nor folder."""
+    """Return the answer about an entry; a link in a loop is neither file nor folder."""
     try:
         return question()
     except OSError:

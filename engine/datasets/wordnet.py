@@ -20,27 +20,27 @@ def synsets() -> dict[str, int]:
 
 
 def label_of(name: str) -> int:
-    """Return the label that a name's WordNet identifier stands for, the last if there are several.
+    """Return the label of the WordNet identifier in a name, of the last one if there are several.
 
     The identifier may be in upper case and have words beside it: `n01440764_tench`,
-    `ILSVRC2012_val_00000293_n01440764.JPEG`. -1 where there is none of ImageNet-1k's.
+    `ILSVRC2012_val_00000293_n01440764.JPEG`. -1 without one of ImageNet-1k.
     """
     found = _IDENTIFIER.findall(name)
     return synsets().get(found[-1].lower(), -1) if found else -1
 
 
 def label_of_path(path: str) -> int:
-    """Return the label by the nearest folder with an identifier, else by the file's own name; else -1."""
+    """Return the label by the nearest folder with an identifier, else by the file's name; else -1."""
     folders, _, file = path.rpartition("/")
     label = _of_folders(folders)
     return label if label >= 0 else label_of(file)
 
 
 def are_classes(names: list[str]) -> bool:
-    """Return whether most of these folders are named by identifiers of ImageNet-1k's classes."""
+    """Return whether most of these folders are named by identifiers of ImageNet-1k classes."""
     return bool(names) and sum(label_of(name) >= 0 for name in names) > len(names) / 2
 
 
-@lru_cache(4096)  # of paths that come folder by folder
+@lru_cache(4096)  # paths come folder by folder
 def _of_folders(path: str) -> int:
     return next((label for name in reversed(path.split("/")) if (label := label_of(name)) >= 0), -1)

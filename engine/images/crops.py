@@ -25,7 +25,7 @@ DIGEST = 32  # bytes of a SHA-256; four more are the checksum of the pixels
 
 
 class KeptImages:
-    """An image set whose prepared images are kept in a folder."""
+    """An image set on a disk whose prepared images are kept in a folder."""
 
     def __init__(self, images: DiskImages, folder: Path) -> None:
         self.name, self.label, self.role = images.name, images.label, images.role
@@ -78,10 +78,10 @@ class KeptImages:
 
 
 class _Store:
-    """The two arrays of a set and geometry; their files have holes where nothing is kept."""
+    """The two arrays of one set and geometry; their files are sparse where nothing is kept."""
 
     def __init__(self, folder: Path, images: KeptImages, geometry: Geometry) -> None:
-        # Another decoder makes other pixels of the same file, and another limit none of some.
+        # Another decoder makes other pixels from the same file, and another limit refuses other files.
         count = len(images.labels)
         made_from = f"{images.name} {count} {geometry} {images.made_by} {images.images.largest}"
         key = hashlib.sha256(made_from.encode()).hexdigest()[:16]
@@ -98,7 +98,7 @@ class _Store:
             ) from None
 
     def get(self, indices: Indices, contents: list[bytes]) -> list[Pixels | None]:
-        """Return the kept pixels of each image, None where there are none of that content."""
+        """Return the kept pixels of each image, None if there are none of that content."""
         kept: list[Pixels | None] = []
         for index, content in zip(indices, contents, strict=True):
             mark = self._marks[index].tobytes()
@@ -107,7 +107,7 @@ class _Store:
         return kept
 
     def put(self, index: int, content: bytes, image: Pixels) -> None:
-        """Keep the pixels of one image; raises OSError on a full disk, which a mapped page would not."""
+        """Keep the pixels of one image; raise OSError on a full disk, which a mapped page would not."""
         mark = np.frombuffer(content + _checksum(image), np.uint8)
         for path, array, row in zip(self._paths, (self._pixels, self._marks), (image, mark), strict=True):
             with path.open("r+b") as file:
@@ -116,9 +116,9 @@ class _Store:
 
 
 def _opened(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
-    """Open an array for reading; one that is missing or damaged is replaced by an empty one.
+    """Open an array for reading; replace one that is missing or damaged by an empty one.
 
-    Threads and processes open the same array at once: it is never there in part.
+    Threads and processes open the same array at once, so it never exists in part.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)

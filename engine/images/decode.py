@@ -1,6 +1,6 @@
-"""From a file to the pixels that a model takes: to the last bit those of timm's evaluation transform.
+"""From encoded bytes to the pixels that a model takes, bit for bit those of timm's evaluation transform.
 
-Only of images that are very long (`middle`) they are nearly those: timm would make all of them larger first.
+Only for very long images (`middle`) do they differ slightly: timm would enlarge all of the image first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.datasets.formats import FORMATS
 from engine.datasets.sources.base import UnreadableError
 from engine.images.image_set import Geometry, Pixels
 
-LONGEST_SHAPE = 40  # an image longer than this many times its width is cut before its middle is resized
+LONGEST_SHAPE = 40  # of an image that is longer than this many times its width only the middle is resized
 LONGEST_SIDE = 2_000_000  # pixels that are squashed: Pillow takes some 32 bytes of weights for each
 DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits that cameras and scanners give
 MAX_SAMPLE, BITS_PER_SAMPLE = 281, 258  # tags of TIFF
@@ -37,7 +37,7 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def made_by() -> dict[str, str]:
-    """Return everything that the pixels of a file depend on beside the file: libraries, and this module."""
+    """Return all that the pixels of an image depend on besides its content: libraries and this module."""
     libraries = ("libjpeg_turbo", "jpg", "zlib", "zlib_ng", "libtiff", "webp", "jpg_2000", "avif")
     versions = {name: str(features.version(name)) for name in libraries if features.check(name)}
     source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
@@ -45,10 +45,10 @@ def made_by() -> dict[str, str]:
 
 
 def decode(data: bytes, largest: int = LARGEST_IMAGE) -> Image.Image:
-    """Return the image in a file's content in RGB, of an animation its first frame.
+    """Return an encoded image in RGB, or the first frame of an animation.
 
-    Raises UnreadableError, also for one of more than `largest` pixels, or MemoryError where the machine, not
-    the image, is at fault.
+    Raises UnreadableError, also for an image of more than `largest` pixels, or MemoryError if the machine,
+    not the image, is at fault.
     """
     Image.MAX_IMAGE_PIXELS = largest  # Pillow warns from here on, and refuses twice as many
     try:
@@ -65,7 +65,7 @@ def decode(data: bytes, largest: int = LARGEST_IMAGE) -> Image.Image:
     except Exception as error:
         if "out of memory" in str(error):  # what Pillow makes of its codecs' own lack of memory
             raise MemoryError from None
-        # Pillow's readers raise whatever a damaged file makes them stumble over.
+        # Pillow's readers may raise anything for a damaged file.
         raise UnreadableError(f"it cannot be decoded ({error})") from None
 
 
@@ -89,10 +89,10 @@ def prepare(image: Image.Image, geometry: Geometry) -> Pixels:
 
 
 def to_rgb(image: Image.Image, depth: int | None = None) -> Image.Image:
-    """Return an image in RGB, deep grey scaled to 8 bits, where a plain conversion would saturate.
+    """Return an image in RGB, with deep grey scaled to 8 bits, which a plain conversion would saturate.
 
-    The greatest value that it can have is that of `depth` bits, or where none is stated of the smallest of
-    `DEPTHS` that holds its greatest value; floating point up to 1 has 1 for white.
+    White is the greatest value of `depth` bits, or, if none is stated, of the smallest of `DEPTHS` that holds
+    the image's greatest value; in floating point up to 1 it is 1.
     """
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.nan_to_num(np.asarray(image, np.float64))
@@ -113,8 +113,8 @@ def depth_of(highest: float) -> int:
 def stated_depth(image: Image.Image, data: bytes) -> int | None:
     """Return the bits of deep grey that a file states: PNG's sBIT, TIFF's largest or packed values.
 
-    None where it states none, or where it states fewer than it has: PNG asks programs to spread fewer bits
-    over all of the sample, and not all do.
+    None if it states none, or fewer than it has: PNG asks programs to spread fewer bits over the whole
+    sample, and not all do.
     """
     if not (image.mode.startswith("I") and image.format in ("PNG", "TIFF")):
         return None
@@ -137,9 +137,9 @@ def _highest(image: Image.Image) -> float:
 def middle(image: Image.Image, geometry: Geometry) -> Image.Image:
     """Cut a very long image to its middle, because resizing all of it would take too much memory.
 
-    Where a centre is cut from the resized image, the rest of one beyond 40:1 would only be thrown away. The
-    length of what is left rounds to whole pixels otherwise, so its pixels may lie up to one pixel beside
-    those of timm. Squashed images are whole up to a side of `LONGEST_SIDE`.
+    If the centre is cut from the resized image, the rest of one beyond 40:1 would only be thrown away. The
+    length of what is left rounds to whole pixels differently, so its pixels may lie up to one pixel off
+    those of timm. Squashed images stay whole up to a side of `LONGEST_SIDE`.
     """
     width, height = image.size
     side = LONGEST_SIDE if geometry.mode == "squash" else min(width, height) * LONGEST_SHAPE

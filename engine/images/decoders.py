@@ -40,7 +40,7 @@ class Wanted(NamedTuple):
 
 
 class Decoders:
-    """A pool of processes, started when first needed; one that dies on an image is replaced.
+    """A pool of processes, started when first needed and replaced when one dies on an image.
 
     An image of more than `largest` pixels is unreadable.
     """

@@ -1,4 +1,4 @@
-"""The demo pack: images that need no download, the same on every run, made in seconds and cached."""
+"""The demo sets: images that need no download, the same on every run, made in seconds and cached."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ DIGITS_SEED, PATCHES_SEED, NOISE_SEED = 41, 42, 43
 
 
 def load_set(name: str) -> ArrayImages:
-    """Return the whole demo set `name`: a plan's subset is drawn from it, whatever its size."""
+    """Return the whole demo set `name`; a plan's subset is drawn from it, whatever its size."""
     entry = catalog.SETS[name]
     images, labels = _cached(name, entry.available)
     return ArrayImages(name, entry.label, entry.role, images, labels)
 
 
 def make_all() -> None:
-    """Fill the cache, so that nobody waits for it later."""
+    """Fill the cache, so that nobody has to wait for it later."""
     for name in MAKERS:
         load_set(name)
 
@@ -50,7 +50,7 @@ def _cached(name: str, count: int) -> tuple[Pixels, NDArray[np.int64]]:
 
 
 def cache_file(name: str, count: int) -> Path:
-    """Return where the images of a set are kept, under a key of everything that makes them."""
+    """Return where the images of a set are cached, under a key of everything that makes them."""
     state = hashlib.sha256(f"{made_by()} {version('numpy')} {version('scikit-learn')}".encode())
     for source in (__file__, fractals.__file__, fractals.CLASSES):
         state.update(Path(source).read_bytes())
@@ -58,7 +58,7 @@ def cache_file(name: str, count: int) -> Path:
 
 
 def _keep(path: Path, images: Pixels, labels: NDArray[np.int64]) -> None:
-    """Write the cache file if that is possible; a full or read-only disk costs only time."""
+    """Write the cache file if possible; a full or read-only disk costs only time."""
     partial = path.with_suffix(f".{os.getpid()}.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def _fractals(pool: str, seed: int, count: int) -> tuple[Pixels, NDArray[np.int6
     return fractals.render(numbers[labels], seed), labels
 
 
-def _known(count: int) -> tuple[Pixels, NDArray[np.int64]]:
+def _seen(count: int) -> tuple[Pixels, NDArray[np.int64]]:
     return _fractals("id", ID_SEED, count)
 
 
@@ -155,7 +155,7 @@ def _generator(seed: int) -> np.random.Generator:
 
 
 MAKERS = {
-    "fractals": _known,
+    "fractals": _seen,
     catalog.DEMO_CALIBRATION: _calibration,
     catalog.DEMO_FIT: _fit,
     "unseen-fractals": _unseen,

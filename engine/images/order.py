@@ -1,4 +1,4 @@
-"""The order of a sweep: every set equally far along at every moment, classes in turn."""
+"""The order of a sweep: every set equally far along at every row, classes in turn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HELD_OUT, HELD_OUT_SEED = 0.1, 20260201
 
 
 def draw(labels: Indices, count: int, seed: int) -> Indices:
-    """Choose `count` images of a set in a seeded order whose every prefix is balanced over labels.
+    """Draw `count` images of a set in a seeded order in which every prefix is balanced over labels.
 
     A smaller subset with the same seed is a prefix of a larger one.
     """
@@ -25,9 +25,9 @@ def draw(labels: Indices, count: int, seed: int) -> Indices:
 
 
 def hold_out(labels: Indices) -> tuple[Indices, Indices]:
-    """Split a set into images that are evaluated and a tenth, of every label alike, that is learnt from.
+    """Split a set into images that are evaluated and a tenth, balanced over labels, that is held out.
 
-    The same for every plan: the seed of a plan does not move it. OpenOOD holds as much out of ImageNet's
+    The split is the same for every plan, whatever its seed. OpenOOD holds out as much of ImageNet's
     validation images.
     """
     count = round(len(labels) * HELD_OUT)
@@ -37,7 +37,7 @@ def hold_out(labels: Indices) -> tuple[Indices, Indices]:
 
 
 def interleave(sizes: list[int]) -> tuple[Indices, Indices]:
-    """Mix sets of the given sizes in fixed proportions: for every row its set and its place in that set."""
+    """Interleave sets of some sizes in proportion: return for every row its set and place in that set."""
     which = np.repeat(np.arange(len(sizes)), sizes)
     place = np.concatenate([np.arange(size) for size in sizes])
     due = np.concatenate([(np.arange(size) + 0.5) / size for size in sizes])

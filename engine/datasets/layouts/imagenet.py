@@ -1,4 +1,4 @@
-"""Where ImageNet-1k lies below a root: told by what folders hold, whatever they are named and lie beside."""
+"""ImageNet-1k below a root: recognised by what folders hold, whatever they are named and lie beside."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from engine.datasets.walk import folders_in, images_below, some_files
 from engine.datasets.wordnet import are_classes, label_of
 from engine.text import counted
 
-PEEKED = 20  # names of files by which a folder is judged
-FEW_MISSING = 900  # classes, above which ImageNet is taken for incomplete, and not for a subset
+PEEKED = 20  # file names by which a folder is judged
+FEW_MISSING = 900  # classes: with more it is an incomplete ImageNet, not a subset
 MOST_OF_A_CLASS = 60  # validation images; training has 732 to 1,300
-SUBSET_CLASSES, SUBSET_IMAGES = 50, 20  # classes, or images a class, from which on a part is meant as one
+SUBSET_CLASSES, SUBSET_IMAGES = 50, 20  # classes, or images per class, that make a part a subset
 _MENTIONED = re.compile(r"(.*?)(imagenet|ilsvrc|in1k|in1000)(.*)")
 _OTHER_BEFORE = re.compile(r"tiny|mini|sub|small|sample|restricted|stylized|fewshot|down")
-# What may stand beside the name without making it another set's.
+# What may stand beside the name without making it that of another set.
 _HARMLESS = re.compile(
     r"(1k|1000|2012|2015|2017|ilsvrc|imagenet|clsloc|img|images?|data(sets?)?|raw|full|resized|256|torch|"
     r"pytorch|hf|jpe?g|object|localization|challenge|kaggle|t12|t3|task|train(ing)?|val(idation)?|test|own)*"
@@ -34,7 +34,7 @@ _OTHER_ROOT = re.compile(
 class Candidate(NamedTuple):
     """A folder of ImageNet's classes.
 
-    `split` is `train`, `id`, `test` or empty; `other` the folder that names another set than the whole.
+    `split` is `train`, `id`, `test` or empty; `other` is the folder whose name says that it is another set.
     """
 
     folder: Path
@@ -71,7 +71,7 @@ def imagenet_folders(root: Path, found: dict[str, DiskSet]) -> None:
 
 
 def _judged(folder: Path, names: list[str], root: Path) -> list[Candidate]:
-    """Return a folder as a candidate if its folders are ImageNet's classes, or its files its images."""
+    """Return a folder as a candidate if its folders are ImageNet's classes or its files ImageNet's."""
     parts = folder.relative_to(root).parts
     places = (folder, *folder.parents[: len(parts)])
     chain = [(place, *_mention(place.name, is_root=place == root)) for place in places]
@@ -86,7 +86,7 @@ def _judged(folder: Path, names: list[str], root: Path) -> list[Candidate]:
         if not _are_validation(files) and not (other is not None and "v2" in other.name.lower()):
             return []
     elif len(files) <= len(names) or not _share(files, _is_imagenets):
-        return []  # a few images beside folders say nothing of what is in these
+        return []  # a few images beside folders say nothing about what is in these
     is_named = mention is not None and not mention[1]
     split = _split(folder, parts, files, is_named)
     is_split = bool(parts) and folder.name.lower() in SPLITS
@@ -95,7 +95,7 @@ def _judged(folder: Path, names: list[str], root: Path) -> list[Candidate]:
 
 
 def _mention(name: str, is_root: bool = False) -> tuple[bool, bool]:
-    """Return whether a folder's name mentions ImageNet, and whether another set than the whole."""
+    """Return whether a folder's name mentions ImageNet, and whether it names another set than the whole."""
     if is_root:  # which may be named by anything, such as a project about ImageNet
         is_other = bool(_OTHER_ROOT.fullmatch(name.lower()))
         return is_other, is_other
@@ -108,7 +108,7 @@ def _mention(name: str, is_root: bool = False) -> tuple[bool, bool]:
 
 
 def _split(folder: Path, parts: tuple[str, ...], files: list[str], is_named: bool) -> str:
-    """Return which part a folder holds: by the names of its images, else by its own; empty if none says."""
+    """Return which split a folder holds: by the names of its images, else by its own; empty if unknown."""
     if _are_validation(files):
         return "id"
     if _share(files, _is_test):
@@ -123,7 +123,7 @@ def _split(folder: Path, parts: tuple[str, ...], files: list[str], is_named: boo
 
 
 def _read(one: Candidate, root: Path) -> DiskSet:
-    """Return a candidate as a set, its role by its split, else by how many images a class has."""
+    """Return a candidate as a set, with its role by its split, else by how many images a class has."""
     found = _labelled(one.folder, root)
     classes = max(1, len(found.classes))
     is_many = len(found.members) > MOST_OF_A_CLASS * classes and bool(found.classes)
@@ -132,7 +132,7 @@ def _read(one: Candidate, root: Path) -> DiskSet:
 
 
 def _labelled(folder: Path, root: Path) -> DiskSet:
-    """Return the images of a folder with ImageNet's labels; folders beside its classes are left to others."""
+    """Return the images of a folder with ImageNet's labels, without folders beside its classes."""
     walked = images_below(str(folder))
     names = folders_in(str(folder))
     classes = [name for name in names if label_of(name) >= 0]
@@ -142,12 +142,12 @@ def _labelled(folder: Path, root: Path) -> DiskSet:
     files = [path for path in walked.files if "/" not in path or path.split("/")[0] in own]
     found = imagenet.labelled("", folder, root, walked._replace(files=files))
     found.parts = classes
-    found.notes.append(f"{len(names) - len(classes)} folders beside its classes are none of it")
+    found.notes.append(f"{len(names) - len(classes)} folders beside its classes are left out")
     return found
 
 
 def _is_subset(found: DiskSet) -> bool:
-    """Return whether a set has so few of the classes, and is so full, that a part of ImageNet is meant."""
+    """Return whether a set has so few classes, and so many images of each, that it is meant as a subset."""
     classes = len(found.classes)
     per_class = SUBSET_IMAGES * (1 if found.role == "id" else 5)
     is_part = 0 < classes <= FEW_MISSING
@@ -155,7 +155,7 @@ def _is_subset(found: DiskSet) -> bool:
 
 
 def _take_largest(name: str, several: list[DiskSet], root: Path, found: dict[str, DiskSet]) -> None:
-    """Take the most complete of several folders for the set, and name the others."""
+    """Take the most complete of several folders as the set, and name the others."""
     entry = catalog.SETS[name]
     best = max(several, key=lambda one: (len(one.members) == entry.available, _shown(one), len(one.members)))
     best.name, best.role, best.label = name, entry.role, entry.label
@@ -170,7 +170,7 @@ def _take_largest(name: str, several: list[DiskSet], root: Path, found: dict[str
 
 
 def _take_others(own: dict[tuple[Path, str], list[Candidate]], root: Path, found: dict[str, DiskSet]) -> None:
-    """Take subsets and relatives of ImageNet, one set a folder and split, each under a name of its own."""
+    """Take subsets and relatives of ImageNet, one set per folder and split, each under its own name."""
     for (place, split), several in own.items():
         folder = place if len({one.folder for one in several}) > 1 else several[0].folder
         if split == "test":
@@ -190,7 +190,7 @@ def _take_others(own: dict[tuple[Path, str], list[Candidate]], root: Path, found
 
 
 def _set_aside(several: list[Candidate], root: Path, found: dict[str, DiskSet]) -> None:
-    """Name ImageNet's test images, which have no labels, beside its others; alone they are a set."""
+    """Leave out ImageNet's test images, which have no labels, with a note; if alone they are a set."""
     for candidate in several:
         walked = images_below(str(candidate.folder))
         where = candidate.folder.relative_to(root)
@@ -217,7 +217,7 @@ def _is_test(name: str) -> bool:
 
 
 def _share(files: list[str], is_one: object) -> bool:
-    """Return whether more than half of some files are of a kind."""
+    """Return whether more than half of some files are of one kind."""
     assert callable(is_one)
     return bool(files) and sum(bool(is_one(name)) for name in files) > len(files) / 2
 

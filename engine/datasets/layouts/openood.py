@@ -1,4 +1,4 @@
-"""OpenOOD's lists of images, wherever the images lie."""
+"""Sets by OpenOOD's lists of images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def openood_lists(root: Path, found: dict[str, DiskSet]) -> None:
 
 
 def _listed(path: Path, bases: tuple[Path, ...], entry: Set) -> DiskSet | None:
-    """Return a set by its list, None if its images lie nowhere; a damaged list is a problem of its set."""
+    """Return a set by its list, None if its images are nowhere; a damaged list is a problem of its set."""
     try:
         listed = lists.read(path, bases)
     except InputError as error:

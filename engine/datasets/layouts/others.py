@@ -1,4 +1,4 @@
-"""Image sets of no known name: folders of images, folders of classes, and images that lie loose."""
+"""Image sets of no known name: folders of images, folders of classes, and loose images."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from engine.datasets.wordnet import are_classes, label_of
 
 CONTAINERS = ("images_largescale", "images_classic", "data")  # of OpenOOD: they hold sets
 LISTS = "benchmark_imglist"
-MANY_CLASSES = 8  # folders beside each other, from which on small ones are classes of one set
+MANY_CLASSES = 8  # sibling folders: as many small ones are the classes of one set
 SMALL_CLASS = 1000  # images
 
 
 def other_folders(root: Path, found: dict[str, DiskSet]) -> None:
-    """Take every other folder of images as an OOD set; a root of nothing but classes is one ID set."""
+    """Take every other folder of images as an OOD set; a root of only classes is one ID set."""
     _visit(root, root, found, Taken(found))
 
 
 def _visit(folder: Path, root: Path, found: dict[str, DiskSet], taken: Taken) -> None:
-    """Take a folder as one set, or what is in it one by one where sets lie in it already."""
+    """Take a folder as one set, or its contents one by one if it contains sets already."""
     if folder != root and taken.is_in(folder):
         return
     is_container = folder.name in CONTAINERS and folder.parent == root
@@ -52,7 +52,7 @@ def _is_free(folder: Path, taken: Taken) -> bool:
 
 
 def _judged(folder: Path) -> DiskSet:
-    """Return a folder as a set of classes, by their number, by the name of a split, or else as an OOD set."""
+    """Return a folder as a set of classes, by their number or by the name of a split, else as an OOD set."""
     inside = folders_in(str(folder))
     role = SPLITS.get(folder.name.lower())
     if (role and inside) or len(inside) > MOST_FOLDERS or are_classes(inside):
@@ -63,12 +63,12 @@ def _judged(folder: Path) -> DiskSet:
 
 
 def _classes(folder: Path, free: list[str]) -> list[str]:
-    """Return those folders that are classes of one set: by their names, or as they are many and small.
+    """Return the folders that are classes of one set: by their names, or because they are many and small.
 
     A few folders, and folders of folders, are sets of their own.
     """
-    if known := [name for name in free if label_of(name) >= 0]:
-        return known if len(known) > 1 else []
+    if of_imagenet := [name for name in free if label_of(name) >= 0]:
+        return of_imagenet if len(of_imagenet) > 1 else []
     if len(free) > MOST_FOLDERS:
         return free
     if {name.lower() for name in free} & SPLITS.keys():
@@ -82,7 +82,7 @@ def _classes(folder: Path, free: list[str]) -> list[str]:
 
 
 def _of_classes(folder: Path, names: list[str]) -> DiskSet:
-    """Return some folders of a folder as classes, and images that lie loose beside them without a label."""
+    """Return some subfolders as the classes of one set, with the loose images beside them unlabelled."""
     wanted = set(names)
     walked = images_below(str(folder))
     files = [path for path in walked.files if "/" not in path or path.split("/")[0] in wanted]
@@ -91,5 +91,5 @@ def _of_classes(folder: Path, names: list[str]) -> DiskSet:
     if left:
         one.notes.append(f"{left} folders beside its classes are sets of their own and left out")
     else:
-        one.notes.append("its folders are taken for classes; give one that is a set with --ood NAME=FOLDER")
+        one.notes.append("its folders are taken as classes; if one is a set, give it with --ood NAME=FOLDER")
     return one

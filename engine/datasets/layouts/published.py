@@ -18,15 +18,15 @@ PLACES365 = 36_500
 
 
 def published_folders(root: Path, found: dict[str, DiskSet]) -> None:
-    """Find OOD sets by the names of the folders that they are handed out in, in upper or lower case.
+    """Find OOD sets by the names of the folders that they are published in, in upper or lower case.
 
-    Of several folders of a name the one is taken that has as many images as were published, else the most.
+    Of several such folders the one with as many images as were published is taken, else the largest.
     """
     tree, taken = tree_of(root), Taken(found)
     for entry in catalog.SETS.values():
         if entry.made or entry.role != "ood" or entry.name in found:
             continue
-        candidates: dict[Path, Path] = {}  # and the folder that each is handed out in
+        candidates: dict[Path, Path] = {}  # and the folder that each was published in
         for top in tree:
             for place, outermost in _places(top, tree[top], entry):
                 if not any(place in other.parents or other in place.parents for other in candidates):
@@ -34,7 +34,7 @@ def published_folders(root: Path, found: dict[str, DiskSet]) -> None:
         several = [
             one
             for place in candidates
-            if not taken.is_in(place) and (one := _known(place, entry)) is not None
+            if not taken.is_in(place) and (one := _published(place, entry)) is not None
         ]
         if not several:
             continue
@@ -51,8 +51,8 @@ def published_folders(root: Path, found: dict[str, DiskSet]) -> None:
         taken.add(best)
 
 
-def _known(folder: Path, entry: Set) -> DiskSet | None:
-    """Return a known OOD set from its folder, None if no image is in it."""
+def _published(folder: Path, entry: Set) -> DiskSet | None:
+    """Return a published OOD set from its folder, None if it holds no image."""
     walked = images_below(str(folder))
     files = [path for path in walked.files if path.split("/")[0].lower() not in entry.without]
     if not files:
@@ -66,7 +66,7 @@ def _known(folder: Path, entry: Set) -> DiskSet | None:
 
 
 def _siblings(one: DiskSet, outermost: Path) -> list[str]:
-    """Say which other folders with images a set came with: they are none of its."""
+    """Return a note on other folders with images that a set came with, which are not part of it."""
     if one.root == outermost:
         return []
     held = {name: len(images_below(str(outermost / name)).files) for name in folders_in(str(outermost))}
@@ -75,7 +75,7 @@ def _siblings(one: DiskSet, outermost: Path) -> list[str]:
 
 
 def _places(folder: Path, names: list[str], entry: Set) -> list[tuple[Path, Path]]:
-    """List the places of a set in one folder, the most specific first, each with its outermost folder."""
+    """List the places of a set in a folder, the most specific first, each with its outermost folder."""
     found = []
     for place in entry.places:
         path: Path | None = folder

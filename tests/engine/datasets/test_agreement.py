@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from timm.data import ImageNetInfo
 
+from engine import catalog
+from engine.commands import data
 from engine.datasets.discover import discover
 from engine.doctor.places import data_root
+from engine.errors import FINISHED
 from engine.images.decoders import Decoders
 from engine.images.disk_images import DiskImages
 from engine.images.sets import open_sets
@@ -46,7 +48,9 @@ ROOTS = {
 
 
 @pytest.mark.parametrize("kind", ROOTS)
-def test_everything_that_looks_finds_the_same(tmp_path: Path, kind: str) -> None:
+def test_everything_that_looks_finds_the_same(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = tmp_path / "root"
     for name in ROOTS[kind]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -54,8 +58,9 @@ def test_everything_that_looks_finds_the_same(tmp_path: Path, kind: str) -> None
     found = discover(root)
     counts = {name: len(one.members) for name, one in found.items()}
     assert counts["imagenet"] >= len(IMAGENET) and len(counts) > 1
-    command = [sys.executable, "-m", "engine", "data", "check", str(root), "--quick", "--json"]
-    checked = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["sets"]
+    options = Namespace(root=root, json=True, quick=True, largest_image=catalog.LARGEST_IMAGE)
+    assert data.run(options) == FINISHED
+    checked = json.loads(capsys.readouterr().out)["sets"]
     assert {one["name"]: one["count"] for one in checked} == counts
     assert {one["name"]: one["notes"] for one in checked} == {n: one.notes for n, one in found.items()}
     ood = tuple(name for name, one in found.items() if one.role == "ood")

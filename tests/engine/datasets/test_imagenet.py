@@ -166,8 +166,8 @@ def test_identifiers_in_names_are_labels_whatever_their_form(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("folders", "labels", "words"),
     [
-        (FIRST, list(FIRST), "count from 0"),
-        ([label + 1 for label in FIRST], list(FIRST), "count from 1"),
+        (FIRST, list(FIRST), "start at 0"),
+        ([label + 1 for label in FIRST], list(FIRST), "start at 1"),
         ([490, 361, 171, 822, 297], None, "another order"),
     ],
 )

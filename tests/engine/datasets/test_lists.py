@@ -120,7 +120,7 @@ def test_marks_of_editors_are_no_part_of_a_text(tmp_path: Path, encoding: str) -
 
 def test_classes_that_differ_only_in_how_they_are_composed_are_refused(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("caf\u00e9\ncafe\u0301\n")
-    with pytest.raises(InputError, match="different names"):
+    with pytest.raises(InputError, match="distinct names"):
         read_classes(str(tmp_path / "classes.txt"))
 
 
