@@ -13,7 +13,7 @@ from typing import Any
 from engine import catalog
 from engine.datasets.discover import discover
 from engine.datasets.disk_set import DiskSet
-from engine.datasets.sources.base import TransientError
+from engine.datasets.sources.base import TransientError, source_of
 from engine.datasets.walk import images_below, passed_over
 from engine.errors import FINISHED, WITH_FAILURES, InputError
 from engine.images.decoders import Decoders, Wanted
@@ -63,7 +63,7 @@ def _unreadable(one: DiskSet, decoders: Decoders, quick: bool) -> dict[str, str]
     problems = dict(one.problems)
     if quick or one.name == "imagenet-train":
         return problems
-    source = one.open()
+    source = source_of(one)
     for start in range(0, len(one.members), AT_ONCE):
         part = one.members[start : start + AT_ONCE]
         if sys.stderr.isatty():

@@ -9,9 +9,8 @@ from engine import catalog
 from engine.datasets import imagenet, lists
 from engine.datasets.class_order import placed
 from engine.datasets.disk_set import DiskSet
-from engine.datasets.folders import as_classes, as_ood
 from engine.datasets.sources.base import Source
-from engine.datasets.walk import normal, on_disk, passed_over
+from engine.datasets.walk import normal, on_disk
 from engine.datasets.wordnet import synsets
 from engine.errors import InputError
 from engine.plan.resources import Resources
@@ -77,15 +76,7 @@ def with_names(one: DiskSet, names: tuple[str, ...]) -> DiskSet:
 
 def ood_set(name: str, given: str) -> DiskSet:
     """Return the images of a folder, or of another source, as an OOD set; raise InputError if it has none."""
-    kind, source = _source(f"ood {name}", given)
-    walked = source.walk()
-    if not walked.files:
-        blocked = f"; {next(iter(walked.problems.values()))}" if walked.problems else ""
-        passed = "".join(f"; {text}" for text in passed_over(walked.passed))
-        raise InputError(f"ood {name}", given, f"it holds no image{blocked}{passed}")
-    one = as_ood(name, source.root, walked)
-    one.source = kind
-    return one
+    return _filled(f"ood {name}", given, _source(f"ood {name}", given).ood_set(name))
 
 
 def id_set(
@@ -93,19 +84,21 @@ def id_set(
 ) -> DiskSet:
     """Return an ID set: a folder of classes or another source of them, or a list of images near it.
 
-    Labels are the folders' places among `classes`, or else in an order (`class_order`). Raises InputError if
-    it is neither, or if a folder is not one of `classes`.
+    Labels of folders are their places among `classes`, or else in an order (`class_order`). Raises InputError
+    if it is neither, or if a folder is not one of `classes`.
     """
     path = on_disk(Path(given).expanduser())
     if path.is_file() and _kind(path) is None:
         return _of_list(name, path, data)
-    kind, source = _source(f"id {name}", given)
-    found = as_classes(name, source.root, classes, order, source.walk())
-    found.source = kind
-    if not found.members:
-        passed = "".join(f"; {text}" for text in found.notes)
-        raise InputError(f"id {name}", given, f"it holds no image{passed}")
-    return found
+    return _filled(f"id {name}", given, _source(f"id {name}", given).id_set(name, classes, order))
+
+
+def _filled(field: str, given: str, one: DiskSet) -> DiskSet:
+    """Return a set that holds images; raise InputError if it holds none."""
+    if not one.members:
+        reasons = "".join(f"; {text}" for text in (*[*one.problems.values()][:1], *one.notes))
+        raise InputError(field, given, f"it holds no image{reasons}")
+    return one
 
 
 def _of_list(name: str, path: Path, data: Path | None) -> DiskSet:
@@ -136,8 +129,8 @@ def read_classes(given: str) -> tuple[str, ...]:
     return names
 
 
-def _source(field: str, given: str) -> tuple[str, Source]:
-    """Return the source that a path is the root of, and its kind; raise InputError if it is none."""
+def _source(field: str, given: str) -> Source:
+    """Return the source that a path is the root of; raise InputError if it is none."""
     try:
         given.encode()
         root = on_disk(Path(given).expanduser()).resolve()
@@ -146,7 +139,8 @@ def _source(field: str, given: str) -> tuple[str, Source]:
         raise InputError(field, repr(given), f"it cannot be read ({error})") from None
     if kind is None:
         raise InputError(field, given, "a folder of images is needed, there is none of that name")
-    return kind, catalog.resolve(catalog.SOURCES[kind])(root)
+    source: Source = catalog.resolve(catalog.SOURCES[kind])(root)
+    return source
 
 
 def _kind(path: Path) -> str | None:

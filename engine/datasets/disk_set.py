@@ -9,14 +9,13 @@ import msgspec
 
 from engine import catalog
 from engine.catalog import Set
-from engine.datasets.sources.base import Source
 from engine.datasets.walk import Walked, passed_over
 
 
 class DiskSet(msgspec.Struct):
     """The images of a set as members of a source at `root`, with their labels; -1 is no ID class.
 
-    Only the source knows what a member is; to all others it is a name. `expected` is how many images the
+    Only the source interprets a member; to all others it is a name. `expected` is how many images the
     complete set has; `problems` gives by path what could not be looked at; `notes` say what was done to the
     set and what to know about it.
     """
@@ -38,11 +37,6 @@ class DiskSet(msgspec.Struct):
     notes: list[str] = []
     parts: list[str] = []  # the folders in `root` that it is made of, where others are in there too
     beside: list[Path] = []  # folders that came with the set, or hold it again, and are no sets of their own
-
-    def open(self) -> Source:
-        """Return the source that the members are read from."""
-        source: Source = catalog.resolve(catalog.SOURCES[self.source])(self.root)
-        return source
 
 
 def found_in(

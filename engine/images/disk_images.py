@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from engine.datasets.disk_set import DiskSet
+from engine.datasets.sources.base import source_of
 from engine.images.decoders import Decoders, Wanted
 from engine.images.digests import digests
 from engine.images.image_set import Geometry, Images, Indices
@@ -18,7 +19,7 @@ class DiskImages:
 
     def __init__(self, found: DiskSet, decoders: Decoders) -> None:
         self.name, self.label, self.role = found.name, found.label, found.role
-        self.source, self.members = found.open(), found.members
+        self.source, self.members = source_of(found), found.members
         self.labels = np.asarray(found.labels, np.int64)
         self.expected, self.notes = found.expected, (*found.notes, *_problems(found))
         self.classes: Mapping[str, int] = {} if found.is_of_imagenet else found.classes

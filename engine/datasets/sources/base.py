@@ -1,4 +1,4 @@
-"""What a kind of source must offer, so that its images can be listed, hashed and decoded."""
+"""What a kind of source must offer, so that its images can be found, hashed and decoded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from engine.datasets.walk import Walked
+from engine import catalog
+from engine.datasets.disk_set import DiskSet
 
 WAITS = (0.1, 0.3, 1, 2)  # seconds before a member is read again
 # What is wrong with a file itself; any other error may be transient.
@@ -43,10 +44,10 @@ class Stamp(NamedTuple):
 
 
 class Source(Protocol):
-    """Images below one root, as members that only their source interprets; a member's name is shown to users.
+    """Images in one root, as members that only their source interprets; users see them as names.
 
     A source is sent to the processes that decode: it can be pickled and holds nothing open. It is made from
-    its root alone, and what is costly to find out, such as the index of an archive, it caches itself.
+    its root alone, and caches what is costly to find out, such as the index of an archive.
     """
 
     @property
@@ -59,10 +60,15 @@ class Source(Protocol):
         """Return whether a path is the root of such a source."""
         ...
 
-    def walk(self) -> Walked:
-        """List the members that are images, sorted, their folders separated by slashes; raise nothing.
+    def ood_set(self, name: str) -> DiskSet:
+        """Return all images as an OOD set; what cannot be listed is among its problems."""
+        ...
 
-        What cannot be looked at is a problem, named by its path.
+    def id_set(self, name: str, class_names: tuple[str, ...], order: str) -> DiskSet:
+        """Return all images as an ID set, with labels that the source holds or that names of folders give.
+
+        Where folders are classes, a label is an index among `class_names`, or else among the folders in an
+        `order` of `class_order`. Raises InputError for a class that is not in `class_names`.
         """
         ...
 
@@ -77,6 +83,12 @@ class Source(Protocol):
     def stamp(self, member: str) -> Stamp | None:
         """Return the stamp under which the SHA-256 of a member is cached, None if there is no such member."""
         ...
+
+
+def source_of(one: DiskSet) -> Source:
+    """Return the source that the members of a set are read from."""
+    source: Source = catalog.resolve(catalog.SOURCES[one.source])(one.root)
+    return source
 
 
 def read_patiently(

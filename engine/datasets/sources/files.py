@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.datasets.disk_set import DiskSet
+from engine.datasets.folders import as_classes, as_ood
 from engine.datasets.sources.base import Stamp, read_patiently, stamp_of
-from engine.datasets.walk import Walked, images_below
+from engine.datasets.walk import images_below
 
 
 class Files(NamedTuple):
@@ -19,9 +21,13 @@ class Files(NamedTuple):
         """Return whether a path is a folder."""
         return path.is_dir()
 
-    def walk(self) -> Walked:
-        """List the image files below the folder."""
-        return images_below(str(self.root))
+    def ood_set(self, name: str) -> DiskSet:
+        """Return all image files as an OOD set."""
+        return as_ood(name, self.root, images_below(str(self.root)))
+
+    def id_set(self, name: str, class_names: tuple[str, ...], order: str) -> DiskSet:
+        """Return all image files as an ID set whose folders are classes."""
+        return as_classes(name, self.root, class_names, order)
 
     def read(self, member: str, *, was_there: bool = False) -> bytes:
         """Return the content of a file."""

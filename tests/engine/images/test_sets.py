@@ -78,15 +78,10 @@ def test_without_training_images_a_tenth_of_the_id_set_is_held_out(
     assert not {*sets.chosen(0)} & {*sets.calibrations[0].pool}
 
 
-def test_a_set_is_looked_for_once_however_often_it_is_used(
-    resources: Resources, decoders: Decoders, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from engine.datasets.sources.files import Files
-
-    walk, walked = Files.walk, []
-    monkeypatch.setattr(Files, "walk", lambda source: walked.append(source.root.name) or walk(source))
+def test_a_set_is_opened_once_however_often_it_is_used(resources: Resources, decoders: Decoders) -> None:
     sets = open_sets(plan_of(calibration_draws=3), resources, decoders)
-    assert len(sets.calibrations) == 3 and sorted(walked) == ["more", "noises", "pets"]
+    assert sets.fit is not None and len(sets.calibrations) == 3
+    assert {id(one.images) for one in sets.calibrations} == {id(sets.fit.images)}
 
 
 def test_labels_become_places_among_a_models_classes_once(tmp_path: Path, decoders: Decoders) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.datasets.sources.base import TransientError, UnreadableError, stamp_of
+from engine.datasets.sources.base import TransientError, UnreadableError, source_of, stamp_of
 from engine.datasets.sources.files import Files
 from tests.engine.images.albums import save
 
@@ -18,7 +18,11 @@ def test_files_are_listed_read_and_stamped_by_their_paths(tmp_path: Path) -> Non
     (tmp_path / "notes.txt").write_text("no image")
     source = Files(tmp_path)
     assert Files.accepts(tmp_path) and not Files.accepts(tmp_path / "notes.txt")
-    assert source.walk().files == ["cats/one.png"] and source.walk().passed == {".txt": 1}
+    ood, of_classes = source.ood_set("mine"), source.id_set("mine", ("dogs", "cats"), "")
+    assert ood.members == of_classes.members == ["cats/one.png"]
+    assert ood.notes == ["files passed over: 1 .txt"]
+    assert ood.labels == [-1] and of_classes.labels == [1]
+    assert source_of(ood) == source
     assert source.read("cats/one.png") == content
     assert source.stamp("cats/one.png") == stamp_of(tmp_path / "cats" / "one.png")
     assert source.stamp("none.png") is None

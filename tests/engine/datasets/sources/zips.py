@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from engine import catalog
 from engine.datasets.disk_set import DiskSet, add
-from engine.datasets.folders import as_ood
+from engine.datasets.folders import as_classes, as_ood
 from engine.datasets.formats import is_image
 from engine.datasets.sources.base import Stamp, UnreadableError, read_patiently, stamp_of
 from engine.datasets.walk import Walked
@@ -30,13 +31,14 @@ class ZipFiles(NamedTuple):
         """Return whether a path is a zip archive."""
         return path.suffix == ".zip" and path.is_file()
 
-    def walk(self) -> Walked:
-        """List the members that are named like images."""
-        try:
-            with zipfile.ZipFile(self.root) as archive:
-                return Walked(sorted(filter(is_image, archive.namelist())), {})
-        except (OSError, zipfile.BadZipFile) as error:
-            return Walked([], {self.root.name: str(error)})
+    def ood_set(self, name: str) -> DiskSet:
+        """Return all images as an OOD set."""
+        return msgspec.structs.replace(as_ood(name, self.root, self._walked()), source="zip")
+
+    def id_set(self, name: str, class_names: tuple[str, ...], order: str) -> DiskSet:
+        """Return all images as an ID set whose folders are classes."""
+        one = as_classes(name, self.root, class_names, order, self._walked())
+        return msgspec.structs.replace(one, source="zip")
 
     def read(self, member: str, *, was_there: bool = False) -> bytes:
         """Return the content of a member."""
@@ -51,6 +53,13 @@ class ZipFiles(NamedTuple):
         """Return the stamp of the archive."""
         return stamp_of(self.root)
 
+    def _walked(self) -> Walked:
+        try:
+            with zipfile.ZipFile(self.root) as archive:
+                return Walked(sorted(filter(is_image, archive.namelist())), {})
+        except (OSError, zipfile.BadZipFile) as error:
+            return Walked([], {self.root.name: str(error)})
+
     def _read(self, member: str) -> bytes:
         with zipfile.ZipFile(self.root) as archive:
             return archive.read(member)
@@ -59,9 +68,7 @@ class ZipFiles(NamedTuple):
 def zip_archives(root: Path, found: dict[str, DiskSet]) -> None:
     """Take every zip archive in the root as an OOD set."""
     for path in sorted(root.glob("*.zip")):
-        one = as_ood("", path, ZipFiles(path).walk())
-        one.source = "zip"
-        add(found, one, path.stem)
+        add(found, ZipFiles(path).ood_set(""), path.stem)
 
 
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
