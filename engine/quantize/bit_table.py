@@ -40,7 +40,7 @@ def tabulate(variant: str, model: nn.Module, images: Tensor) -> BitsTabled:
         rows.append(_row(name, quantizer, sums, stored=packed_size(weight.numel(), quantizer.code_bits)))
     floats = float_tensors(model)
     left = sum(value.numel() * value.element_size() for value in floats.values())
-    # What a method adds is fp16; the model's own parameters are float32.
+    # What a method adds is in fp16; the model's own parameters are float32.
     own = sum(value.numel() for value in floats.values() if value.dtype is torch.float32)
     whole = FLOAT_BYTES * (own + sum(r.elements for r in rows if r.tensor.endswith(".weight")))
     return BitsTabled(
@@ -55,9 +55,9 @@ def tabulate(variant: str, model: nn.Module, images: Tensor) -> BitsTabled:
 
 
 def float_share(model: nn.Module) -> float:
-    """Return how much of the weights of linear layers and convolutions stays in floating point, of all.
+    """Return the share of the weights of linear layers and convolutions that stays in floating point.
 
-    What a method adds in fp16 is no weight of the model. 0 where no weight is quantized, as in W32A8.
+    What a method adds in fp16 does not count. 0 where no weight is quantized, as in W32A8.
     """
     coded = sum(layer.weight.numel() for _, layer in quantized_layers(model) if is_coded(layer))
     kinds = (nn.Linear, nn.Conv2d, QuantizedLayer)
@@ -69,8 +69,8 @@ def float_share(model: nn.Module) -> float:
 def float_activations(model: nn.Module) -> list[str]:
     """List the operands of matrix products, other than weights, that stay in floating point."""
     places = [n.removesuffix("_quantizer") for n, m in model.named_modules() if isinstance(m, nn.Identity)]
-    known = ("input", *(f"attn.{operand}" for operand in ("query", "key", "value", "softmax")))
-    return [name for name in places if name.endswith(known)]
+    operands = ("input", *(f"attn.{operand}" for operand in ("query", "key", "value", "softmax")))
+    return [name for name in places if name.endswith(operands)]
 
 
 class _Sums:

@@ -52,7 +52,7 @@ class QuantizedLayer(nn.Module):
         return self.multiply(x, self.weight_quantizer(self.weight) if self.frozen is None else self.frozen)
 
     def multiply(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Return the layer's output for an input and a weight that are given."""
+        """Return the layer's output for this input and weight."""
         if self.stride is not None:
             return F.conv2d(x, weight, self.bias, self.stride)
         return F.linear(x, weight, self.bias)
@@ -69,7 +69,7 @@ class MatrixProduct(nn.Module):
 class QuantizedAttention(nn.Module):
     """Multi-head self-attention whose four matrix operands pass through quantizers.
 
-    Queries and keys are quantized before the 1 / sqrt(d) scaling, all heads with one scale.
+    Queries and keys are quantized before the 1 / sqrt(d) scaling.
     """
 
     def __init__(self, attention: Attention, qkv: QuantizedLayer, proj: QuantizedLayer) -> None:
@@ -99,7 +99,7 @@ class QuantizedAttention(nn.Module):
 
 
 def unquantized_copy(model: VisionTransformer) -> VisionTransformer:
-    """Return a copy of `model` that computes as quantized ones do, with nothing quantized."""
+    """Return a copy of `model` that computes as quantized models do, with nothing quantized."""
     return quantized_copy(model, Widths(Bits(), {}), lambda site: nn.Identity())
 
 
@@ -118,11 +118,11 @@ def quantized_copy(model: VisionTransformer, widths: Widths, choose: Choose) -> 
         names.append(name)
         return nn.Identity() if site.bits == FLOAT else choose(site)
 
-    def layer(name: str, given: nn.Module, role: Role) -> QuantizedLayer:
-        if not isinstance(given, nn.Linear | nn.Conv2d):
-            raise QuantizeError(f"{name} is a {type(given).__name__}, not a linear layer")
+    def layer(name: str, module: nn.Module, role: Role) -> QuantizedLayer:
+        if not isinstance(module, nn.Linear | nn.Conv2d):
+            raise QuantizeError(f"{name} is a {type(module).__name__}, not a linear layer")
         return QuantizedLayer(
-            given, quantizer(f"{name}.input", role), quantizer(f"{name}.weight", Role.WEIGHT)
+            module, quantizer(f"{name}.input", role), quantizer(f"{name}.weight", Role.WEIGHT)
         )
 
     projection = layer("patch_embed.proj", model.patch_embed.proj, Role.PATCH_INPUT)
@@ -194,9 +194,9 @@ def forget_exact(model: nn.Module) -> None:
 
 
 def share_beyond(model: VisionTransformer) -> float:
-    """Return how much of the weights of linear layers and convolutions no method here quantizes, of all.
+    """Return the share of the weights of linear layers and convolutions that no method here quantizes.
 
-    That is nothing in a plain vision transformer, and the stem of a hybrid.
+    It is 0 in a plain vision transformer; in a hybrid it is that of the stem.
     """
     covered = [model.patch_embed.proj, model.head, getattr(model, "head_dist", None)]
     for block in model.blocks:
@@ -207,13 +207,13 @@ def share_beyond(model: VisionTransformer) -> float:
 
 
 def warning_of(model: VisionTransformer) -> str:
-    """Say that much of a model stays in floating point whatever its bits, or nothing."""
+    """Return a warning that much of a model stays in floating point whatever its bits, or an empty text."""
     share = share_beyond(model)
     if share <= MUCH:
         return ""
     return (
         f"{share:.1%} of its weights, those before the patch projection, stay in floating point at every bit "
-        "setting: its losses and sizes are not those of a model that is quantized whole"
+        "setting: its losses and sizes are not those of a fully quantized model"
     )
 
 

@@ -1,4 +1,4 @@
-"""The tensors of a vision transformer that quantizers stand at, and the width each of them gets."""
+"""The tensors of a vision transformer that are quantized, and the width of each."""
 
 from __future__ import annotations
 
@@ -67,8 +67,10 @@ class Widths:
                 self._unused.discard(pattern)
         return Site(name, role, bits)
 
-    def check_used(self, known: list[str]) -> None:
-        """Raise InputError for a pattern that fitted no tensor."""
+    def check_used(self, names: list[str]) -> None:
+        """Raise InputError for a pattern that fits no tensor."""
         for pattern in sorted(self._unused):
-            examples = ", ".join(known[:3])
-            raise InputError("overrides", pattern, f"it fits no tensor; names are such as {examples}")
+            examples = ", ".join(names[:3])
+            raise InputError(
+                "overrides", pattern, f"it fits no tensor; tensors have names such as {examples}"
+            )

@@ -1,4 +1,4 @@
-"""The quantized variants of a session on the disk: calibrated once, loaded by every device and on resume."""
+"""The quantized variants of a session on disk: calibrated once, loaded by every device and on resume."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOLDER = "quantized"
 
 
 class SavedVariants:
-    """Save and load what calibration found, under a key of everything that it depends on."""
+    """Save and load calibrated variants, each under a key of everything that it depends on."""
 
     def __init__(self, session: Path) -> None:
         self.folder = session / FOLDER
@@ -47,7 +47,7 @@ class SavedVariants:
         self.folder.mkdir(exist_ok=True, mode=0o700)
         path = self.path(variant)
         partial = path.with_suffix(".partial")
-        given = {
+        header = {
             "model": source.build,
             "model_kwargs": dict(source.arguments),
             "bits": str(variant.bits),
@@ -55,12 +55,12 @@ class SavedVariants:
             "key": key,
             **about,
         }
-        digest = packed.save(partial, model, given)
+        digest = packed.save(partial, model, header)
         if required is not None and digest != required:
             partial.unlink()
             raise EngineError(
-                f"{variant.key}: calibrated again, its quantizers are not what they were before the "
-                "interruption; the finished rows cannot be continued here, start a new session"
+                f"{variant.key}: calibrated again, its quantizers are not those from before the "
+                "interruption; this session cannot be resumed here, start a new one"
             )
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -72,7 +72,7 @@ class SavedVariants:
     def load(
         self, variant: Variant, source: LoadedModel, key: str, digest: str | None
     ) -> VisionTransformer | None:
-        """Return the saved model, None where there is none of that key and digest, or it is damaged."""
+        """Return the saved model; None if none has that key and digest, or it is damaged."""
         try:
             about, tensors = packed.read(self.path(variant))
             if about.key != key or (digest is not None and about.sha256 != digest):
@@ -80,7 +80,7 @@ class SavedVariants:
             model = packed.restore(source.model, about, tensors)
         except InputError:
             return None
-        # What comes from the file is on the processor.
+        # What comes from the file is in main memory.
         on_device: VisionTransformer = model.to(next(source.model.parameters()).device)
         forget_exact(on_device)
         return on_device

@@ -1,4 +1,4 @@
-"""Grids of values that a tensor is quantized to; importing this package makes all of them known by label."""
+"""Grids of values that a tensor is quantized to; importing this package registers all of them by label."""
 
 from engine.quantize.grids import logarithmic, twin, uniform
 

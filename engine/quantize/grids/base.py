@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class Quantizer(nn.Module):
     """Quantize and dequantize one tensor.
 
-    A grid is a subclass with `codes`, `dequantize`, `clipped` and `range`, made from a width alone. `label`
+    A grid is a subclass with `codes`, `dequantize`, `clipped` and `range`, made from a width only. `label`
     names it in bit tables and files, `parts` are its parameters (float32, one value or one per channel); all
     of them are None until the quantizer is calibrated.
     """

@@ -38,8 +38,8 @@ def best_percentile(x: Tensor, bits: int, axis: int | None) -> tuple[Tensor, Ten
     This is RepQ-ViT's search; the smallest and largest value themselves are never tried.
     """
     rows = channels_first(x, axis)
-    found = quantiles(rows, [*PERCENTILES, *(1 - p for p in PERCENTILES)])
-    return _best(rows, found[3:], found[:3], bits)
+    ends = quantiles(rows, [*PERCENTILES, *(1 - p for p in PERCENTILES)])
+    return _best(rows, ends[3:], ends[:3], bits)
 
 
 def least_error(x: Tensor, bits: int, axis: int | None) -> tuple[Tensor, Tensor]:

@@ -113,13 +113,13 @@ def affine(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 def quantiles(rows: Tensor, at: list[float] | tuple[float, ...]) -> Tensor:
     """Return linearly interpolated quantiles of every row: (len(at), rows), bit by bit `torch.quantile`.
 
-    Only the ends of each row are sorted, which near the ends is many times faster, and knows no limit
-    on the number of elements.
+    Only the ends of each row are sorted, which is many times faster near the ends and works for any number
+    of elements.
     """
     n = rows.shape[1]
     # torch.quantile rounds the shares to float32, but not the ranks: done otherwise, other values result.
     ranks = torch.tensor(at, dtype=torch.float32, device="cpu").double() * (n - 1)
-    found = torch.empty(len(at), len(rows), dtype=rows.dtype, device=rows.device)
+    values = torch.empty(len(at), len(rows), dtype=rows.dtype, device=rows.device)
     for largest in (False, True):
         members = torch.nonzero((ranks > (n - 1) / 2) == largest).flatten()
         if not len(members):
@@ -132,8 +132,8 @@ def quantiles(rows: Tensor, at: list[float] | tuple[float, ...]) -> Tensor:
         skipped = n - sorted_end.shape[1] if largest else 0
         below, above = ends.long() - skipped, ends.ceil().long() - skipped
         share = (ends - ends.long())[:, None].to(rows.dtype).to(rows.device)
-        found[members] = torch.lerp(sorted_end[:, below].T, sorted_end[:, above].T, share)
-    return found
+        values[members] = torch.lerp(sorted_end[:, below].T, sorted_end[:, above].T, share)
+    return values
 
 
 def extremes(rows: Tensor, count: int, *, largest: bool) -> Tensor:

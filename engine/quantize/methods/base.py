@@ -36,8 +36,8 @@ class Extra(Protocol):
 class QuantizationMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A post-training quantization method; its fields are its parameters, each with a default.
 
-    What it computes depends on its parameters and arguments only, in whatever thread; the given model stays
-    as it was. `extras` are what it adds to a model beside quantizers.
+    What it computes depends on its parameters and arguments only, in whatever thread, and the model that is
+    passed in stays as it was. `extras` are what it adds to a model beside quantizers.
     """
 
     extras: ClassVar[tuple[type[Extra], ...]] = ()
@@ -90,7 +90,7 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def defaults(name: str) -> dict[str, Any]:
-    """Return the parameters of a method of the catalog, as they are unless given; raise QuantizeError."""
+    """Return the parameters of a method of the catalog, with their defaults; raise QuantizeError."""
     return msgspec.structs.asdict(load_method(name))
 
 

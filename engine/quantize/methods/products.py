@@ -1,4 +1,4 @@
-"""The matrix products of a vision transformer, for methods that judge scales by the error of a product.
+"""The matrix products of a vision transformer, for methods that choose scales by the error of a product.
 
 Every product is quantized by itself on what floating point feeds it, so their order does not matter.
 """
@@ -52,7 +52,7 @@ class Product(NamedTuple):
         `importance` (as the output) weighs each element's squared error.
         """
         other = self.quantized(1 - side)
-        found = []
+        errors = []
         for values in zip(*candidates.values(), strict=True):
             self.use(side, dict(zip(candidates, values, strict=True)))
             mine = self.quantized(side)
@@ -60,8 +60,8 @@ class Product(NamedTuple):
             error = out.sub_(exact).square_()
             if importance is not None:
                 error.mul_(importance)
-            found.append(self._by_group(error, len(values[0])))
-        return torch.stack(found)
+            errors.append(self._by_group(error, len(values[0])))
+        return torch.stack(errors)
 
     def _by_group(self, error: Tensor, groups: int) -> Tensor:
         if groups == 1:
@@ -84,7 +84,7 @@ def in_turns(
     for side in searched:
         product.use(side, start(product, side))
     exact = product.exact()
-    # An operand alone, beside one in floating point, finds the same again in a second round.
+    # An operand beside one in floating point would find the same again in a second round.
     for side in searched * (rounds if len(searched) > 1 else 1):
         product.use(side, best(product, side, exact))
 

@@ -182,3 +182,17 @@ def test_a_method_has_its_former_name_in_journals_and_older_plan_files(tmp_path:
         from_mapping({"models": ["vit-wide"], "method": "omse", "quantizer": "minmax"})
     with pytest.raises(InputError, match="method: 3"):
         from_mapping({"models": ["vit-wide"], "quantizer": 3})
+
+
+def test_parameters_of_the_method_are_a_table_of_a_plan_file(tmp_path: Path) -> None:
+    file = tmp_path / "plan.toml"
+    file.write_text(
+        'models = ["vit-wide"]\nmethod = "percentile"\n[method_parameters]\nshare = 0.99\n', "utf-8"
+    )
+    plan = validated(read_toml(file)[0])
+    assert plan.method_parameters == {"share": 0.99}
+    file.write_text(to_toml(plan, Resources()), "utf-8")
+    assert read_toml(file)[0] == plan
+    file.write_text('models = ["vit-wide"]\n[method_parameters]\nshare = [1]\n', "utf-8")
+    with pytest.raises(InputError, match="method_parameters"):
+        read_toml(file)

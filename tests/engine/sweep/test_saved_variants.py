@@ -92,6 +92,24 @@ def test_a_method_with_other_parameters_in_the_catalog_is_another_key(
     assert key_of(VARIANT, loaded, "w", "c", PLAN) != before
 
 
+def test_a_method_of_another_package_counts_with_its_version_and_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = zoo.load_model("vit-narrow")
+    module = tmp_path / "qood_method_of_another.py"
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def key(version: str, source: str) -> str:
+        module.write_text(source)
+        entry = catalog.Method("minmax", "", f"{module.stem}:Method", package={"another": version})
+        monkeypatch.setattr(catalog, "METHODS", {**catalog.METHODS, "minmax": entry})
+        return key_of(VARIANT, loaded, "w", "c", PLAN)
+
+    before = key("1", "Method = 1")
+    assert key("1", "Method = 1") == before
+    assert len({before, key("2", "Method = 1"), key("1", "Method = 2")}) == 3
+
+
 def test_a_variant_is_loaded_only_under_its_key_and_never_replaced_by_another(tmp_path: Path) -> None:
     loaded = zoo.load_model("vit-narrow")
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -159,6 +159,18 @@ async def test_search_finds_and_ticks_across_groups() -> None:
         assert "4 Bit settings" in screen_text(app)
 
 
+async def test_parameters_belong_to_the_method_that_they_were_given_for() -> None:
+    plan = msgspec.structs.replace(preset("demo"), method="percentile", method_parameters={"share": 0.99})
+    app = QoodApp(plan=plan, resources=CPU)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause(0.2)
+        assert setup_of(app).chosen_plan() == plan
+        await pilot.press("slash", *"ptq", "enter", "escape")
+        await pilot.pause(0.1)
+        other = setup_of(app).chosen_plan()
+        assert other.method == "ptq4vit" and not other.method_parameters
+
+
 async def test_a_sweep_is_started_watched_paused_stopped_and_remembered(tmp_path: Path) -> None:
     app = QoodApp(root=tmp_path, resources=CPU)
     async with app.run_test(size=(80, 24)) as pilot:
