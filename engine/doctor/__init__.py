@@ -1,1 +1,1 @@
-"""`qood-tui doctor`: whether what a sweep needs is here, a finding for every question."""
+"""`qood-tui doctor`: whether this machine has what a sweep needs, one finding per question."""

@@ -1,4 +1,4 @@
-"""GPUs: what the driver tells of them, what torch can do with them, and why not where it cannot."""
+"""GPUs: what the driver reports, whether torch can use them, and if not, why."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CARDS = Path("/sys/bus/pci/devices")
 
 
 class Gpu(msgspec.Struct, frozen=True):
-    """A GPU as the driver sees it: bytes, None where it does not tell; who its processes belong to."""
+    """A GPU as the driver sees it: bytes, None where unknown, and the owners of its processes."""
 
     name: str
     uuid: str
@@ -30,7 +30,7 @@ class Gpu(msgspec.Struct, frozen=True):
 
 
 class Driver(msgspec.Struct, frozen=True):
-    """What NVML tells, or why it does not; `cards` of NVIDIA are on the bus, with a driver or without."""
+    """What NVML reports, or the reason why not; `cards` counts NVIDIA cards on the bus."""
 
     cards: int
     version: str = ""
@@ -40,7 +40,7 @@ class Driver(msgspec.Struct, frozen=True):
 
 
 class Device(msgspec.Struct, frozen=True):
-    """A GPU as torch sees it; `fault` says why it cannot compute there."""
+    """A GPU as torch sees it; `fault` is the reason why torch cannot compute on it."""
 
     name: str
     uuid: str
@@ -48,7 +48,7 @@ class Device(msgspec.Struct, frozen=True):
 
 
 class Torch(msgspec.Struct, frozen=True):
-    """The GPUs torch sees, or why none; the CUDA it is built for, "" for none, None if it does not import."""
+    """The GPUs torch sees, or why none; its CUDA version: "" for none, None if torch does not import."""
 
     cuda: str | None
     devices: tuple[Device, ...] = ()
@@ -56,8 +56,8 @@ class Torch(msgspec.Struct, frozen=True):
 
 
 def cuda() -> list[Finding]:
-    """Judge driver, torch and every GPU."""
-    driver = read_driver()  # first: torch itself takes memory on the GPUs it computes on
+    """Check the driver, torch and every GPU."""
+    driver = read_driver()  # first, since torch takes memory on the GPUs it computes on
     torch = read_torch()
     findings = [judge_cuda(driver, torch, os.environ.get("CUDA_VISIBLE_DEVICES"))]
     numbers = {device.uuid.removeprefix("GPU-"): number for number, device in enumerate(torch.devices)}
@@ -92,7 +92,7 @@ def _read_gpu(handle: Any) -> Gpu:
     import pynvml
 
     memory, processes = None, []
-    with contextlib.suppress(pynvml.NVMLError):  # a GPU cut into slices does not tell everybody
+    with contextlib.suppress(pynvml.NVMLError):  # a GPU cut into slices does not report to everybody
         memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
         processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
     free, total = (memory.free, memory.total) if memory else (None, None)
@@ -124,7 +124,7 @@ def read_torch() -> Torch:
 
 
 def judge_cuda(driver: Driver, torch: Torch, visible: str | None) -> Finding:
-    """Say whether torch can use the GPUs there are, and if not, why."""
+    """Report whether torch can use the GPUs, and if not, why."""
     count = max(len(driver.gpus) or driver.cards, len(torch.devices))
     gpus = counted(count, "NVIDIA GPU")
     limited = "" if visible is None else f"; CUDA_VISIBLE_DEVICES={visible!r}"
@@ -136,7 +136,7 @@ def judge_cuda(driver: Driver, torch: Torch, visible: str | None) -> Finding:
     if not driver.gpus:
         why = driver.reason or f"driver {driver.version} lists none"
         there = f"{gpus} in this machine, but no driver answers" if count else "no NVIDIA GPU"
-        do = "on a GPU server see what nvidia-smi says; a container must be given its GPUs (--gpus all)"
+        do = "on a GPU server, run nvidia-smi; a container needs --gpus all"
         broken = count and "not found" not in driver.reason.lower()
         return Finding(
             "bad" if broken else "warning", "CUDA", f"{there} ({why}): sweeps use the processor", do
@@ -146,7 +146,7 @@ def judge_cuda(driver: Driver, torch: Torch, visible: str | None) -> Finding:
             "bad",
             "CUDA",
             f"{gpus} with driver {driver.version}, but torch does not import",
-            "see to torch first",
+            "fix torch first",
         )
     if not torch.cuda:
         found = f"{gpus} with driver {driver.version}, but torch is built without CUDA"
@@ -154,19 +154,21 @@ def judge_cuda(driver: Driver, torch: Torch, visible: str | None) -> Finding:
     elif visible is not None and "no cuda gpus" in torch.reason.lower():
         found = f"CUDA_VISIBLE_DEVICES={visible!r} hides all of {gpus}: sweeps use the processor"
         return Finding(
-            "warning", "CUDA", found, "unset it, or name GPUs of the lines below by number or UUID"
+            "warning", "CUDA", found, "unset it, or list GPUs from the lines below by number or UUID"
         )
     elif int(torch.cuda.partition(".")[0]) > driver.cuda[0]:
-        found = f"driver {driver.version} is too old: it goes up to CUDA {newest}, torch needs {torch.cuda}"
+        found = (
+            f"driver {driver.version} is too old: it supports CUDA up to {newest}, torch needs {torch.cuda}"
+        )
         do = f"update the driver, or install torch and torchvision for CUDA {newest} or older, {MATCHING}"
     else:
         found = f"torch cannot use {gpus}: {torch.reason}; driver {driver.version}{limited}"
-        do = "see what nvidia-smi says; after an update of the driver the machine must be restarted"
+        do = "run nvidia-smi; after a driver update, restart the machine"
     return Finding("bad", "CUDA", found, do)
 
 
 def judge_gpu(name: str, gpu: Gpu, number: int | None, torch: Torch) -> Finding:
-    """Describe a GPU and warn where others use it; `number` is torch's own."""
+    """Describe a GPU and warn if others use it; `number` is torch's own."""
     others = sum(owner != os.getuid() for owner in gpu.owners)
     own = len(gpu.owners) - others
     used = [
@@ -178,18 +180,18 @@ def judge_gpu(name: str, gpu: Gpu, number: int | None, torch: Torch) -> Finding:
     if gpu.free is not None and gpu.total is not None:
         memory = f"{gigabytes(gpu.free)} of {gigabytes(gpu.total)} free"
         if not used and gpu.total - gpu.free > UNSEEN_MEMORY:
-            others, used = 1, ["used by processes that cannot be seen from here"]
+            others, used = 1, ["used by processes that are not visible from here"]
     device = "not used by torch" if number is None else f"cuda:{number}"
     found = f"{gpu.name}, {device}, {memory}, {' and '.join(used) or 'no processes'}, {gpu.uuid}"
     if number is not None and (wrong := torch.devices[number].fault):
-        do = "install torch built for this GPU, or leave it out with CUDA_VISIBLE_DEVICES"
+        do = "install a torch built for this GPU, or exclude it with CUDA_VISIBLE_DEVICES"
         if "memory" in wrong or "busy" in wrong:
             return Finding(
-                "warning", name, f"{found}: {wrong}", "wait, or choose another with --devices cuda:N"
+                "warning", name, f"{found}: {wrong}", "wait, or choose another GPU with --devices cuda:N"
             )
         return Finding("bad", name, f"{found}: it cannot compute: {wrong}", do)
     if others and number is not None:
         return Finding(
-            "warning", name, found, "sweeps will share it; choose a free one with --devices cuda:N"
+            "warning", name, found, "sweeps will share it; choose a free GPU with --devices cuda:N"
         )
     return Finding("good", name, found)

@@ -1,4 +1,4 @@
-"""Findings and the words they are told in; the terminal imports this module alone."""
+"""Findings and how they are printed; the terminal imports only this module of the room."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def lines(findings: list[Finding], width: int = 10_000, paint: Callable[[str], s
     """Return the findings in columns, wrapped to `width`, levels passed through `paint`, and a summary."""
     indent = " " * (11 + max(len(f.name) for f in findings))
     wrap = partial(textwrap.wrap, width=width, break_long_words=False, break_on_hyphens=False)
-    told: list[str] = []
+    printed: list[str] = []
     for f in findings:
         first, *more = wrap(f.found, initial_indent=indent, subsequent_indent=indent) or [indent]
         name = " " * (9 - len(f.level)) + f.name
-        told += [paint(f.level) + name.ljust(len(indent) - len(f.level)) + first[len(indent) :], *more]
-        told += wrap(f.do, initial_indent=f"{indent}-> ", subsequent_indent=f"{indent}   ")
+        printed += [paint(f.level) + name.ljust(len(indent) - len(f.level)) + first[len(indent) :], *more]
+        printed += wrap(f.do, initial_indent=f"{indent}-> ", subsequent_indent=f"{indent}   ")
     bad, doubtful = (sum(f.level == level for f in findings) for level in ("bad", "warning"))
     many = counted(doubtful, "warning")
-    return [*told, "", f"Not ready: {bad} bad, {many}." if bad else f"Ready: nothing is bad, {many}."]
+    return [*printed, "", f"Not ready: {bad} bad, {many}." if bad else f"Ready: nothing is bad, {many}."]
 
 
 def short(path: Path) -> str:
@@ -64,12 +64,12 @@ def short(path: Path) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's words, or its type where it has none."""
+    """Return the first line of an error's message, or its type if it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def content(path: Path) -> str:
-    """Return what a file says, or nothing where it cannot be read."""
+    """Return the text of a file, empty if it cannot be read."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:
@@ -77,5 +77,5 @@ def content(path: Path) -> str:
 
 
 def gigabytes(count: float) -> str:
-    """Return bytes in words."""
+    """Return a number of bytes in gigabytes."""
     return f"{count / 1e9:.1f} GB"

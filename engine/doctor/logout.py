@@ -1,4 +1,4 @@
-"""What logging out does to the engine in the background."""
+"""Whether the engine in the background survives a logout."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ LINGER = Path("/var/lib/systemd/linger")
 def logout(
     own: Path = OWN_GROUP, systemd: tuple[Path, ...] = SYSTEMD, lingering: Path = LINGER
 ) -> list[Finding]:
-    """Tell whether the engine in the background lives on when its user logs out."""
+    """Report whether the engine in the background continues when its user logs out."""
     group = content(own)
     lingers = _lingers(lingering)
     if re.search(r"/user@\d+\.service", group):
         if lingers:
-            return [Finding("good", "logout", "the engine goes on after it: linger is enabled")]
+            return [Finding("good", "logout", "the engine continues after it: linger is enabled")]
         found = (
-            "the engine may be ended with your last session: it runs under your user manager without linger"
+            "the engine may end with your last login session: it runs under your user manager without linger"
         )
-        return [Finding("warning", "logout", found, "allow it to go on: loginctl enable-linger")]
+        return [Finding("warning", "logout", found, "let it continue: loginctl enable-linger")]
     setting = _kill_setting(systemd)
     if re.search(r"/session-[^/\n]*\.scope", group) and setting != "no":
-        found = f"systemd ends the engine with your session: KillUserProcesses is {setting}"
+        found = f"systemd ends the engine with your login session: KillUserProcesses is {setting}"
         do = "start it outside the session: systemd-run --user --scope qood-tui"
         return [Finding("warning", "logout", found, do if lingers else f"loginctl enable-linger, then {do}")]
-    return [Finding("good", "logout", "the engine goes on after it")]
+    return [Finding("good", "logout", "the engine continues after it")]
 
 
 def _kill_setting(systemd: tuple[Path, ...]) -> str:
-    """Return what logind is told: drop-ins go before the main file, and comments there name the default."""
+    """Return logind's setting: drop-ins override the main file, whose comments name the default."""
     main = [text for folder in systemd if (text := content(folder / "logind.conf"))][-1:]
     more = {p.name: p for folder in systemd for p in (folder / "logind.conf.d").glob("*.conf")}
     text = "\n".join([*main, *(content(more[name]) for name in sorted(more))])
-    said = re.findall(r"^\s*KillUserProcesses\s*=\s*(\w+)", text, re.MULTILINE)
-    said = said or re.findall(r"^\s*#\s*KillUserProcesses\s*=\s*(\w+)", text, re.MULTILINE)
-    if not said:
+    values = re.findall(r"^\s*KillUserProcesses\s*=\s*(\w+)", text, re.MULTILINE)
+    values = values or re.findall(r"^\s*#\s*KillUserProcesses\s*=\s*(\w+)", text, re.MULTILINE)
+    if not values:
         return "not set, and systemd's own default is yes"
-    return "no" if said[-1].lower() in ("no", "false", "off", "0", "n", "f") else "yes"
+    return "no" if values[-1].lower() in ("no", "false", "off", "0", "n", "f") else "yes"
 
 
 def _lingers(lingering: Path) -> bool:

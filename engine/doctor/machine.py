@@ -1,4 +1,4 @@
-"""The processors, the memory and the variables that this process has."""
+"""The processors, memory and environment variables of this process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def processors(groups: Path = GROUPS, own: Path = OWN_GROUP) -> list[Finding]:
     if allowed < len(mine):
         found = f"{len(mine)} of {there}, but the cgroup's quota is the time of {allowed:g}"
         few = ",".join(map(str, mine[: max(int(allowed), 1)]))
-        do = f"start it with no more threads than that: taskset -c {few} qood-tui"
+        do = f"start it on no more processors than that: taskset -c {few} qood-tui"
         return [Finding("warning", "processors", found, do)]
     return [Finding("good", "processors", f"{len(mine)} of {there} may be used")]
 
@@ -44,20 +44,22 @@ def memory(groups: Path = GROUPS, own: Path = OWN_GROUP) -> list[Finding]:
                 free, total, whose = max(int(limit) - used, 0), int(limit), " (the cgroup's limit)"
     found = f"{gigabytes(free)} of {gigabytes(total)}{whose} available"
     if free < LITTLE_MEMORY:
-        do = f"end other programs, or ask for more: {gigabytes(LITTLE_MEMORY)} is a good start"
+        do = f"close other programs, or request more: {gigabytes(LITTLE_MEMORY)} is a good start"
         return [Finding("bad" if free < NO_MEMORY else "warning", "memory", found, do)]
     return [Finding("good", "memory", found)]
 
 
 def variables() -> list[Finding]:
-    """Judge the environment variables that may move a number."""
+    """Check the environment variables that may change a number."""
     names = ", ".join(environment.arithmetic())
     try:
         environment.check_exact()
     except InputError as error:
         return [Finding("bad", "variables", str(error), f"unset {error.field}")]
     found = (
-        f"{names}: they may move numbers and are journaled" if names else "none that moves a number is set"
+        f"{names}: they may change numbers and are journaled"
+        if names
+        else "none that changes a number is set"
     )
     return [Finding("good", "variables", found)]
 

@@ -1,4 +1,4 @@
-"""The folders that are written and read: space, rights, locks, and what should lie in them."""
+"""The folders that are read and written: space, permissions, locks and contents."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LITTLE_DISK, NO_DISK = 2e9, 1e8
 
 
 def folders() -> list[Finding]:
-    """Judge the folders of sessions and of what can be made again."""
+    """Check the folders of sessions, of the cache and of the engine."""
     store, cache = sessions_folder(), user_cache_path("qood-tui")
     return [
         judge_folder("sessions", store, "set QOOD_SESSIONS to a folder on a local disk", locks=True),
@@ -41,14 +41,14 @@ def folders() -> list[Finding]:
 
 
 def engine() -> Finding:
-    """Judge whether an engine in the background can be reached, by trying lock and socket."""
+    """Check that an engine in the background can be reached, by trying lock and socket."""
     try:
         folder = runtime.usable_folder()
     except OSError as error:
         found = f"no folder can be used to reach it: {error.strerror or error}"
         return Finding("bad", "engine", found, client.ELSEWHERE)
     reply = client.call(Status())
-    runs = f"runs as process {reply.process}, version {reply.version}" if reply else "does not run"
+    runs = f"running as process {reply.process}, version {reply.version}" if reply else "not running"
     found = f"{runs}; it is reached in {short(folder)}"
     if folder != (wanted := runtime.wanted()):
         reason = runtime.fault(wanted)
@@ -59,7 +59,7 @@ def engine() -> Finding:
 
 
 def judge_folder(name: str, place: Path, elsewhere: str, locks: bool = False) -> Finding:
-    """Judge whether a folder can be made and written, has space and, if needed, locks that work."""
+    """Check that a folder can be made and written, has space and, if needed, working locks."""
     there = next(p for p in (place, *place.absolute().parents) if os.access(p, os.F_OK))
     free = shutil.disk_usage(there).free
     kind = file_system(there.resolve(), [(d.mountpoint, d.fstype) for d in psutil.disk_partitions(all=True)])
@@ -89,7 +89,7 @@ def judge_folder(name: str, place: Path, elsewhere: str, locks: bool = False) ->
 
 
 def _try_session(folder: Path) -> None:
-    """Make a session and write to it, as an engine would."""
+    """Make a session and write to it, as an engine does."""
     with tempfile.TemporaryDirectory(dir=folder) as made:
         Writer(store.create(preset("demo"), (), Path(made))).abandon()
 
@@ -97,7 +97,7 @@ def _try_session(folder: Path) -> None:
 def file_system(place: Path, mounts: Iterable[tuple[str, str]]) -> str:
     """Return the type of the file system that a resolved path lies on."""
     around = [(len(point), kind) for point, kind in mounts if place.is_relative_to(point)]
-    return sorted([(0, ""), *around], key=lambda mount: mount[0])[-1][1]  # the last of equals lies on top
+    return sorted([(0, ""), *around], key=lambda mount: mount[0])[-1][1]  # of equal ones, the last is on top
 
 
 def weights() -> list[Finding]:
@@ -114,28 +114,30 @@ def weights() -> list[Finding]:
     found += f"; missing: {', '.join(missing)}"
     named = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
     mover = next((name for name in named if os.environ.get(name)), "HF_HOME")
-    do = f"copy that folder from a machine that has them ({mover} moves it), or give checkpoint files"
+    do = f"copy that folder from a machine that has them ({mover} relocates it), or give checkpoint files"
     if offline:
         return [Finding("warning", "weights", found, f"unset HF_HUB_OFFLINE to download them, {do}")]
-    do = f"each is downloaded when first used (90 MB); without a network, {do}"
+    do = f"each is downloaded on first use (90 MB); without a network, {do}"
     place = judge_folder("weights", cache, f"set {mover} to a folder elsewhere")
     return [Finding("warning", "weights", found, do), *([place] if place.level != "good" else [])]
 
 
 def data_root(given: Path) -> list[Finding]:
-    """Say which image sets are below a folder, as 'data check' finds them; their images are not read."""
+    """List the image sets below a folder, as 'data check' finds them, without reading images."""
     try:
         found = discover(given)
     except InputError as error:
-        do = "give the folder whose sub-folders are the image sets"
+        do = "give the folder whose subfolders are the image sets"
         return [Finding("bad", "data", f"{given} cannot be read: {error.right}", do)]
     more = f"qood-tui data check {shlex.quote(str(given))}"
     if not found:
-        do = f"put image sets there, unpacked; {more} tells what was passed over"
+        do = f"unpack image sets there; {more} lists what was skipped"
         return [Finding("warning", "data", f"{given} holds no image set", do)]
     sets = ", ".join(f"{name} ({one.role}, {len(one.members):,} images)" for name, one in found.items())
     problems = {path: reason for one in found.values() for path, reason in one.problems.items()}
     if problems:
         path, reason = next(iter(problems.items()))
-        return [Finding("warning", "data", f"in {given}: {sets}; {path}: {reason}", f"{more} names all")]
+        return [
+            Finding("warning", "data", f"in {given}: {sets}; {path}: {reason}", f"{more} lists all problems")
+        ]
     return [Finding("good", "data", f"in {given}: {sets}")]

@@ -1,4 +1,4 @@
-"""Whether Python, the packages and torch are what this program needs."""
+"""Whether Python, the packages and torch meet the requirements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MATCHING = "in versions that match each other (https://pytorch.org/get-started/l
 
 
 def python(running: tuple[int, ...] = sys.version_info[:3]) -> list[Finding]:
-    """Judge the Python version."""
+    """Check the Python version."""
     found = ".".join(map(str, running))
     if running < LEAST_PYTHON:
         return [Finding("bad", "Python", found, "install qood-tui with Python 3.11 or newer")]
@@ -23,7 +23,7 @@ def python(running: tuple[int, ...] = sys.version_info[:3]) -> list[Finding]:
 
 
 def packages() -> list[Finding]:
-    """Judge the versions of what this program depends on."""
+    """Check the versions of the dependencies."""
     from packaging.requirements import Requirement
 
     needed = [r for r in map(Requirement, requires("qood-tui") or ()) if "extra" not in str(r.marker)]
@@ -35,7 +35,7 @@ def packages() -> list[Finding]:
     ]
     if wrong:
         level: Level = "warning" if all(there.values()) else "bad"
-        return [Finding(level, "packages", ", ".join(wrong), "install qood-tui again, with its dependencies")]
+        return [Finding(level, "packages", ", ".join(wrong), "reinstall qood-tui with its dependencies")]
     return [Finding("good", "packages", ", ".join(f"{name} {there[name]}" for name in SHOWN_PACKAGES))]
 
 
@@ -47,7 +47,7 @@ def torch_computes() -> list[Finding]:
             import_module(name)
         except Exception as error:  # a mismatched pair raises RuntimeError, a lost library OSError
             found = f"{name} does not import: {type(error).__name__}: {first_line(error)}"
-            do = f"install torch and torchvision again, {MATCHING}"
+            do = f"reinstall torch and torchvision {MATCHING}"
             return [Finding("bad", "torch", found, do)]
     if wrong := fault("cpu"):
         return [Finding("bad", "torch", f"it cannot compute: {wrong}", "install torch for this processor")]
@@ -56,7 +56,7 @@ def torch_computes() -> list[Finding]:
 
 
 def fault(device: str) -> str:
-    """Return why torch cannot multiply matrices on a device, or nothing."""
+    """Return why torch cannot multiply matrices on a device, empty if it can."""
     import torch
 
     try:

@@ -1,7 +1,7 @@
 """Marks of this machine's own leases: files in the runtime folder, locked while their process lives.
 
-They tell a lease of this machine, whose owner lives or has crashed, from one of another machine; the session
-itself says nothing of a machine.
+They distinguish the leases of this machine, whose owner lives or has crashed, from those of other machines;
+the session itself names no machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def kept(owner: str, mark: IO[bytes]) -> IO[bytes]:
 
 
 def is_held(owner: str) -> bool | None:
-    """Return whether a process of this machine that lives has a lease; None if it is not of this machine."""
+    """Return whether a living process of this machine has a lease; None for the lease of another machine."""
     held = None
     for path in _paths(owner):
         try:

@@ -18,6 +18,6 @@ def sealed(line: bytes) -> bytes:
 
 
 def is_whole(line: bytes) -> bool:
-    """Tell whether a line is exactly what was written."""
+    """Return whether a line is exactly what was written."""
     body = line[:-_LENGTH]
     return line[-_LENGTH:] == b'%b%08x"}\n' % (_OPENS, zlib.crc32(body)) and len(body) > 1

@@ -60,7 +60,7 @@ _SECRET = re.compile(r"TOKEN(?!_PATH)|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_KE
 _HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 _LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s'\"]+@")  # of an address: user and password
 _FOLDERS = re.compile(r"(?<![^\s:;,=])~?/(?:[^\s:;,]*/)?")  # what precedes the last part of a path
-LEAST_SECRET = 4  # characters: a shorter value cannot be told from an ordinary word
+LEAST_SECRET = 4  # characters: a shorter value looks like an ordinary word
 GONE = "(secret)"
 
 

@@ -1,4 +1,4 @@
-"""One application behind one page: its process, what it says and how it ends."""
+"""One application behind one page: its process, its output and its end."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class Served(AppService):
         """Relay until the process has ended, show its last words and close the page."""
         process = self._process
         assert process is not None and process.stdout is not None and process.stderr is not None
-        said = asyncio.create_task(_tail(process.stderr))
+        errors = asyncio.create_task(_tail(process.stderr))
         try:
             words = await self._relay(process.stdout)
-            words += await said
+            words += await errors
             await process.wait()
         finally:
-            said.cancel()
+            errors.cancel()
             if process.returncode is None:
                 process.kill()
         with contextlib.suppress(ConnectionError, RuntimeError):

@@ -68,7 +68,7 @@ OTHER = os.getuid() + 1
         (gpu(40, OTHER, None), 0, "", "warning", ("2 processes of others", "--devices")),
         (gpu(40, os.getuid()), 0, "", "good", ("1 process of yours",)),
         (gpu(40, os.getuid(), OTHER), 0, "", "warning", ("1 process of others and 1 process of yours",)),
-        (gpu(40), 0, "", "warning", ("cannot be seen",)),
+        (gpu(40), 0, "", "warning", ("not visible",)),
         (gpu(40, OTHER), None, "", "good", ("not used by torch",)),
         (gpu(79), 0, "no kernel image is available", "bad", ("no kernel image",)),
         (gpu(1, OTHER), 0, "CUDA out of memory", "warning", ("out of memory", "--devices")),

@@ -74,7 +74,7 @@ def test_the_cache_that_is_really_used_is_named(tmp_path: Path) -> None:
         "HF_HUB_OFFLINE": "1",
     }
     [found] = json.loads(python("-c", script, **given).stdout)["findings"]
-    assert str(tmp_path / "cache") in found["found"] and "HF_HUB_CACHE moves it" in found["do"]
+    assert str(tmp_path / "cache") in found["found"] and "HF_HUB_CACHE relocates it" in found["do"]
 
 
 @pytest.mark.parametrize(("name", "level"), [("locks", "warning"), ("rights", "bad")])
