@@ -77,11 +77,11 @@ def size(count: float) -> str:
     return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e3:.0f} kB"
 
 
-def verdict(delta: Delta, *, less_is_better: bool = False) -> str:
+def verdict(delta: Delta, *, larger_is_better: bool = True) -> str:
     """Return the mark of a delta: lost, gained, or not distinguishable from no change."""
     if not delta.is_change:
         return " "
-    return "▼" if (delta.value > 0) != less_is_better else "▲"
+    return "▼" if (delta.value > 0) == larger_is_better else "▲"
 
 
 def bar(share: float, width: int) -> str:

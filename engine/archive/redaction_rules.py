@@ -7,13 +7,16 @@ required. A new field with a default has only that in the copy, until a rule her
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import assert_never
+from collections.abc import Iterable, Mapping
+from typing import TypeVar, assert_never
 
 from engine.archive.pseudonyms import GONE, Names
+from engine.measure.measures import MEASURES
 from engine.plan.variants import VariantId
 from engine.protocol import events
 from engine.protocol.events import AnyEvent, Delta
+
+Kind = TypeVar("Kind")
 
 _VERSION = re.compile(r"v?\d[\w.+-]{0,40}")
 # The words of fields that have few values; no other value is known to be harmless.
@@ -210,27 +213,17 @@ def _measured(event: events.Measured, names: Names) -> events.Measured:
             score=cell.score,
             n_id=cell.n_id,
             n_ood=cell.n_ood,
-            auroc=cell.auroc,
-            ap_out=cell.ap_out,
-            ap_in=cell.ap_in,
-            fpr95_ood_positive=cell.fpr95_ood_positive,
-            fpr95_id_positive=cell.fpr95_id_positive,
+            values=_known(cell.values),
             problem=names.text(cell.problem),
         )
         for cell in event.cells
     )
-    return events.Measured(
-        rows=event.rows,
-        variant=names.variant(event.variant),
-        top1=event.top1,
-        top5=event.top5,
-        nll=event.nll,
-        cells=cells,
-        brier=event.brier,
-        ece=event.ece,
-        ece_adaptive=event.ece_adaptive,
-        aurc=event.aurc,
-    )
+    return events.Measured(event.rows, names.variant(event.variant), _known(event.values), cells)
+
+
+def _known(of_measures: Mapping[str, Kind]) -> dict[str, Kind]:
+    """Return what is of measures that are known here: another name is not known to be harmless."""
+    return {name: value for name, value in of_measures.items() if name in MEASURES}
 
 
 def _deltas(event: events.DeltasMeasured, names: Names) -> events.DeltasMeasured:
@@ -248,22 +241,14 @@ def _deltas(event: events.DeltasMeasured, names: Names) -> events.DeltasMeasured
 
 
 def _variant_delta(one: events.VariantDelta, names: Names) -> events.VariantDelta:
-    def by_set(deltas: dict[str, Delta]) -> dict[str, Delta]:
-        return {names.set(name): _delta(delta) for name, delta in deltas.items()}
-
-    return events.VariantDelta(
-        variant=names.variant(one.variant),
-        top1=one.top1 and _delta(one.top1),
-        nll=one.nll and _delta(one.nll),
-        ap_out=by_set(one.ap_out),
-        auroc=by_set(one.auroc),
-        ap_out_mean=_delta(one.ap_out_mean),
-        auroc_mean=_delta(one.auroc_mean),
-        ap_in=by_set(one.ap_in),
-        fpr95=by_set(one.fpr95),
-        ap_in_mean=one.ap_in_mean and _delta(one.ap_in_mean),
-        fpr95_mean=one.fpr95_mean and _delta(one.fpr95_mean),
-    )
+    by_set = {
+        measure: events.SetDeltas(
+            sets={names.set(name): _delta(delta) for name, delta in of_measure.sets.items()},
+            mean=_delta(of_measure.mean),
+        )
+        for measure, of_measure in _known(one.by_set).items()
+    }
+    return events.VariantDelta(names.variant(one.variant), by_set, _delta_by_name(_known(one.of_labels)))
 
 
 def _delta_by_name(deltas: dict[str, Delta]) -> dict[str, Delta]:

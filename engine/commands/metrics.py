@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from engine.errors import FINISHED, InputError
 from engine.measure.detection import Floats
-from engine.measure.pair import PairMeasures, measure
+from engine.measure.measures import BY_SET
+from engine.measure.pair import PairMeasures, measure, plain
+from engine.report.words import NO_VALUE, fraction
 from engine.system.npy import read_named
 
 FORMS = ".npy (n,), or an .npz of scores by name as 'qood-tui scores' or OpenOOD writes it"
@@ -127,23 +129,35 @@ def floats(file: Scores, name: str, is_confidence: bool) -> Floats:
 
 
 def text_table(found: list[PairMeasures]) -> str:
-    """Return the measures as lines of text."""
-    columns = (
-        "set                    n ID   n OOD  chance   AUROC      95 % interval  AUPR-out AUPR-in "
-        "FPR95(OOD+) FPR95(ID+)"
-    )
-    lines = [columns]
-    for row in found:
-        low, high = row.auroc_ci or (0.0, 1.0)
-        name = f"{row.name} {row.score}".strip()
-        lines.append(
-            f"{name:<18} {row.n_id:>8} {row.n_ood:>7} {row.chance_aupr_out:>7.4f} {row.auroc:>7.4f}   "
-            f"{low:.4f} to {high:.4f}    {row.ap_out:.4f}  {row.ap_in:.4f}      {row.fpr95_ood_positive:.4f}"
-            f"     {row.fpr95_id_positive:.4f}"
-        )
-        lines += [f"  warning: {warning}" for warning in row.warnings]
+    """Return the measures as lines of text, one column per set and score."""
+    names = [f"{row.name} {row.score}".strip() for row in found]
+    rows = [
+        ("", names),
+        ("n ID", [f"{row.n_id:,}" for row in found]),
+        ("n OOD", [f"{row.n_ood:,}" for row in found]),
+        ("chance of AUPR-out", [fraction(row.chance_aupr_out) for row in found]),
+    ]
+    for one in BY_SET:
+        rows.append((one.label, [fraction(row.value(one.id)) for row in found]))
+        if one.id == "auroc":
+            rows.append(("  95 % interval", [_between(row.auroc_ci) for row in found]))
+    first = max(len(title) for title, _ in rows)
+    widths = [max(len(cells[at]) for _, cells in rows) for at in range(len(found))]
+    lines = []
+    for title, cells in rows:
+        padded = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        lines.append("  ".join((f"{title:<{first}}", *padded)))
+    lines += [
+        f"{name}: warning: {text}" for name, row in zip(names, found, strict=True) for text in row.warnings
+    ]
+    smaller = ", ".join(one.label for one in BY_SET if not one.larger_is_better)
+    lines.append(f"Smaller is better for {smaller}.")
     lines.append("AUPR is average precision; OOD is the positive class; DeLong interval of AUROC.")
     return "\n".join(lines) + "\n"
+
+
+def _between(ends: tuple[float, float] | None) -> str:
+    return NO_VALUE if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
 
 
 def _named(text: str) -> tuple[str, Path]:
@@ -154,4 +168,6 @@ def _named(text: str) -> tuple[str, Path]:
 
 
 def _json(found: list[PairMeasures]) -> str:
-    return msgspec.json.format(msgspec.json.encode({"sets": found}), indent=2).decode() + "\n"
+    return (
+        msgspec.json.format(msgspec.json.encode({"sets": list(map(plain, found))}), indent=2).decode() + "\n"
+    )

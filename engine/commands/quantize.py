@@ -31,7 +31,7 @@ from engine.quantize.layers import check_architecture, warning_of
 from engine.quantize.methods import base as methods
 from engine.quantize.methods.base import parse_method
 from engine.quantize.sites import Widths
-from engine.report.formats.markdown import table_lines
+from engine.report.formats import tables
 from engine.report.sections.bits import bit_table, floats
 from engine.system.files import whole
 from engine.system.npy import read_array
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
             raise InputError("table", "no images", "give --inputs: activations are measured on them")
         name = options.model or str(options.quantized)
         table = tabulate(name, model, shown)
-        sys.stdout.write("\n".join([*table_lines(bit_table(table)), "", floats(table), ""]))
+        sys.stdout.write("\n".join([*tables.markdown(bit_table(table)), "", floats(table), ""]))
     if inputs is not None:
         logits = forward(model, inputs)
         with whole(options.logits) as file:

@@ -40,69 +40,67 @@ class ResampledId:
         self.below = np.zeros((len(weights), len(scores) + 1), np.float32)
         np.cumsum(weights[:, order], axis=1, out=self.below[:, 1:])
 
-    def detection(self, scores: Floats, weights: Weights, *, whole: bool = False) -> dict[str, Floats]:
-        """Return measures of every resample by the names in Detection, (resamples + 1,) each.
 
-        AUROC and average precision with OOD positive; if `whole`, all that depend on ranks alone.
-        """
+class ResampledPair:
+    """One OOD set beside the ID set in every resample: (resamples + 1, n_ood), the largest score first.
+
+    `lower` and `lower_or_tied` count the ID images below each OOD image, `ood` the OOD images at or above
+    it; `positives` and `negatives` count the OOD and ID images, and are (resamples + 1,).
+    """
+
+    def __init__(self, id_side: ResampledId, scores: Floats, weights: Weights) -> None:
         scores = np.asarray(scores, np.float64)
         order = np.argsort(-scores, kind="stable")
-        descending, weights = scores[order], weights[:, order]
-        total = self.below[:, -1:]
-        lower = self.below[:, np.searchsorted(self.ascending, descending, "left")]
-        lower_or_tied = self.below[:, np.searchsorted(self.ascending, descending, "right")]
-        above = np.zeros((len(weights), len(scores) + 1), np.float32)
-        np.cumsum(weights, axis=1, out=above[:, 1:])
-        ood = above[:, np.searchsorted(-descending, -descending, "right")]
-        positives, negatives = above[:, -1].astype(np.float64), total[:, 0].astype(np.float64)
-        precision = _ratio(ood, total - lower)
-        wins = np.einsum("bn,bn->b", weights, (lower + lower_or_tied) / 2, dtype=np.float64)
-        found = {
-            "auroc": wins / (positives * negatives),
-            "ap_out": np.einsum("bn,bn->b", weights, precision, dtype=np.float64) / positives,
-        }
-        if whole:
-            before = above[:, np.searchsorted(-descending, -descending, "left")]
-            steps = (precision + _ratio(before, total - lower_or_tied, at_start=1.0)) / 2
-            found["aupr_out_trapezoid"] = np.einsum("bn,bn->b", weights, steps, dtype=np.float64) / positives
-            at = np.argmax(ood >= 0.95 * positives[:, None] - 1e-3, axis=1)
-            found["fpr95_ood_positive"] = 1 - _pick(lower, at) / negatives
-            found |= self._id_positive(-descending, above, positives)
-        return found
-
-    def _id_positive(self, negated: Floats, above: Weights, positives: Floats) -> dict[str, Floats]:
-        """Return what has ID as the positive class: precision and recall from the smallest score up.
-
-        `negated` are the OOD scores from the largest down, times -1; `above` (resamples + 1, n_ood + 1)
-        counts the OOD images above each.
-        """
-        ends = np.searchsorted(self.ascending, self.ascending, "right")
-        starts = np.searchsorted(self.ascending, self.ascending, "left")
-        weights, total = np.diff(self.below, axis=1), above[:, -1:]
-        negatives = self.below[:, -1].astype(np.float64)
-        id_seen = self.below[:, ends]
-        # OOD images at or below an ID score, and below it.
-        ood_seen = total - above[:, np.searchsorted(negated, -self.ascending, "left")]
-        ood_before = total - above[:, np.searchsorted(negated, -self.ascending, "right")]
-        precision = _ratio(id_seen, ood_seen)
-        steps = (precision + _ratio(self.below[:, starts], ood_before, at_start=1.0)) / 2
-        at = np.argmax(id_seen >= 0.95 * negatives[:, None] - 1e-3, axis=1)
-        return {
-            "ap_in": np.einsum("bn,bn->b", weights, precision, dtype=np.float64) / negatives,
-            "aupr_in_trapezoid": np.einsum("bn,bn->b", weights, steps, dtype=np.float64) / negatives,
-            "fpr95_id_positive": _pick(ood_seen, at) / positives,
-        }
+        descending, self.weights, self.id_side = scores[order], weights[:, order], id_side
+        self.negated = -descending
+        self.lower = id_side.below[:, np.searchsorted(id_side.ascending, descending, "left")]
+        self.lower_or_tied = id_side.below[:, np.searchsorted(id_side.ascending, descending, "right")]
+        self.above = np.zeros((len(weights), len(scores) + 1), np.float32)
+        np.cumsum(self.weights, axis=1, out=self.above[:, 1:])
+        self.ood = self.above[:, np.searchsorted(self.negated, self.negated, "right")]
+        self.positives = self.above[:, -1].astype(np.float64)
+        self.negatives = id_side.below[:, -1].astype(np.float64)
 
 
-def _ratio(part: Weights, rest: Weights, at_start: float = 0.0) -> Weights:
-    """Return part / (part + rest); where nothing is seen yet, `at_start`."""
-    seen = part + rest
-    share: Weights = np.divide(part, seen, out=np.full_like(seen, at_start), where=seen > 0)
+def auroc(pair: ResampledPair) -> Floats:
+    """Return the AUROC of every resample."""
+    halves = (pair.lower + pair.lower_or_tied) / 2
+    wins: Floats = np.einsum("bn,bn->b", pair.weights, halves, dtype=np.float64)
+    share: Floats = wins / (pair.positives * pair.negatives)
     return share
 
 
-def _pick(values: Weights, at: NDArray[np.int64]) -> Floats:
-    return values[np.arange(len(values)), at].astype(np.float64)
+def average_precision_out(pair: ResampledPair) -> Floats:
+    """Return average precision, OOD positive, of every resample."""
+    precision = _ratio(pair.ood, pair.id_side.below[:, -1:] - pair.lower)
+    total: Floats = np.einsum("bn,bn->b", pair.weights, precision, dtype=np.float64)
+    return total / pair.positives
+
+
+def average_precision_in(pair: ResampledPair) -> Floats:
+    """Return average precision, ID positive and scores negated, of every resample."""
+    below, ascending = pair.id_side.below, pair.id_side.ascending
+    id_seen = below[:, np.searchsorted(ascending, ascending, "right")]
+    # OOD images at or below each ID score.
+    ood_seen = pair.above[:, -1:] - pair.above[:, np.searchsorted(pair.negated, -ascending, "left")]
+    precision, weights = _ratio(id_seen, ood_seen), np.diff(below, axis=1)
+    total: Floats = np.einsum("bn,bn->b", weights, precision, dtype=np.float64)
+    return total / pair.negatives
+
+
+def fpr_ood_positive(pair: ResampledPair, rate: float) -> Floats:
+    """Return the share of ID images flagged where `rate` of the OOD images are, of every resample."""
+    at = np.argmax(pair.ood >= rate * pair.positives[:, None] - 1e-3, axis=1)
+    passed = pair.lower[np.arange(len(at)), at].astype(np.float64)
+    flagged: Floats = 1 - passed / pair.negatives
+    return flagged
+
+
+def _ratio(part: Weights, rest: Weights) -> Weights:
+    """Return part / (part + rest), 0 where nothing is seen yet."""
+    seen = part + rest
+    share: Weights = np.divide(part, seen, out=np.zeros_like(seen), where=seen > 0)
+    return share
 
 
 def mean_under_weights(values: Floats, weights: Weights) -> Floats:

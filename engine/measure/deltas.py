@@ -3,47 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 
 from engine import catalog
 from engine.errors import MeasureError
-from engine.measure import bootstrap, means
-from engine.measure.bootstrap import ResampledId
+from engine.measure import bootstrap, means, table
+from engine.measure.bootstrap import ResampledId, ResampledPair
 from engine.measure.delong import Placements, mean_difference, placements
 from engine.measure.detection import Floats, check_scores
+from engine.measure.measures import COMPARED, COMPARED_OF_LABELS, Deltas, Labelled, Measure
 from engine.measure.significance import holm, mcnemar, sequential_reach, two_sided
 from engine.plan.variants import Column, Variant
-from engine.protocol.events import Delta, DeltasMeasured, VariantDelta
+from engine.protocol.events import MAIN_MEASURE, Delta, DeltasMeasured, SetDeltas, VariantDelta
 from engine.session.arrays import FinishedRows
 
 DIGITS = 7
 WEIGHTS_AT_ONCE = 1_000_000  # resamples times images: some 20 MB in each thread, however many images
-RANKED = {"ap_out": "ap_out", "auroc": "auroc"}  # name in VariantDelta, in Detection
-RANKED_AT_THE_END = {**RANKED, "ap_in": "ap_in", "fpr95": "fpr95_ood_positive"}
 Key = TypeVar("Key", bound=Hashable)
-Values = dict[str, Floats]  # the sample itself, then its resamples: (resamples + 1,)
+# By measure and OOD set (empty for measures of labels): the sample itself, then its resamples.
+Values = dict[tuple[str, str], Floats]
 
 
 class Resampled:
-    """Every variant under the same block of bootstrap resamples; row 0 is the sample itself."""
+    """Every variant under the same block of bootstrap resamples; row 0 is the sample itself.
+
+    With `at_the_end` those measures are there too that are compared only then.
+    """
 
     def __init__(
-        self, rows: FinishedRows, resamples: int, random: np.random.Generator, *, whole: bool
+        self, rows: FinishedRows, resamples: int, random: np.random.Generator, *, at_the_end: bool
     ) -> None:
-        self.rows, self.whole = rows, whole
+        self.rows, self.at_the_end = rows, at_the_end
         self.weights = [bootstrap.resample(int(m.sum()), resamples, random) for m in rows.of_set]
 
     def variant(self, column: Column) -> Values | None:
-        """Return per OOD set the measures of every resample; None if the variant has no value.
-
-        Also top1 and nll, of the ID images that have a label, if every resample has such.
-        """
-        rows, weights = self.rows, self.weights
+        """Return the measures of every resample; None if the variant has no value."""
+        rows = self.rows
         scores = [rows.values(rows.plan.headline, column, i) for i in range(len(rows.of_set))]
         try:
             for of_set in scores[1:]:
@@ -51,22 +51,36 @@ class Resampled:
                     check_scores(scores[0], of_set)
         except MeasureError:
             return None
-        id_side = ResampledId(scores[0], weights[0])
-        rank, nll = rows.values("rank", column, 0), rows.values("nll", column, 0)
-        labelled = rank >= 0
-        if not np.isfinite(nll[labelled]).all():  # a diverged variant whose headline score is still a number
+        labelled = table.labelled(rows, column)
+        if not np.isfinite(labelled.nll).all():  # it diverged, though its headline score is still a number
             return None
-        found: Values = {}
-        of_labelled = weights[0][:, labelled]
-        if (of_labelled.sum(1) > 0).all():
-            right = (rank[labelled] == 0).astype(np.float64)
-            found["top1"] = bootstrap.mean_under_weights(right, of_labelled)
-            found["nll"] = bootstrap.mean_under_weights(nll[labelled], of_labelled)
-        for name, of_set, weight in zip(rows.plan.ood_sets, scores[1:], weights[1:], strict=True):
+        return {**self._of_labels(labelled, column), **self._by_set(scores)}
+
+    def _of_labels(self, labelled: Labelled, column: Column) -> Values:
+        """Return measures of the ID images with a label, if every resample has such."""
+        weights = self.weights[0][:, self.rows.values("rank", column, 0) >= 0]
+        if not (weights.sum(1) > 0).all():
+            return {}
+        return {
+            (measure.id, ""): measure.resampled_labelled(labelled, weights)
+            for measure in compared(COMPARED_OF_LABELS, self.at_the_end)
+            if measure.has_value(labelled)
+        }
+
+    def _by_set(self, scores: Sequence[Floats]) -> Values:
+        id_side = ResampledId(scores[0], self.weights[0])
+        values: Values = {}
+        for name, of_set, weights in zip(self.rows.plan.ood_sets, scores[1:], self.weights[1:], strict=True):
             if means.takes_part(len(scores[0]), len(of_set)):
-                measured = id_side.detection(of_set, weight, whole=self.whole)
-                found |= {f"{measure} {name}": values for measure, values in measured.items()}
-        return found
+                pair = ResampledPair(id_side, of_set, weights)
+                for measure in compared(COMPARED, self.at_the_end):
+                    values[measure.id, name] = measure.resampled_pair(pair)
+        return values
+
+
+def compared(every: Sequence[Measure], at_the_end: bool) -> list[Measure]:
+    """Return the measures that have deltas now."""
+    return [measure for measure in every if at_the_end or measure.deltas is Deltas.ALWAYS]
 
 
 def measure_deltas(
@@ -79,8 +93,8 @@ def measure_deltas(
 ) -> DeltasMeasured:
     """Compare every quantized variant with its FP32 reference on the same images.
 
-    A delta is FP32 minus quantized. For NLL and FPR95, where smaller is better, a loss is therefore
-    negative. Before the `planned` number of rows, intervals are sequential and there are no tests.
+    A delta is FP32 minus quantized, so where smaller is better a loss is negative. Before the `planned`
+    number of rows, intervals are sequential and there are no tests.
     """
     plan = rows.plan
     sequential = planned is not None and rows.count < planned
@@ -93,7 +107,7 @@ def measure_deltas(
     if not sets:
         return DeltasMeasured(rows.count, resamples, seed, (), {}, sequential)
     reach = sequential_reach(rows.count, planned) if sequential and planned else None
-    resampled = _resampled(rows, resamples, seed, pool, whole=not sequential)
+    resampled = _resampled(rows, resamples, seed, pool, at_the_end=not sequential)
     comparison = DeltaTable(rows, sets, reach)
     reference: dict[str, tuple[Column, Values | None]] = {}
     for column, (variant, found) in enumerate(zip(plan.variants(), resampled, strict=True)):
@@ -120,37 +134,35 @@ class DeltaTable:
 
     def __init__(self, rows: FinishedRows, sets: list[str], reach: float | None) -> None:
         self.rows, self.sets, self.reach = rows, sets, reach
-        self.measures = RANKED if reach is not None else RANKED_AT_THE_END
         self.variants: list[VariantDelta] = []
-        self.means: list[tuple[Variant, Floats]] = []  # of AUPR-out over the OOD sets
+        self.means: list[tuple[Variant, Floats]] = []  # of the main measure over the OOD sets
         self.placed: dict[Column, list[Placements]] = {}  # of the reference at hand
 
     def add(self, variant: Variant, column: Column, found: Values, base: Column, whole: Values) -> None:
         """Compare one variant (in `column`) with its reference (in `base`)."""
-        change = {name: whole[name] - found[name] for name in whole}
-        fields: dict[str, Any] = {"top1": None, "nll": None}
-        if "top1" in change:
-            test = self._test_of_accuracy(base, column)
-            fields["top1"] = self._delta(change["top1"], whole["top1"][0], test)
-            fields["nll"] = self._delta(change["nll"], whole["nll"][0])
-        for field, measure in self.measures.items():
-            names = {name: f"{measure} {name}" for name in self.sets}
-            tests = self._tests_of_auroc(base, column) if field == "auroc" and not self.reach else {}
-            fields[field] = {
-                name: self._delta(change[key], whole[key][0], tests.get(name)) for name, key in names.items()
+        change = {key: whole[key] - found[key] for key in whole if key in found}
+        of_labels = {
+            measure: self._delta(values, whole[measure, ""][0], self._test(measure, base, column))
+            for (measure, of_set), values in change.items()
+            if not of_set
+        }
+        by_set = {}
+        for measure in dict.fromkeys(measure for measure, of_set in change if of_set):
+            tests = self._tests_of_auroc(base, column) if measure == "auroc" and not self.reach else {}
+            deltas = {
+                name: self._delta(change[measure, name], whole[measure, name][0], tests.get(name))
+                for name in self.sets
             }
-            mean = np.mean([change[key] for key in names.values()], axis=0)
-            level = float(np.mean([whole[key][0] for key in names.values()]))
-            fields[f"{field}_mean"] = self._delta(mean, level, tests.get(""))
-            if field == "ap_out":
+            mean = np.mean([change[measure, name] for name in self.sets], axis=0)
+            level = float(np.mean([whole[measure, name][0] for name in self.sets]))
+            by_set[measure] = SetDeltas(deltas, self._delta(mean, level, tests.get("")))
+            if measure == MAIN_MEASURE:
                 self.means.append((variant, mean))
-        self.variants.append(VariantDelta(variant.key, **fields))
+        self.variants.append(VariantDelta(variant.key, by_set, of_labels))
 
     def finished(self) -> tuple[VariantDelta, ...]:
         """Return the rows, with p-values adjusted over the table."""
-        return (
-            tuple(self.variants) if self.reach is not None else _adjusted(self.variants, list(self.measures))
-        )
+        return tuple(self.variants if self.reach is not None else _adjusted(self.variants))
 
     def by_bits(self) -> dict[str, Delta]:
         """Return the mean over models and OOD sets for each bit setting."""
@@ -209,8 +221,9 @@ class DeltaTable:
         p = two_sided(value, error) if p is None else p
         return Delta(round(value, DIGITS), round(low, DIGITS), round(high, DIGITS), relative, _p(p))
 
-    def _test_of_accuracy(self, base: Column, column: Column) -> float | None:
-        if self.reach is not None:
+    def _test(self, measure: str, base: Column, column: Column) -> float | None:
+        """Return the p-value of a measure of labels that has a test of its own."""
+        if self.reach is not None or measure != "top1":
             return None
         one, other = (self.rows.values("rank", column, 0) == 0 for column in (base, column))
         return mcnemar(one, other)
@@ -231,39 +244,42 @@ class DeltaTable:
         return [placements(id_scores, self.rows.values(plan.headline, column, at)) for at in positions]
 
 
-def _adjusted(variants: list[VariantDelta], measures: list[str]) -> tuple[VariantDelta, ...]:
+def _adjusted(variants: list[VariantDelta]) -> list[VariantDelta]:
     """Adjust p-values over the whole table: for each measure over sets, means and variants together."""
-    families: dict[str, list[tuple[int, str, str | None]]] = {}
-    for row in range(len(variants)):
-        for of_labels in ("top1", "nll"):
-            if getattr(variants[row], of_labels) is not None:
-                families.setdefault(of_labels, []).append((row, of_labels, None))
-        for measure in measures:
-            family = families.setdefault(measure, [])
-            family += [(row, measure, name) for name in getattr(variants[row], measure)]
-            family.append((row, f"{measure}_mean", None))
-    changes: list[dict[str, Any]] = [{} for _ in variants]
-    for family in families.values():
-        deltas = [_at(variants[row], field, name) for row, field, name in family]
-        for (row, field, name), delta, p in zip(
-            family, deltas, holm([_tested(delta) for delta in deltas]), strict=True
-        ):
-            better = msgspec.structs.replace(delta, p_holm=_p(p))
-            if name is None:
-                changes[row][field] = better
-            else:
-                changes[row].setdefault(field, {})[name] = better
-    return tuple(msgspec.structs.replace(v, **c) for v, c in zip(variants, changes, strict=True))
+    families: dict[str, list[float]] = {}
+    for row in variants:
+        for measure, delta in _each(row):
+            families.setdefault(measure, []).append(_tested(delta))
+    adjusted = {measure: iter(holm(family)) for measure, family in families.items()}
+
+    def better(measure: str, delta: Delta) -> Delta:
+        return msgspec.structs.replace(delta, p_holm=_p(next(adjusted[measure])))
+
+    return [
+        VariantDelta(
+            row.variant,
+            {
+                measure: SetDeltas(
+                    {name: better(measure, delta) for name, delta in found.sets.items()},
+                    better(measure, found.mean),
+                )
+                for measure, found in row.by_set.items()
+            },
+            {measure: better(measure, delta) for measure, delta in row.of_labels.items()},
+        )
+        for row in variants
+    ]
 
 
-def _at(variant: VariantDelta, field: str, name: str | None) -> Delta:
-    found: Any = getattr(variant, field)
-    delta: Delta = found if name is None else found[name]
-    return delta
+def _each(row: VariantDelta) -> Iterator[tuple[str, Delta]]:
+    """Yield every delta of a variant with its measure, in the order in which a row has them."""
+    for measure, found in row.by_set.items():
+        yield from ((measure, delta) for delta in (*found.sets.values(), found.mean))
+    yield from row.of_labels.items()
 
 
 def _resampled(
-    rows: FinishedRows, resamples: int, seed: int, pool: ThreadPoolExecutor | None, *, whole: bool
+    rows: FinishedRows, resamples: int, seed: int, pool: ThreadPoolExecutor | None, *, at_the_end: bool
 ) -> list[Values | None]:
     """Return the resampled measures of every variant; made block by block, so that memory stays bounded."""
     random = np.random.Generator(np.random.PCG64([seed, 0xB007]))
@@ -271,7 +287,7 @@ def _resampled(
     columns = range(len(rows.plan.variants()))
     parts: list[list[Values | None]] = []
     for start in range(0, resamples, block):
-        samples = Resampled(rows, min(block, resamples - start), random, whole=whole)
+        samples = Resampled(rows, min(block, resamples - start), random, at_the_end=at_the_end)
         parts.append(list(pool.map(samples.variant, columns) if pool else map(samples.variant, columns)))
     return [_joined(list(found)) for found in zip(*parts, strict=True)]
 

@@ -6,6 +6,7 @@ Every measure treats equal scores as one threshold, so none depends on the order
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -24,37 +25,16 @@ class Counts(NamedTuple):
     id: Floats
 
 
-class Detection(NamedTuple):
-    """All measures of one pair of score sets, as fractions."""
-
-    n_id: int
-    n_ood: int
-    auroc: float
-    ap_out: float
-    ap_in: float
-    aupr_out_trapezoid: float
-    aupr_in_trapezoid: float
-    fpr95_ood_positive: float
-    fpr95_id_positive: float
-    detection_error: float
-    partial_auroc: float
-
-
-def detection(id_scores: Floats, ood_scores: Floats) -> Detection:
-    """Measure how well a score tells OOD images (n_ood,) from ID images (n_id,).
+def ranked(id_scores: Floats, ood_sets: Sequence[Floats]) -> list[Ranked]:
+    """Rank OOD sets (n_ood,) against one ID set (n_id,), which is sorted once.
 
     Raises MeasureError for an empty set or NaN. Infinite scores are ranked like any other.
     """
-    return detections(id_scores, [ood_scores])[0]
-
-
-def detections(id_scores: Floats, ood_sets: Sequence[Floats]) -> list[Detection]:
-    """Measure several OOD sets against one ID set, which is sorted once; raise as `detection` does."""
     for ood_scores in ood_sets:
         check_scores(id_scores, ood_scores)
     ascending = np.sort(id_scores)
     ties = _ties(ascending)
-    return [_measured(Ranked(ascending, ties, np.sort(ood_scores))) for ood_scores in ood_sets]
+    return [Ranked(ascending, ties, np.sort(ood_scores)) for ood_scores in ood_sets]
 
 
 class Ranked:
@@ -76,31 +56,56 @@ class Ranked:
         self.id_lower = np.cumsum(np.bincount(self.ood_upper, minlength=self.n + 1))[: self.n]
         self.ood_first, self.ood_after = _ties(ood_scores)
 
+    @cached_property
+    def ood_here(self) -> Counted:
+        """Count the OOD images at or above each OOD image."""
+        return self.m - self.ood_first
 
-def _measured(r: Ranked) -> Detection:
-    ood_here, ood_above = r.m - r.ood_first, r.m - r.ood_after
-    id_here, id_above = r.n - r.ood_lower, r.n - r.ood_upper
-    precision_out = ood_here / (ood_here + id_here)
-    precision_in = r.id_after / (r.id_after + r.id_upper)
-    # The first threshold that catches 95 % is the score of this image, counted from the most extreme one.
-    ood_at, id_at = r.m - _enough(r.m), _enough(r.n) - 1
-    return Detection(
-        r.n,
-        r.m,
-        auroc=float((r.ood_lower + r.ood_upper).sum() / (2 * r.n * r.m)),
-        ap_out=float(precision_out.mean()),
-        ap_in=float(precision_in.mean()),
-        aupr_out_trapezoid=_trapezoid(precision_out, ood_above, id_above),
-        aupr_in_trapezoid=_trapezoid(precision_in, r.id_first, r.id_lower),
-        fpr95_ood_positive=float(id_here[ood_at] / r.n),
-        fpr95_id_positive=float(r.id_upper[id_at] / r.m),
-        detection_error=_least_error(id_here / r.n, ood_here / r.m),
-        partial_auroc=_partial_auroc(r),
-    )
+    @cached_property
+    def id_here(self) -> Counted:
+        """Count the ID images at or above each OOD image."""
+        return self.n - self.ood_lower
+
+    @cached_property
+    def precision_out(self) -> Floats:
+        """Return the precision of flagging everything from each OOD image up."""
+        precision: Floats = self.ood_here / (self.ood_here + self.id_here)
+        return precision
+
+    @cached_property
+    def precision_in(self) -> Floats:
+        """Return the precision of accepting everything from each ID image down."""
+        precision: Floats = self.id_after / (self.id_after + self.id_upper)
+        return precision
+
+
+def auroc(r: Ranked) -> float:
+    """Return the share of pairs in which the OOD image scores higher; ties count one half."""
+    return float((r.ood_lower + r.ood_upper).sum() / (2 * r.n * r.m))
+
+
+def average_precision_out(r: Ranked) -> float:
+    """Return average precision with OOD positive, as scikit-learn defines it."""
+    return float(r.precision_out.mean())
+
+
+def average_precision_in(r: Ranked) -> float:
+    """Return average precision with ID positive and scores negated."""
+    return float(r.precision_in.mean())
+
+
+def trapezoid_out(r: Ranked) -> float:
+    """Return the area under the linearly joined precision-recall curve, OOD positive."""
+    return _trapezoid(r.precision_out, r.m - r.ood_after, r.n - r.ood_upper)
+
+
+def trapezoid_in(r: Ranked) -> float:
+    """Return the area under the linearly joined precision-recall curve, ID positive."""
+    return _trapezoid(r.precision_in, r.id_first, r.id_lower)
 
 
 def _trapezoid(precision: Floats, positives_before: Counted, negatives_before: Counted) -> float:
-    """Return the area under the linearly joined precision-recall curve, from precision 1 at recall 0.
+    """Return the area under a linearly joined precision-recall curve, from precision 1 at recall 0.
 
     OpenOOD and pytorch-ood report this. With ties it is too large: constant scores give
     (1 + prevalence) / 2 where average precision gives the prevalence.
@@ -110,17 +115,28 @@ def _trapezoid(precision: Floats, positives_before: Counted, negatives_before: C
     return float((precision + before).mean() / 2)
 
 
-def _enough(n: int, rate: float = 0.95) -> int:
+def fpr_ood_positive(r: Ranked, rate: float) -> float:
+    """Return the share of ID images flagged at the first threshold that catches `rate` of the OOD images."""
+    return float(r.id_here[r.m - enough(r.m, rate)] / r.n)
+
+
+def fpr_id_positive(r: Ranked, rate: float) -> float:
+    """Return the share of OOD images accepted at the first threshold that accepts `rate` of the ID images."""
+    return float(r.id_upper[enough(r.n, rate) - 1] / r.m)
+
+
+def enough(n: int, rate: float) -> int:
     """Return how many of `n` images are `rate` of them or more."""
     return max(int(np.ceil(rate * n - 1e-9)), 1)
 
 
-def _least_error(fpr: Floats, tpr: Floats) -> float:
-    """Return the least mean of both error rates over all thresholds (Liang et al., "ODIN", ICLR 2018)."""
+def detection_error(r: Ranked) -> float:
+    """Return the smallest mean of both error rates over all thresholds (Liang et al., "ODIN", ICLR 2018)."""
+    fpr, tpr = r.id_here / r.n, r.ood_here / r.m
     return min(0.5, float(np.min(fpr + 1 - tpr)) / 2)
 
 
-def _partial_auroc(r: Ranked, most: float = 0.05) -> float:
+def partial_auroc(r: Ranked, most: float = 0.05) -> float:
     """Return the area under the ROC curve up to a false positive rate, scaled so that chance is one half.
 
     McClish, "Analyzing a Portion of the ROC Curve", Medical Decision Making 1989, as scikit-learn has it.
@@ -171,12 +187,6 @@ def last_of_ties(ordered: Floats) -> NDArray[np.int64]:
     """Return the last position of each run of equal values."""
     changes = ordered[1:] != ordered[:-1]
     return np.append(np.flatnonzero(changes), len(ordered) - 1)
-
-
-def auroc(counts: Counts) -> float:
-    """Return the area under the ROC curve; ties count one half (Mann-Whitney U)."""
-    fpr, tpr = roc(counts)
-    return float(np.trapezoid(tpr, fpr))
 
 
 def roc(counts: Counts) -> tuple[Floats, Floats]:

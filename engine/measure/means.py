@@ -31,10 +31,9 @@ def takes_part(n_id: int, n_ood: int) -> bool:
 
 def mean_over_sets(cells: Iterable[Kind], measure: str) -> float | None:
     """Return the mean of a measure over the sets that are in it; None where one of them has no value."""
-    values = [getattr(cell, measure) for cell in in_mean(cells)]
-    if not values or None in values:
-        return None
-    return float(sum(values) / len(values))
+    values = [cell.value(measure) for cell in in_mean(cells)]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
 def at_bits(deltas: Iterable[VariantDelta], bits: str) -> list[VariantDelta]:
@@ -54,7 +53,7 @@ def models_in_words(deltas: Iterable[VariantDelta], bits: str) -> str:
 
 def sets_in_words(deltas: Iterable[VariantDelta], planned: Sequence[str]) -> str:
     """Say over how many OOD sets means are, and of how many where some are in none."""
-    over = {name for delta in deltas for name in delta.ap_out}
+    over = {name for delta in deltas for name in delta.main.sets}
     count = sum(name in over for name in planned)
     if count < len(planned):
         return f"{count} of {counted(len(planned), 'OOD set')}"

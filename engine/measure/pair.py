@@ -2,63 +2,74 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 
-from engine.errors import MeasureError
+from engine.measure import measures
 from engine.measure.delong import auroc_interval
-from engine.measure.detection import Detection, Floats, detection
+from engine.measure.detection import Floats
 
 LEAST_DISTINCT = 0.01
 
 
 class PairMeasures(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One OOD set under one score, as fractions; `auroc_ci` is DeLong's 95 % interval.
+    """One OOD set under one score, as fractions by measure; `auroc_ci` is DeLong's 95 % interval.
 
-    Where scores cannot be measured `problem` says why and the measures are None.
+    Where scores cannot be measured `problem` says why and the values are None.
     """
 
     name: str
     n_id: int
     n_ood: int
     chance_aupr_out: float | None
-    auroc: float | None
-    ap_out: float | None
-    ap_in: float | None
-    aupr_out_trapezoid: float | None
-    aupr_in_trapezoid: float | None
-    fpr95_ood_positive: float | None
-    fpr95_id_positive: float | None
-    detection_error: float | None
-    partial_auroc: float | None
+    values: dict[str, float | None]
     unique_share: float | None
     auroc_ci: tuple[float, float] | None
     warnings: tuple[str, ...]
     score: str = ""
     problem: str = ""
 
+    def value(self, measure: str) -> float | None:
+        """Return one measure by its id."""
+        return self.values.get(measure)
+
 
 def measure(name: str, id_scores: Floats, ood_scores: Floats, score: str = "") -> PairMeasures:
     """Measure one OOD set; larger scores look more out-of-distribution."""
-    try:
-        found = detection(id_scores, ood_scores)
-    except MeasureError as error:
-        none = dict.fromkeys(PairMeasures.__struct_fields__[3:-3])
-        return PairMeasures(
-            name, len(id_scores), len(ood_scores), **none, warnings=(), score=score, problem=str(error)
-        )
+    n_id, n_ood = len(id_scores), len(ood_scores)
+    values, problem = measures.of_scores(id_scores, ood_scores)
+    if problem:
+        return PairMeasures(name, n_id, n_ood, None, values, None, None, (), score, problem)
     interval = auroc_interval(id_scores, ood_scores)
     together = np.concatenate([id_scores, ood_scores])
     share = share_of_distinct(together)
     return PairMeasures(
         name,
-        chance_aupr_out=found.n_ood / len(together),
+        n_id,
+        n_ood,
+        chance_aupr_out=n_ood / len(together),
+        values=values,
         unique_share=share,
         auroc_ci=(interval.low, interval.high),
-        warnings=tuple(_warnings(share, together, found)),
+        warnings=tuple(_warnings(share, together, min(n_id, n_ood))),
         score=score,
-        **found._asdict(),
     )
+
+
+def plain(pair: PairMeasures) -> dict[str, Any]:
+    """Return it as plain data for JSON, its measures beside its other fields."""
+    return flat(msgspec.to_builtins(pair))
+
+
+def flat(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields with those under `values` in their place."""
+    return {
+        name: value
+        for field, of_field in fields.items()
+        for name, value in (of_field.items() if field == "values" else [(field, of_field)])
+    }
 
 
 def share_of_distinct(scores: Floats) -> float:
@@ -66,7 +77,7 @@ def share_of_distinct(scores: Floats) -> float:
     return len(np.unique(scores)) / max(len(scores), 1)
 
 
-def _warnings(share: float, together: Floats, found: Detection) -> list[str]:
+def _warnings(share: float, together: Floats, smallest: int) -> list[str]:
     warnings = []
     if together.min() == together.max():
         warnings.append("all scores are equal: AUROC is 0.5 and says nothing")
@@ -76,6 +87,6 @@ def _warnings(share: float, together: Floats, found: Detection) -> list[str]:
         )
     if infinite := int(np.isinf(together).sum()):
         warnings.append(f"{infinite} scores are infinite; they are ranked like any other")
-    if min(found.n_id, found.n_ood) < 2:
+    if smallest < 2:
         warnings.append("a set has a single image: the interval says nothing")
     return warnings

@@ -1,6 +1,6 @@
 """How far a model's confidence can be trusted: calibration errors and selective prediction.
 
-Confidence (n,) is the maximum softmax probability, `right` (n,) whether the prediction is the label.
+`confidence` (n,) is the maximum softmax probability, `right` (n,) whether the prediction is the label.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.measure.bootstrap import Weights
 from engine.measure.detection import Floats, last_of_ties
 
 BINS = 15
@@ -43,6 +44,34 @@ def area_under_risk_coverage(confidence: Floats, right: NDArray[np.bool_]) -> fl
     _, accuracy = _by_confidence(confidence, right)
     wrong = np.cumsum(1 - accuracy)
     return float(np.mean(wrong / np.arange(1, len(wrong) + 1)))
+
+
+def area_under_generalized_risk_coverage(confidence: Floats, right: NDArray[np.bool_]) -> float:
+    """Return the mean share of images that are accepted and wrong, over all coverages (AUGRC; 0 is best).
+
+    Traub et al., "Overcoming Common Flaws in the Evaluation of Selective Classification Systems", NeurIPS
+    2024. It is the chance that a wrong image is at least as confident as another, ties counting
+    one half: (1 - accuracy) * (accuracy * (1 - AUROC of confidence) + (1 - accuracy) / 2), at most 1/2.
+    """
+    _, accuracy = _by_confidence(confidence, right)
+    risk = np.concatenate([[0.0], np.cumsum(1 - accuracy)]) / len(accuracy)
+    return float(np.trapezoid(risk) / len(accuracy))
+
+
+def resampled_augrc(confidence: Floats, right: NDArray[np.bool_], weights: Weights) -> Floats:
+    """Return AUGRC in every resample, the share of pairs that a wrong image wins.
+
+    `weights` (resamples + 1, n) say how often each image is in each.
+    """
+    order = np.argsort(confidence, kind="stable")
+    ordered, weights = confidence[order], weights[:, order]
+    below = np.zeros((len(weights), len(ordered) + 1), np.float32)
+    np.cumsum(weights, axis=1, out=below[:, 1:])
+    lower = below[:, np.searchsorted(ordered, ordered, "left")]
+    lower_or_tied = below[:, np.searchsorted(ordered, ordered, "right")]
+    wrong = weights * ~right[order]
+    won: Floats = np.einsum("bn,bn->b", wrong, (lower + lower_or_tied) / 2, dtype=np.float64)
+    return won / below[:, -1].astype(np.float64) ** 2
 
 
 def _by_confidence(confidence: Floats, right: NDArray[np.bool_]) -> tuple[Floats, Floats]:

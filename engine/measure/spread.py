@@ -9,9 +9,9 @@ import msgspec
 
 from engine.plan.plan import Plan
 from engine.plan.variants import Variant
-from engine.protocol.events import Cell, Measured, VariantDelta
+from engine.protocol.events import MAIN_MEASURE, Measured, VariantDelta
 
-COUNTS = ("name", "score", "n_id", "n_ood", "problem")
+LOST = (MAIN_MEASURE, "top1")  # measures of whose losses the spread is shown
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -69,12 +69,10 @@ def table(plan: Plan, measured: dict[str, Measured], deltas: Iterable[VariantDel
 
 
 def _numbers(measured: Measured, lost: VariantDelta | None) -> dict[tuple[str, str, str], float | None]:
-    found = {(name, "", ""): getattr(measured, name) for name in ("top1", "top5", "nll")}
+    numbers = {(name, "", ""): value for name, value in measured.values.items()}
     if lost is not None:
-        found["ap_out lost", "", ""] = lost.ap_out_mean.value
-        found["top1 lost", "", ""] = lost.top1.value if lost.top1 is not None else None
+        deltas = ((name, lost.whole(name)) for name in LOST)
+        numbers |= {(f"{name} lost", "", ""): delta.value if delta else None for name, delta in deltas}
     for cell in measured.cells:
-        for name in Cell.__struct_fields__:
-            if name not in COUNTS:
-                found[name, cell.name, cell.score] = getattr(cell, name)
-    return found
+        numbers |= {(name, cell.name, cell.score): value for name, value in cell.values.items()}
+    return numbers

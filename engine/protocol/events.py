@@ -12,8 +12,9 @@ from engine.plan.plan import Plan
 from engine.plan.variants import VariantKey
 
 FORMAT = "qood-session"
-VERSION = 2  # a change that older programs cannot read; `migrations.py` reads what was before
+VERSION = 3  # a change that older programs cannot read; `migrations.py` reads what was before
 LARGEST_LINE = 1 << 20  # bytes
+MAIN_MEASURE = "ap_out"  # the study's: every variant's deltas have it, and means over models are of it
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -258,36 +259,37 @@ class ChunkFinished(Event, frozen=True, tag="chunk.finished", omit_defaults=True
 
 
 class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One OOD set, by its name, under one score; written as a list in this order."""
+    """One OOD set, by its name, under one score; written as a list in this order.
+
+    `values` are its measures by id; they are None, and `problem` says why, where scores cannot be measured.
+    """
 
     name: str
     score: str
     n_id: int
     n_ood: int
-    auroc: float | None = None
-    ap_out: float | None = None
-    ap_in: float | None = None
-    fpr95_ood_positive: float | None = None
-    fpr95_id_positive: float | None = None
+    values: dict[str, float | None] = {}
     problem: str = ""
 
+    def value(self, measure: str) -> float | None:
+        """Return one measure by its id."""
+        return self.values.get(measure)
 
-class Measured(Event, frozen=True, tag="measured", omit_defaults=True):
-    """What the first `rows` rows say of one variant, under the headline score.
 
-    Calibration errors are of the maximum softmax probability; `aurc` is the area under risk and coverage.
+class Measured(Event, frozen=True, tag="variant.measured"):
+    """What the first `rows` rows say of one variant: in `cells` of OOD sets, in `values` of labels.
+
+    `values` are measures by id, None where they have no value.
     """
 
     rows: int
     variant: VariantKey
-    top1: float | None
-    top5: float | None
-    nll: float | None
+    values: dict[str, float | None]
     cells: tuple[Cell, ...]
-    brier: float | None = None
-    ece: float | None = None
-    ece_adaptive: float | None = None
-    aurc: float | None = None
+
+    def value(self, measure: str) -> float | None:
+        """Return one measure of labels by its id."""
+        return self.values.get(measure)
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -322,31 +324,54 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_change(self) -> bool:
-        """Tell whether this is distinguishable from no change: by the adjusted test, else by the interval."""
+        """Return whether it differs from no change: by the adjusted test, else by the interval."""
         return self.p_holm < 0.05 if self.p_holm is not None else self.low > 0 or self.high < 0
 
 
-class VariantDelta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What quantization cost one variant, on the same images as its FP32 reference.
+class SetDeltas(msgspec.Struct, frozen=True):
+    """What one measure lost on every OOD set, and their mean, the ID images resampled once for all sets."""
 
-    By OOD set, and their mean with the ID images resampled once for all of them. AUPR-in and FPR95 (OOD
-    positive; a loss is negative) are there at the end alone.
+    sets: dict[str, Delta]
+    mean: Delta
+
+
+class VariantDelta(msgspec.Struct, frozen=True):
+    """What quantization cost one variant, by measure, on the same images as its FP32 reference.
+
+    A loss of a measure of which smaller is better is negative. Some measures are there only at the end;
+    those of labels only where an ID image has one.
     """
 
     variant: VariantKey
-    top1: Delta | None  # None where no ID image has a label
-    nll: Delta | None
-    ap_out: dict[str, Delta]
-    auroc: dict[str, Delta]
-    ap_out_mean: Delta
-    auroc_mean: Delta
-    ap_in: dict[str, Delta] = {}
-    fpr95: dict[str, Delta] = {}
-    ap_in_mean: Delta | None = None
-    fpr95_mean: Delta | None = None
+    by_set: dict[str, SetDeltas]
+    of_labels: dict[str, Delta]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError without the main measure, which readers count on."""
+        if MAIN_MEASURE not in self.by_set:
+            raise ValueError(f"deltas of {self.variant} without {MAIN_MEASURE}")
+
+    @property
+    def main(self) -> SetDeltas:
+        """Return what the main measure lost."""
+        return self.by_set[MAIN_MEASURE]
+
+    def mean(self, measure: str) -> Delta | None:
+        """Return the mean over OOD sets of what a measure lost."""
+        found = self.by_set.get(measure)
+        return found.mean if found else None
+
+    def sets(self, measure: str) -> dict[str, Delta]:
+        """Return what a measure lost on every OOD set."""
+        found = self.by_set.get(measure)
+        return found.sets if found else {}
+
+    def whole(self, measure: str) -> Delta | None:
+        """Return what a measure lost as a whole: of labels, or as the mean over OOD sets."""
+        return self.of_labels[measure] if measure in self.of_labels else self.mean(measure)
 
 
-class DeltasMeasured(Event, frozen=True, tag="deltas.measured"):
+class DeltasMeasured(Event, frozen=True, tag="deltas.tabled"):
     """The delta table after `rows` rows, and per bit setting the mean over models and OOD sets.
 
     `by_pretraining` has that mean for the models of each pretraining; `twins` how much more the larger

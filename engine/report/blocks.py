@@ -12,7 +12,14 @@ class Shaded(msgspec.Struct, frozen=True):
     share: float
 
 
-Cell = str | Shaded
+class Marked(msgspec.Struct, frozen=True):
+    """A number with the mark of a change, which is bold where a format has bold."""
+
+    text: str
+    mark: str
+
+
+Cell = str | Shaded | Marked
 Row = tuple[Cell, ...]
 
 
@@ -64,8 +71,12 @@ Block = Table | Text | Items | Figure
 
 
 class Section(msgspec.Struct, frozen=True):
-    """A headline and what is below it; `is_urgent` puts it where nobody misses it."""
+    """A headline and what is below it; `is_urgent` puts it where nobody misses it.
 
+    Formats that treat a section differently know it by `id`; titles are free to change.
+    """
+
+    id: str
     title: str
     blocks: tuple[Block, ...]
     is_urgent: bool = False
@@ -73,4 +84,10 @@ class Section(msgspec.Struct, frozen=True):
 
 def text_of(cell: Cell) -> str:
     """Return the words of a cell."""
-    return cell.text if isinstance(cell, Shaded) else cell
+    match cell:
+        case Shaded(text):
+            return text
+        case Marked(text, mark):
+            return f"{text}{mark}"
+        case str():
+            return cell

@@ -27,35 +27,29 @@ from engine.text import clean
 
 
 class MeanMeasures(msgspec.Struct, frozen=True):
-    """The mean over the OOD sets with two images or more, as fractions; None where one of them has no value.
+    """The mean of every measure over the OOD sets with two images or more; None where one has no value.
 
     `over` is the number of these sets.
     """
 
     score: str
     over: int
-    auroc: float | None
-    ap_out: float | None
-    ap_in: float | None
-    fpr95_ood_positive: float | None
-    fpr95_id_positive: float | None
+    values: dict[str, float | None]
+
+    def value(self, measure: str) -> float | None:
+        """Return one measure by its id."""
+        return self.values.get(measure)
 
 
 class VariantRow(msgspec.Struct, frozen=True):
-    """One variant with all its measures, as fractions; NLL in nats."""
+    """One variant with all its measures by id: of labels in `values`, of OOD sets in `sets` and `means`."""
 
     model: str
     pretraining: str
     bits: str
     method: str
     draw: int  # of calibration images, from 0
-    top1: float | None
-    top5: float | None
-    nll: float | None
-    brier: float | None
-    ece: float | None
-    ece_adaptive: float | None
-    aurc: float | None
+    values: dict[str, float | None]
     sets: tuple[PairMeasures, ...]
     means: tuple[MeanMeasures, ...]  # by score
 
@@ -63,6 +57,10 @@ class VariantRow(msgspec.Struct, frozen=True):
     def key(self) -> str:
         """Return the name of the variant."""
         return VariantId(self.model, Bits.parse(self.bits), self.draw).key
+
+    def value(self, measure: str) -> float | None:
+        """Return one measure of labels by its id."""
+        return self.values.get(measure)
 
     def mean(self, score: str) -> MeanMeasures | None:
         """Return the mean over the OOD sets under one score."""

@@ -8,11 +8,11 @@ from statistics import fmean
 import msgspec
 
 from engine import catalog
+from engine.measure.measures import MEASURES
 from engine.plan.variants import VariantId, VariantKey
-from engine.protocol.events import Delta, VariantDelta
+from engine.protocol.events import MAIN_MEASURE, Delta, VariantDelta
 
 BITS = "W4A4"
-MEASURES = {"ap_out": "AUPR-out, mean over OOD sets", "top1": "top-1"}
 
 
 class Stated(msgspec.Struct, frozen=True):
@@ -33,13 +33,18 @@ def beside(deltas: Iterable[VariantDelta]) -> tuple[Stated, ...]:
         entry = catalog.MODELS.get(identity.model)
         if entry is None or str(identity.bits) != BITS:
             continue
-        measured = {"ap_out": delta.ap_out_mean, "top1": delta.top1}
         found += [
             Stated(delta.variant, entry.stands_for, measure, stated, loss)
             for measure, stated in entry.stated.items()
-            if (loss := measured[measure]) is not None
+            if (loss := delta.whole(measure)) is not None
         ]
     return tuple(found)
+
+
+def label_of(measure: str) -> str:
+    """Return how a measure that the study states is named."""
+    found = MEASURES[measure]
+    return f"{found.label}, mean over OOD sets" if found.is_by_set else found.label
 
 
 def order_holds(rows: Iterable[Stated]) -> str:
@@ -49,7 +54,7 @@ def order_holds(rows: Iterable[Stated]) -> str:
     """
     lost: dict[str, dict[int, Delta]] = {}
     for row in rows:
-        if row.measure == "ap_out":
+        if row.measure == MAIN_MEASURE:
             identity = VariantId.parse(row.variant)
             lost.setdefault(identity.model, {})[identity.draw] = row.measured
     told = []

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from engine.measure import means
+from engine.measure.measures import Measure
 from engine.plan.plan import Plan
 from engine.protocol.events import BitsTabled, Delta, VariantDelta
 
@@ -43,6 +44,18 @@ def relative_with_interval(delta: Delta | None, whole: float | None) -> str:
     if delta is None or delta.relative is None or not whole:
         return NO_VALUE
     return f"{delta.relative:+.1%} ({delta.low / whole:+.1%} to {delta.high / whole:+.1%})"
+
+
+def titled(measure: Measure) -> str:
+    """Return the label of a measure with its unit, if it is no fraction."""
+    return measure.label if measure.is_fraction else f"{measure.label} ({measure.unit})"
+
+
+def lost(delta: Delta | None, measure: Measure) -> str:
+    """Return a delta with its interval, in percentage points, or in the unit of what is no fraction."""
+    if delta is None or measure.is_fraction:
+        return with_interval(delta)
+    return f"{delta.value:+.3f}{'*' if delta.is_change else ''} ({delta.low:+.3f} to {delta.high:+.3f})"
 
 
 def fraction(value: float | None) -> str:

@@ -29,7 +29,7 @@ from engine.protocol.events import (
     SetsPrepared,
 )
 from engine.session import lease
-from engine.session.migrations import FIRST_SEALED, migrated_header
+from engine.session.migrations import FIRST_SEALED, WrittenEvent, migrated, migrated_header
 from engine.session.seal import is_whole
 from engine.system.files import open_plain
 
@@ -40,8 +40,15 @@ MOST_LINES = 1_000_000  # a week of telemetry from a hundred devices is less
 
 _ENDLESS_NUMBER = re.compile(rb"\d{100}")  # no field of ours needs one, and float() refuses it
 _MANY_DIGITS = re.compile(rb"\d{10}")  # what every tenth byte of one looks like, which is found sooner
-_KNOWN = {kind.__struct_config__.tag for kind in get_args(AnyEvent)}
-_entry = msgspec.json.Decoder(Entry)
+_KNOWN = {kind.__struct_config__.tag for kind in get_args(WrittenEvent)}
+
+
+class _Written(msgspec.Struct, frozen=True, gc=False):
+    """A line of a journal of any format."""
+
+    seq: int
+    t: float
+    event: WrittenEvent
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -53,6 +60,7 @@ class _Envelope(msgspec.Struct, gc=False):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
+_written = msgspec.json.Decoder(_Written)
 
 
 class Reader:
@@ -275,7 +283,8 @@ def _decode(line: bytes) -> Entry | _Envelope | None:
     if _MANY_DIGITS.search(line[::10]) and _ENDLESS_NUMBER.search(line):
         return None
     try:
-        return _entry.decode(line)
+        found = _written.decode(line)
+        return Entry(found.seq, found.t, migrated(found.event))
     except (ValueError, RecursionError):  # DecodeError and UnicodeDecodeError are ValueErrors
         return _frame(line)
 

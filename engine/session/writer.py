@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import InputError, JournalError
-from engine.protocol.events import VERSION, AnyEvent, ChunkFinished, Entry, Header, SessionClosed
+from engine.protocol.events import AnyEvent, ChunkFinished, Entry, Header, SessionClosed
 from engine.session import attempts, lease
 from engine.session.journal import NAME, NO_LOCKS, Reader, finished_rows
+from engine.session.migrations import FIRST_WRITABLE
 from engine.session.seal import sealed
 from engine.system.files import open_end, open_new, sync, sync_folder
 
@@ -36,8 +37,9 @@ class Writer:
         is not given; JournalError or OSError if it cannot be gone on with or written to.
         """
         reader = Reader(session)
-        if reader.version < VERSION or reader.strange:
-            why = "in an older format" if reader.version < VERSION else f"with {', '.join(reader.strange)}"
+        is_old = reader.version < FIRST_WRITABLE
+        if is_old or reader.strange:
+            why = "in an older format" if is_old else f"with {', '.join(reader.strange)}"
             raise JournalError(f"{session}: it was begun {why}; it can be shown, but not be gone on with")
         self.session = session
         self.plan = reader.header.plan

@@ -100,7 +100,7 @@ class Progress:
         if widest >= width:
             return
         reason = f"the widest interval of a mean is {widest:.1f} points, narrower than {short(width, 6)}"
-        missing = [n for n in self.plan.ood_sets if any(n not in one.ap_out for one in found.variants)]
+        missing = [n for n in self.plan.ood_sets if any(n not in one.main.sets for one in found.variants)]
         if not missing:
             self._enough = True
             self.emit(Logged("info", f"enough after {found.rows} images: {reason}"))

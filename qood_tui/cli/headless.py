@@ -16,6 +16,7 @@ from rich.text import Text
 
 from engine import catalog, report
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, QoodError
+from engine.measure.measures import AP_OUT
 from engine.report import Document, study, words
 from engine.service import client
 from engine.service.request import Request
@@ -24,7 +25,7 @@ from qood_tui.setup.cost import in_words, outputs_size
 from qood_tui.state import comparison
 from qood_tui.state.sources import ReplaySource
 from qood_tui.state.state import State, describe, fold, reduce
-from qood_tui.state.view_options import MEASURES, Unit
+from qood_tui.state.view_options import Unit
 from qood_tui.words import clean, duration
 
 NOTHING_FINISHED = "Nothing was finished, so there is no table."
@@ -91,7 +92,7 @@ def print_table(found: Document, console: Console) -> None:
 
 
 def _table(found: Document) -> Table:
-    """Return a row a variant, and the means over models below."""
+    """Return one row per variant, and the means over models below."""
     names = [s.name for s in found.images if s.role == "ood"]
     label = catalog.label_of(found.headline)
     title = f"AUPR-out lost against FP32, in percentage points ({label})"
@@ -100,10 +101,10 @@ def _table(found: Document) -> Table:
     for name in [*names, "mean", "95 % interval", "top-1 lost"]:
         table.add_column(Text(name), justify="right", no_wrap=True)
     for row in found.deltas:
-        mean = row.ap_out_mean
-        cells = [words.points(row.ap_out.get(name)) for name in names]
+        mean = row.main.mean
+        cells = [words.points(row.main.sets.get(name)) for name in names]
         of_mean = (words.points(mean), words.interval(mean))
-        table.add_row(Text(row.variant), *cells, *of_mean, words.points(row.top1))
+        table.add_row(Text(row.variant), *cells, *of_mean, words.points(row.of_labels.get("top1")))
     for bits, mean in found.by_bits.items():
         table.add_row(
             words.mean_of(found.deltas, bits),
@@ -122,7 +123,7 @@ def _stated(found: Document) -> list[str]:
     for one in found.stated:
         relative = f", {one.measured.relative:+.1%} relative" if one.measured.relative is not None else ""
         lost = f"{one.measured.value * 100:+.1f} points{relative}"
-        of = study.MEASURES[one.measure]
+        of = study.label_of(one.measure)
         lines.append(f"{one.variant}, {of}: {lost}; {one.stated:.1f} % in the {catalog.STATED_BY}")
     order = study.order_holds(found.stated)
     return [*lines, order] if order else lines
@@ -134,14 +135,14 @@ def _spread(found: Document) -> list[str]:
         f"{one.model} {one.bits}: {one.spread.mean * 100:+.1f} points, SD {one.spread.deviation * 100:.1f} "
         f"over {one.spread.draws} calibration draws"
         for one in found.spread
-        if one.measure == "ap_out lost"
+        if one.measure == f"{AP_OUT.id} lost"
     ]
 
 
 def compared(folders: Sequence[Path], *, as_csv: bool) -> str:
     """Return sessions side by side as text: the mean, then every OOD set, or every cell as CSV."""
     states = [fold(*journal.read(folder)[:2]) for folder in folders]
-    found = comparison.compared(states, MEASURES[0], Unit.POINTS)
+    found = comparison.compared(states, AP_OUT, Unit.POINTS)
     names = [clean(folder.name) for folder in folders]
     if as_csv:
         return comparison.as_csv(found, names)
@@ -163,10 +164,9 @@ def moment(session: Path, at: float | None) -> str:
         if measured is None:
             continue
         cells = "  ".join(
-            f"{c.name} {'no value' if c.ap_out is None else f'{c.ap_out:.3f}'}"
-            for c in state.cells_of(key).values()
+            f"{name} {_value(cell.value(AP_OUT.id))}" for name, cell in state.cells_of(key).items()
         )
-        top1 = "no value" if measured.top1 is None else f"{measured.top1:.3f}"
+        top1 = _value(measured.value("top1"))
         lines.append(f"{key:<20} top-1 {top1}  AUPR-out {cells}")
     lines += [f"{key:<20} left out: {reason}" for key, reason in state.failed.items()]
     if state.deltas:
@@ -177,6 +177,10 @@ def moment(session: Path, at: float | None) -> str:
             )
     lines += [f"! {line}" for line in source.missing]
     return "\n".join(map(clean, lines)) + "\n"
+
+
+def _value(value: float | None) -> str:
+    return words.NO_VALUE if value is None else f"{value:.3f}"
 
 
 def _plain(asked: Request) -> State:

@@ -8,6 +8,7 @@ from rich.text import Text
 from engine import catalog
 from engine.errors import MeasureError
 from engine.measure import detection
+from engine.measure.measures import AP_OUT
 from engine.plan.variants import Variant
 from engine.session.arrays import FinishedRows
 from qood_tui.panes.base import Pane, PaneInput
@@ -97,22 +98,24 @@ def _from_arrays(rows: FinishedRows, variant: Variant, look: ViewOptions) -> Fou
     try:
         counts = detection.count(id_scores, ood_scores)
         if look.view is CurveView.PRECISION_RECALL:
-            area = detection.detection(id_scores, ood_scores).ap_out
+            area = AP_OUT(id_scores, ood_scores)
             return *detection.thin(*detection.precision_recall(counts), POINTS), area
     except MeasureError:
         return None
-    return *detection.thin(*detection.roc(counts), POINTS), detection.auroc(counts)
+    fpr, tpr = detection.roc(counts)
+    return *detection.thin(fpr, tpr, POINTS), float(np.trapezoid(tpr, fpr))
 
 
 def _from_journal(state: State, variant: Variant, look: ViewOptions) -> Found | None:
     """Return the thinned curve that the journal keeps of the headline score."""
     drawn = state.curves.get(variant.key)
     cell = state.cells_of(variant.key).get(look.ood_set)
-    if drawn is None or cell is None or cell.auroc is None or look.score != state.header.plan.headline:
+    area = cell.value("auroc") if cell else None
+    if drawn is None or area is None or look.score != state.header.plan.headline:
         return None
     for found in drawn.curves:
         if found.set == look.ood_set and len(found.fpr) == len(found.tpr) >= 2:
-            return np.array(found.fpr), np.array(found.tpr), cell.auroc
+            return np.array(found.fpr), np.array(found.tpr), area
     return None
 
 

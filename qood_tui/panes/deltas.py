@@ -44,7 +44,7 @@ class Columns:
 
 
 class DeltasPane(Pane):
-    """A row a variant; FP32 rows hold values, quantized rows what was lost against them."""
+    """One row per variant; FP32 rows hold values, quantized rows what was lost against them."""
 
     NAME, LABEL, SLOT = "deltas", "Deltas", "tables"
     BINDINGS = [
@@ -103,7 +103,7 @@ class DeltasPane(Pane):
             hidden.append(f"{' and '.join(why)}: {len(found.rows)} of {found.total} rows")
         elif visible < len(found.rows):
             hidden.append(f"{visible} of {len(found.rows)} rows, ↑↓")
-        title = f"{found.measure.label} · {found.unit.value} · {score}{order}{provisional}"
+        title = f"{found.measure.delta_label} · {found.unit.value} · {score}{order}{provisional}"
         self.caption(title, " · ".join([*hidden, *found.in_float, found.intervals]))
 
     def whole(self) -> list[Text]:
@@ -164,7 +164,7 @@ class DeltasPane(Pane):
         line.append(f"{row.mean.interval:>{INTERVAL}}")
         self._append(line, row, row.top1, look, columns.cell, "", is_percent=True)
         if columns.settling and not row.is_spread:
-            widths = state.settling.get((look.measure.name, row.variant.key), ())
+            widths = state.settling.get((look.measure.id, row.variant.key), ())
             line.append(f"  {falling(widths, SETTLING - 2)}", "dim")
         return line
 

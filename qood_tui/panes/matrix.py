@@ -22,7 +22,7 @@ SHADES = " ░▒▓█"
 
 
 class MatrixPane(ScrollingPane):
-    """A row a model, a column a bit setting; darker is more, and every cell says its number."""
+    """One row per model, one column per bit setting; darker is more, and every cell shows its number."""
 
     NAME, LABEL, SLOT = "matrix", "Matrix", "figures"
 
@@ -45,7 +45,7 @@ class MatrixPane(ScrollingPane):
         blocks = ["", look.ood_set] if self.inner.height >= 2 * len(plan.models) + 3 else [""]
         for name in blocks:
             numbers = {key: row.sets.get(name, Number()) if name else row.mean for key, row in rows.items()}
-            sign = -1.0 if look.measure.less_is_better else 1.0
+            sign = 1.0 if look.measure.larger_is_better else -1.0
             most = max((sign * n.value for n in numbers.values() if n.value is not None), default=0.0)
             head = Text(f"{squeeze(name or 'mean of OOD sets', NAME - 1):<{NAME}}", style="bold")
             lines += [(Text(), [])] if lines else []
@@ -63,7 +63,7 @@ class MatrixPane(ScrollingPane):
         marks = "▼ ▲ distinguishable from none" if every.intervals.startswith("▼") else every.intervals
         part = self.show_all([line for line, _ in lines])
         told = " · ".join(filter(None, (part, marks)))
-        self.caption(f"Matrix · {look.measure.label} · {unit.value}", told)
+        self.caption(f"Matrix · {look.measure.delta_label} · {unit.value}", told)
 
     def _append(self, line: Text, number: Number, share: float, is_pointed: bool) -> None:
         if number.value is None:

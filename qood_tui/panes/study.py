@@ -8,6 +8,7 @@ from rich.text import Text
 
 from engine import catalog
 from engine.measure import means
+from engine.measure.measures import AP_OUT
 from engine.plan.plan import Plan
 from engine.plan.variants import VariantId
 from engine.protocol.events import Delta, DeltasMeasured
@@ -16,7 +17,6 @@ from engine.report.words import interval
 from qood_tui.panes.base import PaneInput, ScrollingPane
 from qood_tui.plot.palette import style
 from qood_tui.state.state import State
-from qood_tui.state.view_options import MEASURES
 from qood_tui.words import clean, clip, verdict
 
 BITS, NAME, NUMBER = 6, 13, 25
@@ -60,7 +60,7 @@ class StudyPane(ScrollingPane):
         axis = f"{'0':<{width // 2}}{f'{most * 100:.1f} points':>{width - width // 2}}"
         part = self.show_all(lines, [Text(" " * (BITS + NAME) + axis, style="dim")])
         self.caption(
-            f"Study · {MEASURES[0].label} lost, mean of OOD sets and models · {score}",
+            f"Study · {AP_OUT.label} lost, mean of OOD sets and models · {score}",
             " · ".join(filter(None, ("┃ the mean of (so many) models, ▒ its 95 % interval", part))),
         )
 
@@ -111,5 +111,5 @@ def _stated(state: State) -> list[Text]:
         name = catalog.short_of(identity.model) + (f" #{identity.draw + 1}" if identity.draw else "")
         relative = f", {one.measured.relative:+.1%}" if one.measured.relative is not None else ""
         measured = f"{one.measured.value * 100:+.1f} points{relative}"
-        lines.append(Text(f"{name}, {study.MEASURES[one.measure]}: {measured}; stated {one.stated:.1f} %"))
+        lines.append(Text(f"{name}, {study.label_of(one.measure)}: {measured}; stated {one.stated:.1f} %"))
     return lines

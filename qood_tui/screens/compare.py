@@ -11,6 +11,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from engine.errors import InputError
+from engine.measure.measures import AP_OUT, COMPARED
 from qood_tui.panes.base import ScrollingPane
 from qood_tui.plot.palette import LIGHT, style
 from qood_tui.screens.base import BaseScreen
@@ -20,7 +21,7 @@ from qood_tui.state import comparison, findings
 from qood_tui.state.comparison import MEAN, CellDifference, ComparedRow, Comparison
 from qood_tui.state.sources import LiveSource
 from qood_tui.state.table_export import as_svg, as_text
-from qood_tui.state.view_options import MEASURES, Unit, turned
+from qood_tui.state.view_options import Unit, turned
 from qood_tui.widgets.lines import Lines
 from qood_tui.words import clean, clip, squeeze
 
@@ -59,7 +60,7 @@ class CompareScreen(BaseScreen[None]):
         self.sources = [LiveSource(session) for session in sessions]
         for source in self.sources:
             source.tick(0.0)
-        self.measure, self.unit, self.view = MEASURES[0], Unit.POINTS, ComparisonView.SIDE
+        self.measure, self.unit, self.view = AP_OUT, Unit.POINTS, ComparisonView.SIDE
         self.column, self.other, self.by_difference = MEAN, 1, False
 
     def contents(self) -> ComposeResult:
@@ -112,7 +113,7 @@ class CompareScreen(BaseScreen[None]):
         part = table.show_all(rows, [head])
         order = " · largest difference first" if self.by_difference else ""
         where = "" if self.view is ComparisonView.CELLS else f" · {comparison.heading(self.column)}"
-        title = f"{self.view.value} · {self.measure.label} · {self.unit.value}{where}{order}"
+        title = f"{self.view.value} · {self.measure.delta_label} · {self.unit.value}{where}{order}"
         told = "▼ ▲ against FP32 · ! the two intervals do not overlap · FP32 rows are values"
         table.caption(title, " · ".join(filter(None, (told, part))))
 
@@ -179,7 +180,7 @@ class CompareScreen(BaseScreen[None]):
         ink = self.query_one(ComparisonTable).ink
         if difference.is_clear and difference.value is not None:
             is_more = difference.value > 0
-            is_lost = is_more != (self.measure.less_is_better and column != comparison.TOP1)
+            is_lost = is_more == (self.measure.larger_is_better or column == comparison.TOP1)
             return style(ink.lost if is_lost else ink.gained, "bold")
         return "" if difference.value is None else "dim"
 
@@ -195,7 +196,9 @@ class CompareScreen(BaseScreen[None]):
 
     def action_compare_measure(self) -> None:
         """Compare another measure."""
-        self.measure = turned(self.measure, MEASURES)
+        states = [source.state for source in self.sources]
+        shown = [one for one in COMPARED if any(one in state.measures for state in states)]
+        self.measure = turned(self.measure, shown)
         self.draw()
 
     def action_compare_unit(self) -> None:

@@ -19,7 +19,7 @@ from qood_tui.screens.base import BaseScreen
 from qood_tui.state import findings
 from qood_tui.state.delta_table import table
 from qood_tui.state.sources import Source
-from qood_tui.state.view_options import MEASURES, CurvesOf, RowOrder, Unit, ViewOptions, turned
+from qood_tui.state.view_options import CurvesOf, RowOrder, Unit, ViewOptions, turned
 
 
 class SessionActions(BaseScreen[None]):
@@ -111,7 +111,7 @@ class SessionActions(BaseScreen[None]):
 
     def action_next_measure(self) -> None:
         """Show another measure."""
-        self.turn(measure=turned(self.look.measure, MEASURES))
+        self.turn(measure=turned(self.look.measure, self.source.state.measures))
 
     def action_next_unit(self) -> None:
         """Show points, percent of FP32, or values."""

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 import msgspec
 
+from engine.measure.measures import Measure
 from engine.plan.variants import Variant
-from engine.report.formats.markdown import escaped
-from engine.report.formats.plain import harmless
+from engine.report.blocks import Table
+from engine.report.formats import tables
+from engine.report.formats.escaping import markdown
 from engine.report.words import listed
 from qood_tui.state import matching
 from qood_tui.state.delta_table import Number, Row, row_of, table
 from qood_tui.state.state import State
-from qood_tui.state.view_options import Measure, Unit, ViewOptions
+from qood_tui.state.view_options import Unit, ViewOptions
 
 MEAN, TOP1 = "", "top-1"  # columns beside those of the OOD sets
+IN_CSV = (
+    *("session", "model", "bits", "draw", "column", "measure", "unit", "value", "low", "high"),
+    *("difference", "difference low", "difference high", "images", "mean over"),
+    *("same images", "same weights", "same calibration images", "same fit images"),
+)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -89,8 +94,8 @@ class Comparison(msgspec.Struct, frozen=True):
 def compared(states: Sequence[State], measure: Measure, unit: Unit) -> Comparison:
     """Return the sessions' tables put together; a mean is over OOD sets that all sessions have it over."""
     looks = [_look(state, measure, unit) for state in states]
-    tables = [table(state, look) for state, look in zip(states, looks, strict=True)]
-    by_session = [{_key(row.variant): row for row in one.rows if not row.is_spread} for one in tables]
+    every = [table(state, look) for state, look in zip(states, looks, strict=True)]
+    by_session = [{_key(row.variant): row for row in one.rows if not row.is_spread} for one in every]
     keys = list(dict.fromkeys(key for rows in by_session for key in rows))
     lines, shared = [], []
     for key in keys:
@@ -104,7 +109,7 @@ def compared(states: Sequence[State], measure: Measure, unit: Unit) -> Compariso
             )
         known = next(row for row in rows if row is not None)
         lines.append(ComparedRow(known.label, known.variant, rows))
-    sets = dict.fromkeys(name for one in tables for name in one.sets)
+    sets = dict.fromkeys(name for one in every for name in one.sets)
     words = (*matching.told(states), *_mean_told(shared))
     columns = (*sets, MEAN, TOP1)
     return Comparison(tuple(lines), columns, measure, unit, tuple(states), words, matching.differing(states))
@@ -168,15 +173,13 @@ def difference_words(difference: CellDifference, form: str) -> str:
 
 def as_markdown(found: Comparison, names: Sequence[str], columns: Sequence[str]) -> str:
     """Return what differs in the sessions, then them side by side: a table for each of some columns."""
-    heads = column_heads(len(names))
-    sessions = "; ".join(f"{LETTERS[at]} = {escaped(name)}" for at, name in enumerate(names))
-    lines = [*(f"- {escaped(line)}" for line in found.words()), ""]
+    sessions = "; ".join(f"{LETTERS[at]} = {markdown(name)}" for at, name in enumerate(names))
+    heads = ("variant", *column_heads(len(names)))
+    lines = [*(f"- {markdown(line)}" for line in found.words()), ""]
     for column in columns:
-        title = f"{found.measure.label.split(',')[0]}, {found.unit.value}, {heading(column)}"
-        lines += [f"{escaped(title)}. {sessions}", ""]
-        lines += [f"| variant | {' | '.join(heads)} |", f"|:---|{'---:|' * len(heads)}"]
-        for line in found.lines:
-            lines.append(f"| {escaped(line.label)} | {' | '.join(cells(found, line, column))} |")
+        title = f"{found.measure.label}, {found.unit.value}, {heading(column)}"
+        rows = tuple((line.label, *cells(found, line, column)) for line in found.lines)
+        lines += [f"{markdown(title)}. {sessions}", "", *tables.markdown(Table(title, heads, (rows,)))]
         lines += ["", "▼ ▲ distinguishable from no change; ! intervals do not overlap.", ""]
     return "\n".join(lines)
 
@@ -186,17 +189,13 @@ def as_csv(found: Comparison, names: Sequence[str]) -> str:
 
     It says what is the same as in the first session: yes, no, or nothing where that is not known.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    heads = ("value", "low", "high", "difference", "difference low", "difference high")
-    same = ("same images", "same weights", "same calibration images", "same fit images")
-    titles = ("session", "model", "bits", "draw", "column", "measure", "unit", *heads)
-    writer.writerow((*titles, "images", "mean over", *same))
-    for line in found.lines:
-        for session, name in enumerate(names):
-            for column in found.columns:
-                writer.writerow((harmless(name), *_cell(found, line, session, column)))
-    return out.getvalue()
+    rows = (
+        (name, *_cell(found, line, session, column))
+        for line in found.lines
+        for session, name in enumerate(names)
+        for column in found.columns
+    )
+    return tables.comma_separated(IN_CSV, rows)
 
 
 def _cell(found: Comparison, line: ComparedRow, session: int, column: str) -> tuple[str, ...]:
@@ -204,7 +203,7 @@ def _cell(found: Comparison, line: ComparedRow, session: int, column: str) -> tu
     number, difference = line.number(session, column), line.difference(session, column)
     variant, row = line.variant, line.rows[session]
     unit = Unit.VALUE if variant.bits.is_float else found.unit
-    measure = found.measure.label.split(",")[0], unit.value
+    measure = found.measure.label, unit.value
     if column == TOP1:
         measure = TOP1, "percent" if unit is Unit.VALUE else unit.value
     numbers = (number.value, number.low, number.high)

@@ -9,17 +9,17 @@ import msgspec
 
 from engine import catalog
 from engine.measure.means import in_mean, mean_over_sets
+from engine.measure.measures import TOP1, Measure
 from engine.measure.spread import groups, spread
 from engine.plan.variants import Variant
 from engine.protocol.events import Cell, Delta, VariantDelta
 from engine.report.words import in_float
 from qood_tui.state.state import State
-from qood_tui.state.view_options import Measure, RowOrder, Unit, ViewOptions
+from qood_tui.state.view_options import RowOrder, Unit, ViewOptions
 from qood_tui.words import verdict
 
 FEW_IMAGES = 1000  # average precision and FPR95 of fewer images a set are biased while a sweep runs
 LEAST_EXACT = 1e-4  # a relative delta, from which the FP32 value follows well enough from seven digits
-TOP1 = Measure("top1", "top-1", "top1", is_biased=False)
 
 
 class Number(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def is_spread(self) -> bool:
-        """Tell whether the numbers are standard deviations."""
+        """Return whether the numbers are standard deviations."""
         return len(self.variants) > 1
 
     @property
@@ -72,7 +72,7 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def is_change(self) -> bool:
-        """Tell whether the mean or a set changed distinguishably."""
+        """Return whether the mean or a set changed distinguishably."""
         return any(number.mark != " " for number in (self.mean, *self.sets.values()))
 
 
@@ -128,7 +128,7 @@ def row_of(state: State, variant: Variant, look: ViewOptions, over: Collection[s
     delta = state.delta_of(variant.key)
     if variant.bits.is_float or look.unit is Unit.VALUE:
         return _of_values(state, variant, delta, look, over)
-    if delta is not None and state.deltas and getattr(delta, f"{look.measure.name}_mean") is not None:
+    if delta is not None and state.deltas and delta.mean(look.measure.id) is not None:
         return _of_deltas(state, variant, delta, look, over)
     return _of_losses(state, variant, look, over)
 
@@ -142,11 +142,11 @@ def _of_values(
 ) -> Row:
     """Return the measure itself, with the marks of what was lost."""
     cells, measured, measure = state.cells_of(variant.key), state.measured.get(variant.key), look.measure
-    values = {name: getattr(cell, measure.field) for name, cell in cells.items()}
-    deltas: dict[str, Delta] = getattr(delta, measure.name) if delta else {}
-    of_mean = getattr(delta, f"{measure.name}_mean") if delta else None
+    values = {name: cell.value(measure.id) for name, cell in cells.items()}
+    deltas = delta.sets(measure.id) if delta else {}
+    of_mean = delta.mean(measure.id) if delta else None
     averaged = _averaged(cells, over)
-    top1 = measured.top1 * 100 if measured and measured.top1 is not None else None
+    top1 = measured.value("top1") if measured else None
     return Row(
         (variant,),
         {
@@ -155,10 +155,13 @@ def _of_values(
             if value is not None
         },
         Number(
-            mean_over_sets(averaged, measure.field),
+            mean_over_sets(averaged, measure.id),
             mark=_mark(of_mean, measure) if deltas.keys() <= {*_names(averaged)} else " ",
         ),
-        Number(top1, mark=_mark(delta.top1 if delta else None, TOP1)),
+        Number(
+            None if top1 is None else top1 * 100,
+            mark=_mark(delta.of_labels.get("top1") if delta else None, TOP1),
+        ),
         images=measured.rows if measured else 0,
         averaged=_names(averaged),
     )
@@ -169,19 +172,19 @@ def _of_deltas(
 ) -> Row:
     """Return deltas with their intervals; a mean over only some of their sets has none."""
     unit, measure = look.unit, look.measure
-    found: dict[str, Delta] = getattr(delta, measure.name)
-    mean: Delta = getattr(delta, f"{measure.name}_mean")
+    found, mean = delta.by_set[measure.id].sets, delta.by_set[measure.id].mean
     base = state.references.get(variant.baseline)
     whole = state.under_headline(base.cells) if base else {}
-    references = {name: getattr(cell, measure.field) for name, cell in whole.items()}
+    references = {name: cell.value(measure.id) for name, cell in whole.items()}
     averaged = {name: found[name] for name in found if over is None or name in over}
     if len(averaged) == len(found):
-        reference = mean_over_sets([whole[name] for name in averaged if name in whole], measure.field)
+        reference = mean_over_sets([whole[name] for name in averaged if name in whole], measure.id)
         of_mean = number_of(mean, measure, unit, reference)
     else:
         lost = [one.value for one in averaged.values()]
         of_mean = Number(_mean_lost(lost, [references.get(name) for name in averaged], unit))
-    top1 = number_of(delta.top1, TOP1, unit, base.top1 if base else None) if delta.top1 else Number()
+    of_top1 = delta.of_labels.get("top1")
+    top1 = number_of(of_top1, TOP1, unit, base.value("top1") if base else None) if of_top1 else Number()
     return Row(
         (variant,),
         {name: number_of(one, measure, unit, references.get(name)) for name, one in found.items()},
@@ -212,20 +215,20 @@ def number_of(delta: Delta, measure: Measure, unit: Unit, reference: float | Non
 
 def _of_losses(state: State, variant: Variant, look: ViewOptions, over: Collection[str] | None) -> Row:
     """Return what was lost where no interval is known, once both are measured on the same images."""
-    field, unit = look.measure.field, look.unit
+    measure, unit = look.measure.id, look.unit
     base, own = (state.measured.get(key) for key in (variant.baseline, variant.key))
     if base is None or own is None or base.rows != own.rows:
         return Row((variant,), images=own.rows if own else 0)
     whole, cells = (state.under_headline(found.cells) for found in (base, own))
     both = _averaged({name: cell for name, cell in cells.items() if name in whole}, None)
-    lost = {cell.name: _lost(getattr(whole[cell.name], field), getattr(cell, field), unit) for cell in both}
+    lost = {cell.name: _lost(whole[cell.name].value(measure), cell.value(measure), unit) for cell in both}
     averaged = _averaged({cell.name: cell for cell in both}, over)
-    reference = mean_over_sets([whole[cell.name] for cell in averaged], field)
+    reference = mean_over_sets([whole[cell.name] for cell in averaged], measure)
     return Row(
         (variant,),
         {name: Number(value) for name, value in lost.items() if value is not None},
-        Number(_lost(reference, mean_over_sets(averaged, field), unit)),
-        Number(_lost(base.top1, own.top1, unit)),
+        Number(_lost(reference, mean_over_sets(averaged, measure), unit)),
+        Number(_lost(base.value("top1"), own.value("top1"), unit)),
         images=own.rows,
         averaged=_names(averaged),
     )
@@ -276,7 +279,7 @@ def _lost(reference: float | None, value: float | None, unit: Unit) -> float | N
 
 
 def _mark(delta: Delta | None, measure: Measure) -> str:
-    return " " if delta is None else verdict(delta, less_is_better=measure.less_is_better)
+    return " " if delta is None else verdict(delta, larger_is_better=measure.larger_is_better)
 
 
 def _matches(row: Row, look: ViewOptions) -> bool:
@@ -291,8 +294,8 @@ def _sorted(rows: list[Row], look: ViewOptions) -> list[Row]:
     """Put the largest loss on top; references, which lose nothing, and what has no number to the end."""
     if look.order is RowOrder.PLAN:
         return rows
-    is_less = look.measure.less_is_better and look.order is not RowOrder.TOP1
-    sign = -1.0 if is_less != (look.unit is Unit.VALUE) else 1.0
+    is_larger = look.measure.larger_is_better or look.order is RowOrder.TOP1
+    sign = 1.0 if is_larger != (look.unit is Unit.VALUE) else -1.0
 
     def key(row: Row) -> tuple[bool, float]:
         of_order = {RowOrder.MEAN: row.mean, RowOrder.TOP1: row.top1}
@@ -309,14 +312,14 @@ def _intervals(state: State, measure: Measure) -> str:
         return f"no intervals yet, {state.rows:,} images"
     count = f"{state.deltas.rows:,} images"
     if state.deltas.sequential:
-        if getattr(state.deltas.variants[0], f"{measure.name}_mean") is None:
+        if state.deltas.variants[0].mean(measure.id) is None:
             return "this measure gets its intervals at the end"
         return f"▼ ▲ outside 95 % intervals good at every look, {count}"
     return f"▼ ▲ p < 0.05 by Holm over the table, intervals 95 % each, {count}"
 
 
 def _is_provisional(state: State, measure: Measure) -> bool:
-    """Tell whether a measure that is biased at small counts has few images and will get more."""
+    """Return whether a measure that is biased at small counts has few images and will get more."""
     is_final = state.deltas is not None and state.deltas.rows >= state.total
     if not measure.is_biased or is_final or not state.rows:
         return False

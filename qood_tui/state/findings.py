@@ -33,7 +33,7 @@ def worst(state: State) -> Worst | None:
     every = [
         Worst(one.variant, name, delta)
         for one in compared
-        for name, delta in one.ap_out.items()
+        for name, delta in one.main.sets.items()
         if name in state.header.plan.ood_sets
     ]
     return max(every, key=lambda found: found.delta.value, default=None)
@@ -59,8 +59,9 @@ def _guesses(state: State) -> Iterator[str]:
         if not variant.bits.is_float or ready is None or measured is None or not state.total:
             continue
         seen = round(images * measured.rows / state.total)
-        if measured.top1 is not None and measured.nll is not None:
-            yield warning(variant.model, measured.top1, seen, ready.classes)
+        top1 = measured.value("top1")
+        if top1 is not None and measured.value("nll") is not None:
+            yield warning(variant.model, top1, seen, ready.classes)
 
 
 def headline(state: State, width: int = WIDEST) -> Text:
@@ -77,7 +78,7 @@ def headline(state: State, width: int = WIDEST) -> Text:
     of_bits = means.at_bits(state.deltas.variants, bits)
     if not of_bits:
         return Text("No variant could be compared with its FP32 reference.", "dim")
-    known_top1 = [d.top1.value for d in of_bits if d.top1 is not None]
+    known_top1 = [d.of_labels["top1"].value for d in of_bits if "top1" in d.of_labels]
     line = Text(f"{bits} costs " if mean.is_change else f"{bits}: no clear cost, ")
     line.append(f"{mean.value * 100:+.1f} points of AUPR-out", "bold")
     line.append(f" ({interval(mean)}{verdict(mean).strip()})")

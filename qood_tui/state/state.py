@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from engine.measure.measures import COMPARED, Deltas, Measure
 from engine.plan.validation import MOST_VARIANTS
 from engine.protocol.events import (
     AnyEvent,
@@ -117,6 +118,12 @@ class State(msgspec.Struct, frozen=True):
         compared = self.deltas.variants if self.deltas else ()
         return next((delta for delta in compared if delta.variant == variant), None)
 
+    @property
+    def measures(self) -> list[Measure]:
+        """Return the measures that can be shown: those that the journal has numbers of, or will have."""
+        cells = [cell for measured in self.measured.values() for cell in measured.cells]
+        return [measure for measure in COMPARED if not cells or any(measure.id in c.values for c in cells)]
+
     def cells_of(self, variant: str) -> dict[str, Cell]:
         """Return the cells of a variant under the headline score, by OOD set."""
         measured = self.measured.get(variant)
@@ -213,9 +220,12 @@ def _of_variant(
 
 def _settled(state: State, variants: tuple[VariantDelta, ...]) -> dict[tuple[str, str], tuple[float, ...]]:
     """Return the widths of the intervals at the last looks."""
-    means = {("ap_out", one.variant): one.ap_out_mean for one in variants}
-    means |= {("auroc", one.variant): one.auroc_mean for one in variants}
-    widths = {key: mean.high - mean.low for key, mean in means.items()}
+    widths = {
+        (measure.id, row.variant): mean.high - mean.low
+        for measure in COMPARED
+        for row in variants
+        if measure.deltas is Deltas.ALWAYS and (mean := row.mean(measure.id)) is not None
+    }
     before = state.settling
     return {key: (*before.get(key, ())[-LOOKS + 1 :], width) for key, width in widths.items()}
 

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from engine.measure.measures import AP_OUT, Measure
 from engine.plan.plan import Plan
 from engine.plan.variants import Variant
 from qood_tui.plot.curve import CurveView
 
 T = TypeVar("T")
-
-
-class Measure(NamedTuple):
-    """A measure that tables and figures can show."""
-
-    name: str  # of its deltas in protocol.VariantDelta
-    label: str
-    field: str  # of protocol.Cell
-    less_is_better: bool = False
-    is_biased: bool = True  # at small counts
-
-
-MEASURES = (
-    Measure("ap_out", "AUPR-out", "ap_out"),
-    Measure("auroc", "AUROC", "auroc", is_biased=False),
-    Measure("ap_in", "AUPR-in", "ap_in"),
-    Measure("fpr95", "FPR95 (OOD+), negative is a loss", "fpr95_ood_positive", less_is_better=True),
-)
 
 
 class Unit(Enum):
@@ -64,7 +47,7 @@ class ViewOptions(msgspec.Struct, frozen=True):
     pointed: Variant
     ood_set: str
     score: str
-    measure: Measure = MEASURES[0]
+    measure: Measure = AP_OUT
     unit: Unit = Unit.POINTS
     order: RowOrder = RowOrder.PLAN
     words: str = ""

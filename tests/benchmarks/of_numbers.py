@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from scipy.stats import norm
 
-from engine.measure.bootstrap import ResampledId, interval, resample
+from engine.measure.bootstrap import ResampledId, ResampledPair, auroc, interval, resample
 from engine.measure.delong import auroc_difference, auroc_interval, placements
-from engine.measure.detection import detections
+from engine.measure.measures import COMPARED, of_scores
 from engine.measure.significance import sequential_reach
 from engine.scores import scorers
 from engine.scores.outputs import FitSet, Head, Outputs
@@ -47,7 +47,8 @@ def speed_of_measures() -> Iterator[Figure]:
             metrics.compute()
 
     def ours() -> None:
-        detections(id_scores, sets)
+        for ood in sets:
+            of_scores(id_scores, ood)
 
     pairs = [(_seconds(ours), _seconds(theirs)) for _ in range(5)]
     ours_least, theirs_least = (min(times) for times in zip(*pairs, strict=True))
@@ -58,7 +59,9 @@ def speed_of_measures() -> Iterator[Figure]:
     def draws() -> None:
         for _ in range(20):
             weights = resample(50_000, 100, random), resample(10_000, 100, random)
-            ResampledId(id_scores, weights[0]).detection(sets[1], weights[1], whole=True)
+            pair = ResampledPair(ResampledId(id_scores, weights[0]), sets[1], weights[1])
+            for measure in COMPARED:
+                measure.resampled_pair(pair)
 
     yield "2,000 bootstrap draws, 50,000 against 10,000, CPU", _seconds(draws), 20, "s"
 
@@ -96,10 +99,9 @@ def coverage() -> Iterator[Figure]:
         difference = auroc_difference(placements(id_scores, ood), placements(other_id, other_ood))
         two += difference.low <= AUROC - weaker <= difference.high
         weights = resample(500, 400, random), resample(300, 400, random)
-        base = ResampledId(id_scores, weights[0]).detection(ood, weights[1])["auroc"]
-        low, high = interval(
-            base - ResampledId(other_id, weights[0]).detection(other_ood, weights[1])["auroc"]
-        )
+        pairs = ((id_scores, ood), (other_id, other_ood))
+        base, other = (auroc(ResampledPair(ResampledId(i, weights[0]), o, weights[1])) for i, o in pairs)
+        low, high = interval(base - other)
         paired += low <= AUROC - weaker <= high
     for name, hits in (("AUROC", one), ("difference of two AUROCs", two), ("the same, bootstrap", paired)):
         share = hits / SIMULATIONS

@@ -53,7 +53,7 @@ def _hostile(position: int, line: dict[str, Any]) -> None:
             event["versions"] = {"torch": ESCAPE}
         case "variant.ready":
             event.update(type="variant.failed", reason=ESCAPE)
-        case "deltas.measured":
+        case "deltas.tabled":
             event["by_bits"] = {"foo": {"value": 1e308, "low": -1e308, "high": 1e308}}
         case "curves.drawn":
             for curve in event["curves"]:

@@ -125,10 +125,10 @@ def roc(found: Document) -> Iterator[Figure]:
         panels = []
         for place, name in enumerate(found.plan.ood_sets):
             shown = [
-                (row.bits, cell.auroc, curves[row.key][name])
+                (row.bits, auroc, curves[row.key][name])
                 for row in rows
                 if (cell := row.cell(found.headline, name)) is not None
-                and cell.auroc is not None
+                and (auroc := cell.value("auroc")) is not None
                 and name in curves.get(row.key, {})
             ]
             if shown and drawn < MOST_PANELS:

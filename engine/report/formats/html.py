@@ -13,7 +13,7 @@ from engine.text import clean
 
 LEVELS = 4  # of shading
 DENSE = 8  # columns, from which a table is set smaller on paper
-NEW_PAGE = ("Deltas", "Images", "Bits")  # how sections begin that begin a page
+NEW_PAGE = {"deltas", "images", "bits"}  # sections that begin a page
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -24,13 +24,13 @@ def as_html(found: Document) -> str:
     rest = [section for section in every if not section.is_urgent]
     body = [
         f"<h1>{_safe(found.session)}</h1>",
-        *(_section(section, f"urgent-{at}") for at, section in enumerate(urgent)),
+        *map(_section, urgent),
         '<div class="lead">',
         *(f"<p{_first(at)}>{_safe(sentence)}</p>" for at, sentence in enumerate(lead(found))),
         "</div>",
         _contents(rest),
         "<main>",
-        *(_section(section, f"part-{at}") for at, section in enumerate(rest)),
+        *map(_section, rest),
         "</main>",
         f"<footer><p>{_safe(f'Session {found.id}, plan {found.identity}, {found.app}.')}</p></footer>",
     ]
@@ -50,35 +50,30 @@ def _with_figures(found: Document) -> list[Section]:
     """Return the sections with figures where they belong."""
     every = []
     for section in sections(found):
+        if section.id == "losses" and (bars := figures.losses(found)) is not None:
+            first, *others = section.blocks
+            section = Section(section.id, section.title, (first, bars, *others))
+        if section.id == "detection":
+            if curves := tuple(figures.roc(found)):
+                every.append(Section("curves", "ROC curves", curves))
+            if (spread := figures.scores(found)) is not None:
+                every.append(Section("histograms", "Scores", (spread,)))
         every.append(section)
-        if section.title.startswith("AUPR-out lost"):
-            bars = figures.losses(found)
-            every[-1] = Section(
-                section.title, (*section.blocks[:1], *([bars] if bars else []), *section.blocks[1:])
-            )
-        if section.title.startswith("Detection ("):
-            spread = figures.scores(found)
-            curves = tuple(figures.roc(found))
-            every[-1:] = [
-                *([Section("ROC curves", curves)] if curves else []),
-                *([Section("Scores", (spread,))] if spread else []),
-                section,
-            ]
     return every
 
 
 def _contents(rest: list[Section]) -> str:
-    links = (f'<li><a href="#part-{at}">{_safe(section.title)}</a></li>' for at, section in enumerate(rest))
+    links = (f'<li><a href="#part-{section.id}">{_safe(section.title)}</a></li>' for section in rest)
     return f'<nav aria-label="Contents"><ul>{"".join(links)}</ul></nav>'
 
 
-def _section(section: Section, name: str) -> str:
+def _section(section: Section) -> str:
     kinds = ["urgent"] if section.is_urgent else []
-    kinds += ["new-page"] if section.title.startswith(NEW_PAGE) else []
-    given = f' class="{" ".join(kinds)}"' if kinds else ""
+    kinds += ["new-page"] if section.id in NEW_PAGE else []
+    classes = f' class="{" ".join(kinds)}"' if kinds else ""
     blocks = "\n".join(map(_block, section.blocks))
-    head = f'<section id="{name}" aria-labelledby="{name}-title"{given}>'
-    return f'{head}\n<h2 id="{name}-title">{_safe(section.title)}</h2>\n{blocks}\n</section>'
+    head = f'<section id="part-{section.id}" aria-labelledby="part-{section.id}-title"{classes}>'
+    return f'{head}\n<h2 id="part-{section.id}-title">{_safe(section.title)}</h2>\n{blocks}\n</section>'
 
 
 def _block(block: Block) -> str:

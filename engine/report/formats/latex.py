@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 
-from engine.report.blocks import Section, Table, text_of
+from engine.report.blocks import Section, Table
 from engine.report.contents import Document
+from engine.report.formats import escaping, tables
 from engine.report.sections import detection, losses
 from engine.report.sections.limits import limits
 from engine.report.sections.outline import lead, meanings, wrong
@@ -21,20 +21,6 @@ PREAMBLE = r"""\documentclass[a4paper,landscape]{article}
 \setlength{\LTcapwidth}{\linewidth}
 \begin{document}
 \footnotesize"""
-_SIGN = re.compile(r"(?<![\w.}])\{-\}(?=\d)")
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "'": r"\textquotesingle{}",
-    "`": r"\textasciigrave{}",
-    "-": "{-}",  # two of them would become one dash
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
 
 
 def as_latex(found: Document) -> str:
@@ -52,53 +38,16 @@ def as_latex(found: Document) -> str:
     return "\n".join([*lines, r"\end{document}", ""])
 
 
-def escaped(text: str) -> str:
-    """Return text of which nothing is a command; letters that LaTeX has none of become question marks."""
-    return _SIGN.sub("$-$", "".join(map(_letter, clean(text))))
-
-
-def _letter(character: str) -> str:
-    if character in SPECIAL:
-        return SPECIAL[character]
-    if character.isascii() or "À" <= character <= "ÿ":  # fontenc T1 has all of these
-        return character
-    return "?"
-
-
 def _visible(found: Document) -> list[str]:
     if not found.mismatches:
         return []
     told = f"The journal and the arrays of this session disagree in {len(found.mismatches)} places."
-    return [rf"\noindent\textbf{{{escaped(told)}}}", ""]
+    return [rf"\noindent\textbf{{{escaping.latex(told)}}}", ""]
 
 
 def _tables(section: Section) -> list[str]:
-    tables = [block for block in section.blocks if isinstance(block, Table) and block.rows]
-    return [line for table in tables for line in _table(table)]
-
-
-def _table(table: Table) -> list[str]:
-    columns = "l" * table.texts + "r" * (len(table.columns) - table.texts)
-    head = [r"\toprule", _row(table.columns), r"\midrule"]
-    groups = [[_row([text_of(cell) for cell in row]) for row in group] for group in table.groups if group]
-    body = [line for at, group in enumerate(groups) for line in ([r"\midrule"] if at else []) + group]
-    return [
-        "",
-        rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}",
-        rf"\caption{{{escaped(table.caption)}}}\\",
-        *head,
-        r"\endfirsthead",
-        *head,
-        r"\endhead",
-        r"\bottomrule",
-        r"\endlastfoot",
-        *body,
-        r"\end{longtable}",
-    ]
-
-
-def _row(cells: list[str] | tuple[str, ...]) -> str:
-    return " & ".join(map(escaped, cells)) + r" \\"
+    every = [block for block in section.blocks if isinstance(block, Table) and block.rows]
+    return [line for table in every for line in ("", *tables.long_latex(table))]
 
 
 def _comment(text: str) -> str:

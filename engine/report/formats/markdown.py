@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 
-from engine.report.blocks import Block, Items, Section, Table, Text, text_of
+from engine.report.blocks import Block, Items, Section, Table, Text
 from engine.report.contents import Document
+from engine.report.formats import tables
+from engine.report.formats.escaping import markdown
 from engine.report.sections.outline import lead, sections
-from engine.text import clean
 
-_MARKUP = re.compile(r"[\\`<>\[\]|$]|&(?=[#\w])|(?<!\w)_|_(?!\w)|~(?=~)|\*(?!(?<=\d\*)(?: |$))")
-_LINK = re.compile(r"(?<=\w):(?=//)|(?<=www)\.", re.IGNORECASE)
 _AT_START = re.compile(r"^(\s*)(?:([-+#=])(?=[\s\-+#=]|$)|(\d+)([.)])(?=\s|$))")
 
 
 def as_markdown(found: Document) -> str:
     """Return the document as markdown; figures are left to other formats."""
     every = sections(found)
-    lines = [f"# {escaped(found.session)}", ""]
+    lines = [f"# {markdown(found.session)}", ""]
     for section in every:
         if section.is_urgent:
             lines += _section(section)
@@ -28,27 +27,16 @@ def as_markdown(found: Document) -> str:
     return "\n".join(lines[:-1]) + "\n"
 
 
-def table_lines(table: Table) -> list[str]:
-    """Return a table as markdown."""
-    lines = [_row(table.columns), "|" + "---|" * table.texts + "--:|" * (len(table.columns) - table.texts)]
-    return lines + [_row([text_of(cell) for cell in row]) for row in table.rows]
-
-
-def escaped(text: str) -> str:
-    """Return text of which nothing is markup; a star after a number stays as it is."""
-    return _LINK.sub(lambda found: f"\\{found[0]}", _MARKUP.sub(lambda found: f"\\{found[0]}", clean(text)))
-
-
 def _started(text: str) -> str:
     """Return text that begins a line."""
-    return _AT_START.sub(lambda f: f"{f[1]}\\{f[2]}" if f[2] else f"{f[1]}{f[3]}\\{f[4]}", escaped(text))
+    return _AT_START.sub(lambda f: f"{f[1]}\\{f[2]}" if f[2] else f"{f[1]}{f[3]}\\{f[4]}", markdown(text))
 
 
 def _section(section: Section) -> list[str]:
-    lines = [f"## {escaped(section.title)}", ""]
-    tables = sum(isinstance(block, Table) for block in section.blocks)
+    lines = [f"## {markdown(section.title)}", ""]
+    count = sum(isinstance(block, Table) for block in section.blocks)
     for block in section.blocks:
-        lines += _block(block, is_one_of_many=tables > 1)
+        lines += _block(block, is_one_of_many=count > 1)
     return lines
 
 
@@ -59,10 +47,6 @@ def _block(block: Block, *, is_one_of_many: bool) -> list[str]:
         case Items(items):
             return [*(f"- {_started(item)}" for item in items), ""]
         case Table():
-            title = [f"### {escaped(block.caption)}", ""] if is_one_of_many else []
-            return [*title, *table_lines(block), ""]
+            title = [f"### {markdown(block.caption)}", ""] if is_one_of_many else []
+            return [*title, *tables.markdown(block), ""]
     return []
-
-
-def _row(cells: tuple[str, ...] | list[str]) -> str:
-    return f"| {' | '.join(map(escaped, cells))} |"

@@ -2,81 +2,84 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
-from engine.measure.pair import PairMeasures
+from engine.measure.measures import BY_SET, COMPARED, COMPARED_OF_LABELS, OF_LABELS
+from engine.measure.pair import PairMeasures, flat
 from engine.protocol.events import Delta, VariantDelta
-from engine.report.contents import Document, VariantRow
-from engine.text import clean
+from engine.report.contents import Document, MeanMeasures, VariantRow
+from engine.report.formats import tables
 
-OF_VARIANT = ("model", "pretraining", "bits", "method", "draw", "top1", "top5", "nll", "brier", "ece")
-OF_SET = tuple(
-    field
-    for field in PairMeasures.__struct_fields__
-    if field not in ("name", "score", "auroc_ci", "warnings")
-)
-LOST = ("ap_out", "auroc", "ap_in", "fpr95", "top1", "nll")
-OF_DELTA = tuple(field for field in Delta.__struct_fields__ if field != "value")
+OF_VARIANT = ("model", "pretraining", "bits", "method", "draw")
+OF_SET = ("n_id", "n_ood", "chance_aupr_out")
+AFTER_SET = ("unique_share", "problem")
+OF_DELTA = Delta.__struct_fields__
+LOST = (*COMPARED, *COMPARED_OF_LABELS)
 MEAN = "(mean)"  # no set can have this name
 _CONTROL = re.compile("[\x7f-\x9f]")  # JSON allows them, terminals obey them
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_json(found: Document) -> str:
-    """Return the whole document as JSON."""
-    text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+    """Return the whole document as JSON, each measure under its id."""
+    plain = msgspec.to_builtins(found)
+    plain["variants"] = [_variant(row) for row in plain["variants"]]
+    plain["deltas"] = [_deltas(row) for row in found.deltas]
+    text = msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
     return _CONTROL.sub(lambda c: f"\\u{ord(c[0]):04x}", text) + "\n"
+
+
+def _variant(row: dict[str, Any]) -> dict[str, Any]:
+    return {**flat(row), "sets": list(map(flat, row["sets"])), "means": list(map(flat, row["means"]))}
+
+
+def _deltas(row: VariantDelta) -> dict[str, Any]:
+    """Return the deltas of a variant: of labels, by OOD set, and their means."""
+    plain: dict[str, Any] = {"variant": row.variant}
+    plain |= {one.name_of_delta: row.of_labels.get(one.id) for one in COMPARED_OF_LABELS}
+    plain |= {one.name_of_delta: row.sets(one.id) for one in COMPARED if one.id in row.by_set}
+    plain |= {f"{one.name_of_delta}_mean": row.mean(one.id) for one in COMPARED if one.id in row.by_set}
+    return plain
 
 
 def as_csv(found: Document) -> str:
     """Return one line for every variant, score and OOD set, and one for their mean.
 
-    Under the headline score a line has what was lost, too: of its set, or of the mean.
+    Under the headline score a line also has what was lost: on its set, or in the mean.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    lost = [f"{name}_lost{'' if not part else '_' + part}" for name in LOST for part in ("", *OF_DELTA)]
-    titles = [*OF_VARIANT, "set", "score", *OF_SET, *lost]
-    writer.writerow(titles)
+    lost = [
+        f"{measure.name_of_delta}_lost{'' if part == 'value' else f'_{part}'}"
+        for measure in LOST
+        for part in OF_DELTA
+    ]
+    of_labels, by_set = ([measure.id for measure in kind] for kind in (OF_LABELS, BY_SET))
+    columns = [*OF_VARIANT, *of_labels, "set", "score", *OF_SET, *by_set, *AFTER_SET, *lost]
     deltas = {row.variant: row for row in found.deltas}
-    for row in found.variants:
-        for cells in _lines(found, row, deltas.get(row.key)):
-            rest = [None] * (len(titles) - len(cells))
-            writer.writerow([harmless(cell) for cell in (*cells, *rest)])
-    return text.getvalue()
+    lines = (line for row in found.variants for line in _lines(found, row, deltas.get(row.key)))
+    return tables.comma_separated(columns, lines)
 
 
-def _lines(found: Document, row: VariantRow, delta: VariantDelta | None) -> list[list[object]]:
-    head = [getattr(row, field) for field in OF_VARIANT]
-    lines: list[list[object]] = []
-    for cell in row.sets:
-        lost = _lost(delta, cell.name) if delta is not None and cell.score == found.headline else []
-        lines.append([*head, cell.name, cell.score, *(getattr(cell, field) for field in OF_SET), *lost])
-    for mean in row.means:
-        lost = _lost(delta, "") if delta is not None and mean.score == found.headline else []
-        lines.append([*head, MEAN, mean.score, *(getattr(mean, field, None) for field in OF_SET), *lost])
-    return lines
+def _lines(found: Document, row: VariantRow, delta: VariantDelta | None) -> Iterator[list[object]]:
+    head = [getattr(row, field) for field in OF_VARIANT] + [row.value(measure.id) for measure in OF_LABELS]
+    cells: tuple[PairMeasures | MeanMeasures, ...] = (*row.sets, *row.means)
+    for cell in cells:
+        of_set = "" if isinstance(cell, MeanMeasures) else cell.name
+        yield [
+            *(*head, of_set or MEAN, cell.score),
+            *(getattr(cell, field, None) for field in OF_SET),
+            *(cell.value(measure.id) for measure in BY_SET),
+            *(getattr(cell, field, None) for field in AFTER_SET),
+            *_lost(delta if cell.score == found.headline else None, of_set),
+        ]
 
 
-def _lost(delta: VariantDelta, of_set: str) -> list[object]:
-    """Return what was lost on one set; of the mean for no set, and of accuracy only there."""
-    cells: list[object] = []
-    for name in LOST:
-        if name in ("top1", "nll"):
-            one = None if of_set else getattr(delta, name)
-        else:
-            one = getattr(delta, name).get(of_set) if of_set else getattr(delta, f"{name}_mean")
-        cells += [getattr(one, field, None) for field in ("value", *OF_DELTA)]
-    return cells
-
-
-def harmless(cell: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula."""
-    if not isinstance(cell, str):
-        return cell
-    text = clean(cell)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _lost(delta: VariantDelta | None, of_set: str) -> Iterator[object]:
+    """Yield what was lost on one set; for no set what was lost in the mean, and of labels."""
+    for measure in LOST:
+        one = None
+        if delta is not None:
+            one = delta.sets(measure.id).get(of_set) if of_set else delta.whole(measure.id)
+        yield from (getattr(one, field, None) for field in OF_DELTA)

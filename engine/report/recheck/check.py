@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.measure.detection import Floats
+from engine.measure.measures import MEASURES
 from engine.plan.plan import Plan
 from engine.protocol.events import (
     AnyEvent,
@@ -29,9 +30,6 @@ from engine.text import short
 ROUNDING = 1.5e-7  # numbers are written with seven digits
 ROUNDING_OF_P = 0.011  # relative: p-values are written with three digits
 ROUNDING_OF_CURVES = 5.1e-4  # points of curves are written with three digits or four
-OF_LABELS = ("top1", "top5", "nll", "brier", "ece", "ece_adaptive", "aurc")
-WHOLE = ("top1", "nll")
-BY_SET = ("ap_out", "auroc", "ap_in", "fpr95")
 FIELDS = {  # of a Delta
     "value": "value",
     "low": "low end",
@@ -66,16 +64,14 @@ class Check:
         self.found.append(Mismatch(*place, told, found))
 
     def measures(self, told: Measured, found: Measured) -> None:
-        """Compare the measures of one variant; the journal need not have all scores."""
-        for name in OF_LABELS:
-            if getattr(told, name) is not None or name in WHOLE:
-                self.same((told.variant, "", name), getattr(told, name), getattr(found, name))
-        cells = {(cell.name, cell.score): cell for cell in found.cells}
+        """Compare the measures of one variant; the journal need not have all scores, nor every measure."""
+        for name in filter(MEASURES.__contains__, told.values):
+            self.same((told.variant, "", name), told.value(name), found.value(name))
+        cells = {(cell.name, cell.score): _numbers(cell) for cell in found.cells}
         for cell in told.cells:
-            again = cells.get((cell.name, cell.score))
-            for name in Cell.__struct_fields__[2:]:
-                place = (told.variant, cell.name, f"{cell.score}, {name}")
-                self.same(place, getattr(cell, name), getattr(again, name) if again else None)
+            again = cells.get((cell.name, cell.score), {})
+            for name, value in _numbers(cell).items():
+                self.same((told.variant, cell.name, f"{cell.score}, {name}"), value, again.get(name))
 
     def deltas(self, told: DeltasMeasured, found: DeltasMeasured, *, quick: bool) -> None:
         """Compare two delta tables; with `quick` their values alone."""
@@ -126,6 +122,12 @@ class Check:
         return found.keys() & told.keys()
 
 
+def _numbers(cell: Cell) -> dict[str, object]:
+    """Return everything that a cell says by name; what it says of measures unknown here is left out."""
+    known = {name: value for name, value in cell.values.items() if name in MEASURES}
+    return {"n_id": cell.n_id, "n_ood": cell.n_ood, **known, "problem": cell.problem}
+
+
 def placed(table: DeltasMeasured) -> Iterable[tuple[Place, Delta]]:
     """Return every delta of a table with its place: variant or group, set, measure."""
     for row in table.variants:
@@ -139,14 +141,15 @@ def placed(table: DeltasMeasured) -> Iterable[tuple[Place, Delta]]:
 
 
 def _of_variant(row: VariantDelta) -> Iterable[tuple[Place, Delta]]:
-    means = [f"{name}_mean" for name in BY_SET]
-    for name in (*WHOLE, *means):
-        delta = getattr(row, name)
-        if delta is not None:
-            yield (row.variant, "", f"{name} lost"), delta
-    for name in BY_SET:
-        for of_set, delta in getattr(row, name).items():
-            yield (row.variant, of_set, f"{name} lost"), delta
+    for measure, delta in row.of_labels.items():
+        if measure in MEASURES:
+            yield (row.variant, "", f"{measure} lost"), delta
+    for measure, found in row.by_set.items():
+        if measure not in MEASURES:
+            continue
+        yield (row.variant, "", f"{measure} lost"), found.mean
+        for of_set, delta in found.sets.items():
+            yield (row.variant, of_set, f"{measure} lost"), delta
 
 
 def _agree(told: Any, found: Any, relative: float) -> bool:

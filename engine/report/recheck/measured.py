@@ -5,19 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import msgspec
 
 from engine import catalog
 from engine.errors import JournalError
 from engine.measure import deltas, means, pair, table
+from engine.measure.measures import BY_SET
 from engine.measure.pair import PairMeasures
 from engine.plan.variants import Column, Variant
-from engine.protocol.events import AnyEvent, CurvesDrawn, Delta, DeltasMeasured, Measured, VariantDelta
+from engine.protocol.events import (
+    AnyEvent,
+    CurvesDrawn,
+    Delta,
+    DeltasMeasured,
+    Measured,
+    SetDeltas,
+    VariantDelta,
+)
 from engine.report.contents import MeanMeasures, VariantCurves, VariantRow
 from engine.report.curves import Whole, thinned, whole_curves
-from engine.report.recheck.check import BY_SET, OF_LABELS, WHOLE, Check
+from engine.report.recheck.check import Check
 from engine.session.arrays import FinishedRows
 
 RESAMPLES = 1000  # where the journal has no delta table of these rows
@@ -48,7 +56,7 @@ class Remeasured:
             for at, name in enumerate(plan.ood_sets, start=1)
         )
         found = table.measure_variant(rows, column, (), classes)
-        cells = tuple(table.cell_of(p.name, p.score, p, p.problem) for p in pairs)
+        cells = tuple(map(table.cell_of, pairs))
         self.measured[variant.key] = msgspec.structs.replace(found, cells=cells)
         self._whole[variant.key] = whole_curves(rows, column)
         self.curves.append(VariantCurves(variant.key, thinned(self._whole[variant.key])))
@@ -61,9 +69,9 @@ class Remeasured:
                 bits=str(variant.bits),
                 method=variant.method,
                 draw=variant.draw,
+                values=found.values,
                 sets=pairs,
                 means=tuple(_mean(score, pairs) for score in plan.scores),
-                **{name: getattr(found, name) for name in OF_LABELS},
             )
         )
 
@@ -131,27 +139,24 @@ def _with_intervals(found: DeltasMeasured, told: DeltasMeasured) -> DeltasMeasur
 
 
 def _row_with_intervals(row: VariantDelta, recorded: VariantDelta) -> VariantDelta:
-    whole = (*WHOLE, *(f"{name}_mean" for name in BY_SET))
-    changes: dict[str, Any] = {n: _with_interval(getattr(row, n), getattr(recorded, n)) for n in whole}
-    changes |= {name: _each(getattr(row, name), getattr(recorded, name)) for name in BY_SET}
-    return msgspec.structs.replace(row, **changes)
+    by_set = {
+        measure: SetDeltas(_each(found.sets, there.sets), _with_interval(found.mean, there.mean))
+        for measure, found in row.by_set.items()
+        if (there := recorded.by_set.get(measure)) is not None
+    }
+    return VariantDelta(row.variant, by_set, _each(row.of_labels, recorded.of_labels))
 
 
 def _each(found: Mapping[str, Delta], told: Mapping[str, Delta]) -> dict[str, Delta]:
-    both = {name: _with_interval(found[name], told[name]) for name in found if name in told}
-    return {name: delta for name, delta in both.items() if delta is not None}
+    return {name: _with_interval(found[name], told[name]) for name in found if name in told}
 
 
-def _with_interval(found: Delta | None, told: Delta | None) -> Delta | None:
-    if found is None or told is None:
-        return None
+def _with_interval(found: Delta, told: Delta) -> Delta:
     return msgspec.structs.replace(found, low=told.low, high=told.high, p=told.p, p_holm=told.p_holm)
 
 
 def _mean(score: str, pairs: Sequence[PairMeasures]) -> MeanMeasures:
-    """Return the mean over the OOD sets of which there are images enough."""
+    """Return the mean over the OOD sets that have enough images."""
     under = [one for one in pairs if one.score == score]
-    measures = MeanMeasures.__struct_fields__[2:]
-    return MeanMeasures(
-        score, len(means.in_mean(under)), **{name: means.mean_over_sets(under, name) for name in measures}
-    )
+    values = {measure.id: means.mean_over_sets(under, measure.id) for measure in BY_SET}
+    return MeanMeasures(score, len(means.in_mean(under)), values)

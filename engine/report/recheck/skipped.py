@@ -58,7 +58,7 @@ def _of_measures(variants: Sequence[VariantRow]) -> Iterable[str]:
     for row in variants:
         for problem in dict.fromkeys(cell.problem for cell in row.sets if cell.problem):
             yield f"{row.key}: {problem}"
-        if row.top1 is not None and row.ece is None:
+        if row.value("top1") is not None and row.value("ece") is None:
             yield f"{row.key}: its calibration errors have no value, confidences are not finite"
 
 

@@ -24,7 +24,7 @@ def bits(found: Document) -> Section:
     blocks: list[Table | Text] = [Table("Size of every variant", columns, (tuple(rows),))]
     for table in found.bit_tables:
         blocks += [bit_table(table), Text(floats(table))]
-    return Section("Bits", tuple(blocks))
+    return Section("bits", "Bits", tuple(blocks))
 
 
 def bit_table(table: BitsTabled) -> Table:

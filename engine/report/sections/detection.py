@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from engine import catalog
+from engine.measure.measures import BY_SET, COMPARED, OF_LABELS
 from engine.report.blocks import Items, Row, Section, Table, Text
 from engine.report.contents import Document
 from engine.report.sections.losses import by_model
-from engine.report.words import NO_VALUE, fraction
-
-MEASURES = {
-    "auroc": "AUROC",
-    "ap_out": "AUPR-out",
-    "ap_in": "AUPR-in",
-    "fpr95_ood_positive": "FPR95 (OOD+)",
-}
+from engine.report.words import NO_VALUE, fraction, titled
 
 
 def detection(found: Document) -> Section:
-    """Return, for the headline score, one table a measure: every set, and the mean over them."""
+    """Return, for the headline score, one table per measure: every set, and the mean over them."""
     label = catalog.label_of(found.headline)
     sizes = {cell.name: (cell.n_id, cell.n_ood) for row in found.variants for cell in row.sets}
     names = found.plan.ood_sets
@@ -27,35 +21,32 @@ def detection(found: Document) -> Section:
         for name, (n_id, n_ood) in sizes.items()
     )
     tables = []
-    for measure, title in MEASURES.items():
+    for measure in COMPARED:
         rows: list[Row] = []
         for row in found.variants:
-            cells = [row.cell(found.headline, name) for name in names]
-            mean = row.mean(found.headline)
-            values = [getattr(one, measure) if one else None for one in (*cells, mean)]
-            rows.append((row.key, *map(fraction, values)))
-        tables.append(Table(f"{title}, {label}", ("variant", *names, "mean"), by_model(rows)))
-    return Section(f"Detection ({label})", (Text(f"{told}."), *tables))
+            cells = (*(row.cell(found.headline, name) for name in names), row.mean(found.headline))
+            rows.append((row.key, *(fraction(cell.value(measure.id) if cell else None) for cell in cells)))
+        tables.append(Table(f"{measure.label}, {label}", ("variant", *names, "mean"), by_model(rows)))
+    return Section("detection", f"Detection ({label})", (Text(f"{told}."), *tables))
 
 
 def other_scores(found: Document) -> Section | None:
-    """Return the means over OOD sets under every score; None where there is one score alone."""
+    """Return the means over OOD sets under every score; None where there is only one."""
     if len(found.plan.scores) < 2:
         return None
     rows: list[Row] = []
     for row in found.variants:
         for mean in row.means:
-            values = [getattr(mean, measure) for measure in MEASURES]
-            rows.append((row.key, catalog.label_of(mean.score), *map(fraction, values)))
-    columns = ("variant", "score", *MEASURES.values())
-    return Section(
-        "Every score",
-        (Table("Mean over OOD sets under every score", columns, by_model(rows), texts=2),),
-    )
+            values = (fraction(mean.value(measure.id)) for measure in COMPARED)
+            rows.append((row.key, catalog.label_of(mean.score), *values))
+    columns = ("variant", "score", *(measure.label for measure in COMPARED))
+    table = Table("Mean over OOD sets under every score", columns, by_model(rows), texts=2)
+    return Section("scores", "Every score", (table,))
 
 
 def everything(found: Document) -> Section:
     """Return every measure of every variant, score and OOD set."""
+    labels = [measure.label for measure in BY_SET]
     columns = (
         "variant",
         "score",
@@ -63,30 +54,17 @@ def everything(found: Document) -> Section:
         "n ID",
         "n OOD",
         "chance",
-        "AUPR-out",
-        "AUPR-in",
-        "AUROC",
-        "95 % interval",
-        "FPR95 (OOD+)",
-        "FPR95 (ID+)",
-        "detection error",
-        "partial AUROC",
+        *labels,
+        "AUROC, 95 % interval",
         "distinct",
     )
     rows: list[Row] = []
     for row in found.variants:
         for cell in row.sets:
             between = " to ".join(f"{end:.4f}" for end in cell.auroc_ci) if cell.auroc_ci else NO_VALUE
-            measured = (cell.chance_aupr_out, cell.ap_out, cell.ap_in, cell.auroc)
-            more = (
-                cell.fpr95_ood_positive,
-                cell.fpr95_id_positive,
-                cell.detection_error,
-                cell.partial_auroc,
-                cell.unique_share,
-            )
             head = (row.key, cell.score, cell.name, str(cell.n_id), str(cell.n_ood))
-            rows.append((*head, *map(fraction, measured), between, *map(fraction, more)))
+            values = (cell.chance_aupr_out, *(cell.value(measure.id) for measure in BY_SET))
+            rows.append((*head, *map(fraction, values), between, fraction(cell.unique_share)))
     warned = tuple(
         f"{row.key}, {cell.score}, {cell.name}: {warning}"
         for row in found.variants
@@ -94,17 +72,14 @@ def everything(found: Document) -> Section:
         for warning in cell.warnings
     )
     table = Table("Every measure of every score and set", columns, by_model(rows), texts=3, folded=True)
-    return Section("Every measure", (table, *([Items(warned)] if warned else [])))
+    return Section("everything", "Every measure", (table, *([Items(warned)] if warned else [])))
 
 
 def accuracy(found: Document) -> Section:
     """Return accuracy and calibration on the ID images that have a label."""
-    columns = ("variant", "top-1", "top-5", "NLL (nats)", "Brier", "ECE", "ECE, equal mass", "AURC")
-    rows: list[Row] = []
-    for row in found.variants:
-        values = (row.top1, row.top5, row.nll, row.brier, row.ece, row.ece_adaptive, row.aurc)
-        rows.append((row.key, *map(fraction, values)))
-    return Section(
-        "Accuracy and calibration",
-        (Table("Accuracy and calibration on ID images", columns, by_model(rows)),),
-    )
+    columns = ("variant", *map(titled, OF_LABELS))
+    rows: list[Row] = [
+        (row.key, *(fraction(row.value(measure.id)) for measure in OF_LABELS)) for row in found.variants
+    ]
+    table = Table("Accuracy and calibration on ID images", columns, by_model(rows))
+    return Section("accuracy", "Accuracy and calibration", (table,))

@@ -16,8 +16,9 @@ def guesses(
     classes = {one.model: one.classes for one in models}
     count = next((one.count for one in images if one.role == "id"), 0)
     found = (
-        warning(row.model, row.top1, count, classes[row.model])
+        warning(row.model, top1, count, classes[row.model])
         for row in variants
-        if row.bits == "FP32" and row.top1 is not None and row.nll is not None and row.model in classes
+        if row.bits == "FP32" and row.model in classes and row.value("nll") is not None
+        if (top1 := row.value("top1")) is not None
     )
     return tuple(filter(None, found))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from engine import catalog
 from engine.catalog.models import UNKNOWN
+from engine.measure.measures import MEASURES, Deltas
 from engine.plan.variants import VariantId
 from engine.report.contents import Document
 from engine.report.sections.provenance import fit_images
@@ -70,12 +71,12 @@ def _of_images(found: Document) -> Iterator[str]:
     if found.unreadable:
         lost = ", ".join(f"{n} of {name}" for name, n in found.unreadable.items())
         yield f"Unreadable images count nowhere ({lost}); what they would have scored is not known."
-    if any(row.top1 is None for row in found.variants):
+    if any(row.value("top1") is None for row in found.variants):
         yield "ID images have no labels here, so nothing is said of accuracy, NLL and calibration."
     else:
         # One that diverged has no NLL, and errs on every image for that reason alone.
-        alive = [row for row in found.variants if row.bits == "FP32" and row.nll is not None]
-        right = [row.top1 for row in alive if row.top1 is not None]
+        alive = [row for row in found.variants if row.bits == "FP32" and row.value("nll") is not None]
+        right = [top1 for row in alive if (top1 := row.value("top1")) is not None]
         if right:
             yield (
                 f"In FP32 the models err on {1 - max(right):.1%} to {1 - min(right):.1%} of the ID images. "
@@ -83,16 +84,22 @@ def _of_images(found: Document) -> Iterator[str]:
             )
 
 
+def only_at_the_end() -> str:
+    """Name the measures whose deltas are measured only at the end."""
+    *names, last = (one.label for one in MEASURES.values() if one.deltas is Deltas.AT_THE_END)
+    return f"{', '.join(names)} and {last}"
+
+
 def _of_intervals(found: Document) -> Iterator[str]:
-    wide = [row for row in found.deltas if row.ap_out_mean.high - row.ap_out_mean.low > WIDE]
+    wide = [row for row in found.deltas if row.main.mean.high - row.main.mean.low > WIDE]
     if wide:
         yield (
             f"The mean's interval is wider than {WIDE * 100:g} points for {len(wide)} of {len(found.deltas)} "
             "variants: losses smaller than half of that cannot be told from chance."
         )
-    unclear = [row for row in found.deltas if not row.ap_out_mean.is_change]
+    unclear = [row for row in found.deltas if not row.main.mean.is_change]
     if unclear:
-        large = sum(row.ap_out_mean.value >= MUCH_LOST for row in unclear)
+        large = sum(row.main.mean.value >= MUCH_LOST for row in unclear)
         yield (
             f"{len(unclear)} of {len(found.deltas)} mean losses are not distinguishable from no change, "
             f"{large} of them {MUCH_LOST * 100:g} point or more. That is no proof that nothing was lost."
@@ -100,7 +107,7 @@ def _of_intervals(found: Document) -> Iterator[str]:
     if found.sequential:
         yield (
             f"It ended after {found.rows:,} of {found.planned:,} images: intervals hold at all looks "
-            "together and are wider for it, there are no tests, AUPR-in and FPR95 have no deltas."
+            f"together and are wider for it, there are no tests, and {only_at_the_end()} have no deltas."
         )
     yield (
         "Intervals are of images alone: another draw of images of the same sets. They say nothing of other "
@@ -154,11 +161,11 @@ def _of_scores(found: Document) -> Iterator[str]:
             f"{len(names) - 1} scores have no intervals, and picking the best of them afterwards flatters it."
         )
     weak = [
-        f"{row.key} on {cell.name} {cell.auroc:.3f}"
+        f"{row.key} on {cell.name} {auroc:.3f}"
         for row in found.variants
         for cell in row.sets
         if row.bits == "FP32" and cell.score == found.headline
-        if cell.auroc is not None and cell.auroc < LITTLE
+        if (auroc := cell.value("auroc")) is not None and auroc < LITTLE
     ]
     if weak:
         more = f" and {len(weak) - NAMED} more" if len(weak) > NAMED else ""

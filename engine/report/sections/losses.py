@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import groupby
 
 from engine import catalog
+from engine.measure.measures import COMPARED, COMPARED_OF_LABELS, MEASURES, OF_LABELS, Measure
 from engine.measure.spread import Spread
 from engine.measure.spread import spread as of_draws
 from engine.plan.variants import VariantId
 from engine.protocol.events import Delta, VariantDelta
 from engine.report import study
 from engine.report.blocks import Cell, Items, Row, Section, Shaded, Table, Text
-from engine.report.contents import Document, MeanMeasures, VariantRow
+from engine.report.contents import Document, VariantRow
 from engine.report.sections.provenance import choices
 from engine.report.words import (
     NO_VALUE,
     in_float,
     interval,
+    lost,
     points,
     relative,
     relative_with_interval,
+    titled,
     with_interval,
 )
-
-MEASURES = {  # of a VariantDelta: how it is written, and the measure of a cell that it is the change of
-    "ap_out": ("AUPR-out", "ap_out"),
-    "auroc": ("AUROC", "auroc"),
-    "ap_in": ("AUPR-in", "ap_in"),
-    "fpr95": ("FPR95 (OOD+)", "fpr95_ood_positive"),
-}
 
 
 def headline(found: Document) -> Section:
     """Return the study's table: what every variant lost of AUPR-out, and the means."""
     names = found.plan.ood_sets
-    largest = max((abs(d.value) for row in found.deltas for d in row.ap_out.values()), default=0)
+    largest = max((abs(d.value) for row in found.deltas for d in row.main.sets.values()), default=0)
     columns = ("variant", *names, "mean", "95 % interval", "relative", "top-1")
     rows: list[Row] = []
     for row in found.deltas:
-        mean = row.ap_out_mean
-        cells = [_shaded(row.ap_out.get(name), largest) for name in names]
-        last = (_shaded(mean, largest), interval(mean), relative(mean), points(row.top1).strip())
+        mean = row.main.mean
+        cells = [_shaded(row.main.sets.get(name), largest) for name in names]
+        top1 = points(row.of_labels.get("top1")).strip()
+        last = (_shaded(mean, largest), interval(mean), relative(mean), top1)
         rows.append((row.variant, *cells, *last))
     label = catalog.label_of(found.headline)
     return Section(
+        "losses",
         f"AUPR-out lost against FP32 ({label}, average precision, percentage points)",
         (
             Text(
@@ -77,7 +75,7 @@ def stated(found: Document) -> Section | None:
     rows = tuple(
         (
             one.variant,
-            study.MEASURES[one.measure],
+            study.label_of(one.measure),
             f"{one.stated:.1f} %",
             points(one.measured).strip(),
             interval(one.measured),
@@ -91,6 +89,7 @@ def stated(found: Document) -> Section | None:
     told = f"Chosen here: {choices(found)}."
     told += f" Not here of OpenOOD's sets: {left_out}." if left_out else ""
     return Section(
+        "stated",
         f"Beside the {catalog.STATED_BY}",
         (
             Text(
@@ -109,96 +108,99 @@ def in_full(found: Document) -> Section | None:
     """Return every delta with its interval, absolute and relative; None where there are none."""
     if not found.deltas:
         return None
+    told = (
+        "FP32 minus quantized, in percentage points and relative to FP32, with 95 % intervals. Where smaller "
+        "is better (FPR, NLL, Brier, ECE, AURC, AUGRC) a loss is negative."
+    )
     return Section(
+        "deltas",
         "Deltas with intervals",
-        (
-            Text(
-                "FP32 minus quantized, in percentage points and relative to FP32, with 95 % intervals. For "
-                "FPR95, NLL and ECE smaller is better, so there a loss is negative."
-            ),
-            *_by_measure(found),
-            _accuracy(found),
-        ),
+        (Text(told), *_by_measure(found), _accuracy(found), _without_intervals(found)),
     )
 
 
 def _by_measure(found: Document) -> Iterator[Table]:
-    names = found.plan.ood_sets
-    columns = ("variant", *names, "mean")
-    for field, (label, measure) in MEASURES.items():
-        of_sets: list[tuple[VariantDelta, Mapping[str, Delta], Delta | None]] = [
-            (row, getattr(row, field), getattr(row, f"{field}_mean")) for row in found.deltas
-        ]
-        if not any(mean for _, _, mean in of_sets):
-            continue
-        absolute: list[Row] = [
-            (row.variant, *(with_interval(deltas.get(name)) for name in names), with_interval(mean))
-            for row, deltas, mean in of_sets
-        ]
-        shares: list[Row] = []
-        for row, deltas, mean in of_sets:
-            whole = _reference(found, row.variant)
-            cells = [whole.cell(found.headline, name) if whole else None for name in names]
-            values = [getattr(cell, measure) if cell else None for cell in cells]
-            over_sets = _mean_of_reference(whole, found.headline)
-            shares.append(
-                (
-                    row.variant,
-                    *(
-                        relative_with_interval(deltas.get(name), value)
-                        for name, value in zip(names, values, strict=True)
-                    ),
-                    relative_with_interval(mean, getattr(over_sets, measure) if over_sets else None),
-                )
-            )
-        yield Table(f"{label} lost, in percentage points", columns, by_model(absolute))
-        yield Table(f"{label} lost, relative to FP32", columns, by_model(shares), folded=True)
+    columns = ("variant", *found.plan.ood_sets, "mean")
+    for measure in COMPARED:
+        rows = [row for row in found.deltas if measure.id in row.by_set]
+        if rows:
+            absolute = [_absolute(found, row, measure) for row in rows]
+            shares = [_relative(found, row, measure) for row in rows]
+            yield Table(f"{measure.label} lost, in percentage points", columns, by_model(absolute))
+            yield Table(f"{measure.label} lost, relative to FP32", columns, by_model(shares), folded=True)
+
+
+def _absolute(found: Document, row: VariantDelta, measure: Measure) -> Row:
+    deltas = row.sets(measure.id)
+    cells = (with_interval(deltas.get(name)) for name in found.plan.ood_sets)
+    return (row.variant, *cells, with_interval(row.mean(measure.id)))
+
+
+def _relative(found: Document, row: VariantDelta, measure: Measure) -> Row:
+    """Return deltas over the FP32 values, by which both ends of an interval are divided too."""
+    whole, deltas = _reference(found, row.variant), row.sets(measure.id)
+    cells = []
+    for name in found.plan.ood_sets:
+        cell = whole.cell(found.headline, name) if whole else None
+        cells.append(relative_with_interval(deltas.get(name), cell.value(measure.id) if cell else None))
+    mean = whole.mean(found.headline) if whole else None
+    of_mean = relative_with_interval(row.mean(measure.id), mean.value(measure.id) if mean else None)
+    return (row.variant, *cells, of_mean)
 
 
 def _accuracy(found: Document) -> Table:
-    """Return what was lost of accuracy and calibration; ECE has no interval."""
-    columns = ("variant", "top-1", "relative", "NLL (nats)", "relative", "ECE, without interval")
+    """Return what was lost of accuracy and calibration, with intervals."""
+    columns = [name for one in COMPARED_OF_LABELS for name in (titled(one), f"{one.label}, relative")]
+    rows: list[Row] = [(row.variant, *_accuracy_lost(found, row)) for row in found.deltas]
+    caption = "Accuracy and calibration lost, in percentage points"
+    return Table(caption, ("variant", *columns), by_model(rows))
+
+
+def _accuracy_lost(found: Document, row: VariantDelta) -> Iterator[str]:
+    reference = _reference(found, row.variant)
+    for measure in COMPARED_OF_LABELS:
+        delta = row.of_labels.get(measure.id)
+        yield lost(delta, measure)
+        yield relative_with_interval(delta, reference.value(measure.id) if reference else None)
+
+
+def _without_intervals(found: Document) -> Table:
+    """Return what was lost of the measures of labels that have no interval."""
+    every = [measure for measure in OF_LABELS if measure not in COMPARED_OF_LABELS]
     rows: list[Row] = []
     for delta in found.deltas:
-        row, whole = found.row(delta.variant), _reference(found, delta.variant)
-        of_nll = NO_VALUE
-        if delta.nll is not None:
-            of_nll = f"{delta.nll.value:+.3f}{'*' if delta.nll.is_change else ''} "
-            of_nll += f"({delta.nll.low:+.3f} to {delta.nll.high:+.3f})"
-        of_ece = NO_VALUE
-        if row is not None and whole is not None and row.ece is not None and whole.ece is not None:
-            of_ece = f"{(whole.ece - row.ece) * 100:+.1f}"
-        rows.append(
-            (
-                delta.variant,
-                with_interval(delta.top1),
-                relative_with_interval(delta.top1, whole.top1 if whole else None),
-                of_nll,
-                relative_with_interval(delta.nll, whole.nll if whole else None),
-                of_ece,
-            )
-        )
-    return Table("Accuracy and calibration lost, in percentage points", columns, by_model(rows))
+        row, reference = found.row(delta.variant), _reference(found, delta.variant)
+        rows.append((delta.variant, *(_difference(reference, row, measure) for measure in every)))
+    caption = "Accuracy and calibration lost without intervals, in percentage points"
+    return Table(caption, ("variant", *(measure.label for measure in every)), by_model(rows))
+
+
+def _difference(reference: VariantRow | None, row: VariantRow | None, measure: Measure) -> str:
+    whole, value = (one.value(measure.id) if one else None for one in (reference, row))
+    return NO_VALUE if whole is None or value is None else f"{(whole - value) * 100:+.1f}"
 
 
 def spread(found: Document) -> Section | None:
-    """Return what the draws of calibration images alone change; None if there is one."""
+    """Return what only the draw of calibration images changes; None if there is one."""
     if len(found.calibrations) < 2:
         return None
     count = len(found.calibrations[0].images)
     seeds = ", ".join(str(draw.seed) for draw in found.calibrations)
     rows: list[Row] = [
-        (f"{row.model} {row.bits}", row.measure, *_four(row.spread)) for row in found.spread if not row.set
+        (f"{row.model} {row.bits}", _labelled(row.measure), *_four(row.spread))
+        for row in found.spread
+        if not row.set
     ]
     for (model, bits), draws in groupby(found.variants, key=lambda row: (row.model, row.bits)):
         means = [row.mean(found.headline) for row in draws]
-        for name in MeanMeasures.__struct_fields__[2:]:
-            over = of_draws([getattr(mean, name) if mean else None for mean in means])
+        for measure in COMPARED:
+            over = of_draws([mean.value(measure.id) if mean else None for mean in means])
             if over is not None:
-                rows.append((f"{model} {bits}", f"{name}, mean over sets", *_four(over)))
+                rows.append((f"{model} {bits}", f"{measure.label}, mean over sets", *_four(over)))
     rows.sort(key=lambda row: found.plan.models.index(VariantId.parse(str(row[0])).model))
     columns = ("variant", "measure", "mean", "SD", "smallest", "largest")
     return Section(
+        "spread",
         "Spread over calibration draws",
         (
             Text(
@@ -209,6 +211,12 @@ def spread(found: Document) -> Section | None:
             Table("Spread over the draws, as fractions", columns, by_model(rows), texts=2),
         ),
     )
+
+
+def _labelled(measure: str) -> str:
+    """Return the label of a measure, or of what it lost."""
+    name, _, lost = measure.partition(" ")
+    return f"{MEASURES[name].label} {lost}".strip() if name in MEASURES else measure
 
 
 def _four(spread: Spread) -> tuple[str, ...]:
@@ -230,10 +238,6 @@ def _shaded(delta: Delta | None, largest: float) -> Cell:
 
 def _reference(found: Document, variant: str) -> VariantRow | None:
     return found.row(VariantId.parse(variant).baseline)
-
-
-def _mean_of_reference(whole: VariantRow | None, score: str) -> MeanMeasures | None:
-    return whole.mean(score) if whole is not None else None
 
 
 def _models_of(pretraining: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from engine.measure import definitions, means
+from engine.measure import means
+from engine.measure.measures import MEASURES
+from engine.report import definitions
 from engine.report.blocks import Items, Section, Text
 from engine.report.contents import Document
 from engine.report.sections import bits, detection, limits, losses, provenance
@@ -16,12 +18,12 @@ def sections(found: Document) -> tuple[Section, ...]:
     """Return everything that a report says, the urgent first."""
     every = (
         disagreement(found),
-        _listed("At the level of guessing", found.guesses, is_urgent=True),
+        _listed("guesses", "At the level of guessing", found.guesses, is_urgent=True),
         losses.headline(found),
         losses.stated(found),
-        _listed("What these numbers cannot tell", limits.limits(found)),
-        _listed("What went wrong", found.failures),
-        _listed("Warnings", found.warnings),
+        _listed("limits", "What these numbers cannot tell", limits.limits(found)),
+        _listed("failures", "What went wrong", found.failures),
+        _listed("warnings", "Warnings", found.warnings),
         losses.spread(found),
         detection.detection(found),
         detection.accuracy(found),
@@ -33,7 +35,7 @@ def sections(found: Document) -> tuple[Section, ...]:
         detection.everything(found),
         bits.bits(found),
         provenance.hashes(found),
-        Section("Definitions", (Items(meanings(found)),)),
+        Section("definitions", "Definitions", (Items(meanings(found)),)),
     )
     return tuple(section for section in every if section is not None)
 
@@ -47,6 +49,7 @@ def disagreement(found: Document) -> Section | None:
         "the rows that the journal knows to be finished; 'qood-tui sessions verify' names everything."
     )
     return Section(
+        "damage",
         "This session is damaged: its journal and its arrays disagree",
         (Text(told), Items(wrong(found))),
         is_urgent=True,
@@ -85,7 +88,7 @@ def meanings(found: Document) -> tuple[str, ...]:
         definitions.DELTA,
         f"Intervals: {definitions.INTERVAL} {found.resamples:,} resamples, seed {found.seed}.",
         RELATIVE,
-        *definitions.MEASURES.values(),
+        *(measure.described for measure in MEASURES.values()),
         definitions.recompute(found.session),
     )
 
@@ -101,5 +104,5 @@ def _in_a_sentence(found: Document) -> str:
     )
 
 
-def _listed(title: str, items: tuple[str, ...], is_urgent: bool = False) -> Section | None:
-    return Section(title, (Items(items),), is_urgent=is_urgent) if items else None
+def _listed(name: str, title: str, items: tuple[str, ...], is_urgent: bool = False) -> Section | None:
+    return Section(name, title, (Items(items),), is_urgent=is_urgent) if items else None

@@ -36,7 +36,7 @@ def images(found: Document) -> Section:
         for number, draw in enumerate(found.calibrations, start=1)
     ]
     table = Table("Image sets", columns, (tuple(rows),), texts=2)
-    return Section("Images", (table, *([Items(tuple(notes))] if notes else [])))
+    return Section("images", "Images", (table, *([Items(tuple(notes))] if notes else [])))
 
 
 def _image_row(one: SetReady, role: str, unreadable: str, copies: str) -> Row:
@@ -73,7 +73,7 @@ def models(found: Document) -> Section:
     table = Table("Models", columns, (rows,), texts=3)
     taken = tuple(f"{one.model}: {one.weights}" for one in found.models if one.weights is not None)
     notes = (*taken, *map(_attention, found.attention))
-    return Section("Models", (table, *([Items(notes)] if notes else [])))
+    return Section("models", "Models", (table, *([Items(notes)] if notes else [])))
 
 
 def _attention(one: AttentionCompared) -> str:
@@ -102,7 +102,7 @@ def machine(found: Document) -> Section:
     ]
     if found.added:
         lines.append(f"scores added after the sweep: {', '.join(dict.fromkeys(found.added))}")
-    return Section("Choices and machine", (Items(tuple(lines)),))
+    return Section("machine", "Choices and machine", (Items(tuple(lines)),))
 
 
 def _method(name: str) -> Iterator[str]:
@@ -122,7 +122,7 @@ def hashes(found: Document) -> Section:
     rows += [(f"weights of {one.model}", one.digest) for one in found.models]
     rows += [(f"{variant}, as it was swept", digest) for variant, digest in found.digests.items()]
     table = Table("SHA-256", ("of", "SHA-256"), (tuple(rows),), texts=2, folded=True)
-    return Section("Hashes", (table,))
+    return Section("hashes", "Hashes", (table,))
 
 
 def choices(found: Document) -> str:

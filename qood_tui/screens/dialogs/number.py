@@ -7,13 +7,11 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from engine import catalog
-from engine.measure import definitions
+from engine.measure.measures import Measure
 from engine.plan.variants import Variant
-from engine.protocol.events import Delta
-from engine.report import study
+from engine.report import definitions, study
 from qood_tui.screens.dialogs.dialog import Dialog
 from qood_tui.state.state import State
-from qood_tui.state.view_options import Measure
 from qood_tui.words import clean
 
 
@@ -40,7 +38,7 @@ class NumberScreen(Dialog[None]):
         for label, words in (*self._values(), ("", "")):
             text.append(f"{label:<10}", "dim").append(f"{self.plain(clean(words))}\n")
         for words in (
-            definitions.MEASURES[self.measure.name],
+            self.measure.described,
             definitions.SCORE,
             definitions.DELTA,
             f"Intervals: {definitions.INTERVAL}",
@@ -57,12 +55,12 @@ class NumberScreen(Dialog[None]):
         shown = {"FP32": base, str(self.variant.bits): own}
         for label, cell in shown.items():
             if cell is not None:
-                value = getattr(cell, self.measure.field)
+                value = cell.value(self.measure.id)
                 counts = f"{cell.n_id:,} ID and {cell.n_ood:,} OOD images"
                 words = f"{value:.7f}" if value is not None else f"no value: {cell.problem}"
                 lines.append((label, f"{words}, from {counts}"))
         found = self.state.delta_of(self.variant.key)
-        delta: Delta | None = getattr(found, self.measure.name, {}).get(self.ood_set) if found else None
+        delta = found.sets(self.measure.id).get(self.ood_set) if found else None
         if delta is not None:
             images = f"the first {self.state.deltas.rows:,} images" if self.state.deltas else ""
             lines.append(("delta", f"{delta.value * 100:+.3f} points, FP32 minus quantized, on {images}"))
@@ -71,7 +69,7 @@ class NumberScreen(Dialog[None]):
                 lines.append(("p", f"{delta.p:.3g}; adjusted over the table {delta.p_holm:.3g}"))
         if found is not None:
             for row in study.beside((found,)):
-                words = f"{row.stated:.1f} % ({study.MEASURES[row.measure]}; {catalog.STATED_BY})"
+                words = f"{row.stated:.1f} % ({study.label_of(row.measure)}; {catalog.STATED_BY})"
                 lines.append(("stated", words))
         if self.state.deltas is not None:
             resamples, seed = self.state.deltas.resamples, self.state.deltas.seed

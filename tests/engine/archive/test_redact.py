@@ -16,6 +16,7 @@ from engine.archive.redact import redact
 from engine.catalog import DEMO_OOD
 from engine.errors import InputError, JournalError
 from engine.protocol.events import (
+    VERSION,
     BatchSized,
     Entry,
     ImageUnreadable,
@@ -262,5 +263,5 @@ def test_what_is_damaged_or_in_the_way_is_refused(copied: Path, tmp_path: Path) 
 def test_formats_of_before_are_redacted_into_the_present_one(tmp_path: Path) -> None:
     redact(store.find("demo"), tmp_path, "public")
     _, entries, reader = journal.read(tmp_path / "public")
-    assert reader.version == 2 and not reader.skipped
+    assert reader.version == VERSION and not reader.skipped
     assert len(entries) == len(journal.read(store.find("demo"))[1])

@@ -225,8 +225,8 @@ def of(kind: str, **changes: object) -> Callable[[Plain], object]:
 
 
 def first_look(event: Plain) -> None:
-    if event["type"] == "measured" and event["rows"] < 120:
-        event["top1"] = 0.1234
+    if event["type"] == "variant.measured" and event["rows"] < 120:
+        event["values"]["top1"] = 0.1234
 
 
 def first_curve(event: Plain) -> None:
@@ -247,7 +247,7 @@ def other_names(event: Plain) -> None:
 
 
 def without_tables(event: Plain) -> None:
-    if event["type"] in ("measured", "curves.drawn", "deltas.measured"):
+    if event["type"] in ("variant.measured", "curves.drawn", "deltas.tabled"):
         event.update(type="logged", level="info", text="nothing")
 
 

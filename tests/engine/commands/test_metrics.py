@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from engine.measure.detection import detection
-
 
 def call(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "qood_tui", "metrics", *arguments]
@@ -58,20 +56,6 @@ def test_the_table_warns_of_ties_and_equal_scores(tmp_path: Path) -> None:
     done = call("--id", str(tmp_path / "id.npy"), "--ood", f"x={tmp_path / 'ood.npy'}")
     assert done.returncode == 0 and "all scores are equal" in done.stdout
     assert "0.5000" in done.stdout and "0.3750" in done.stdout
-
-
-def test_partial_auroc_is_scikit_learns_and_detection_error_the_least() -> None:
-    random = np.random.default_rng(0)
-    for levels in (None, 8):
-        id_scores, ood_scores = random.normal(0, 1, 500), random.normal(1.5, 1, 200)
-        if levels:
-            id_scores, ood_scores = np.round(id_scores), np.round(ood_scores)
-        is_ood = np.r_[np.zeros(500), np.ones(200)]
-        expected = roc_auc_score(is_ood, np.r_[id_scores, ood_scores], max_fpr=0.05)
-        assert detection(id_scores, ood_scores).partial_auroc == pytest.approx(expected, abs=1e-12)
-        thresholds = np.unique(np.r_[id_scores, ood_scores, np.inf])
-        errors = [((id_scores >= t).mean() + (ood_scores < t).mean()) / 2 for t in thresholds]
-        assert detection(id_scores, ood_scores).detection_error == pytest.approx(min(errors), abs=1e-12)
 
 
 def scores_of(seed: int, count: int, shift: float) -> np.ndarray:

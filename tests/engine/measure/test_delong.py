@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from engine.errors import MeasureError
 from engine.measure.delong import auroc_difference, auroc_interval, placements
-from engine.measure.detection import auroc, count
+from engine.measure.measures import MEASURES
 
 
 def test_the_standard_error_is_that_of_the_definition_with_ties() -> None:
@@ -18,7 +18,7 @@ def test_the_standard_error_is_that_of_the_definition_with_ties() -> None:
     expected = np.sqrt(kernel.mean(1).var(ddof=1) / 40 + kernel.mean(0).var(ddof=1) / 70)
     found = auroc_interval(id_scores, ood)
     assert found.value == pytest.approx(kernel.mean(), abs=1e-12)
-    assert found.value == pytest.approx(auroc(count(id_scores, ood)), abs=1e-12)
+    assert found.value == pytest.approx(MEASURES["auroc"](id_scores, ood), abs=1e-12)
     assert found.error == pytest.approx(expected, abs=1e-12)
 
 
@@ -31,7 +31,7 @@ def test_a_difference_counts_the_correlation_of_two_scores_on_the_same_images() 
     draws = []
     for _ in range(600):
         i, o = random.integers(0, 400, 400), random.integers(0, 300, 300)
-        draws.append(auroc(count(id_one[i], ood_one[o])) - auroc(count(id_two[i], ood_two[o])))
+        draws.append(MEASURES["auroc"](id_one[i], ood_one[o]) - MEASURES["auroc"](id_two[i], ood_two[o]))
     assert found.error == pytest.approx(np.std(draws), rel=0.15)
     assert found.error < auroc_interval(id_one, ood_one).error / 2
     assert auroc_difference(one, one).p == 1.0

@@ -20,10 +20,10 @@ def test_blocks_of_resamples_give_the_sample_itself_and_about_the_same_intervals
     monkeypatch.setattr(deltas, "WEIGHTS_AT_ONCE", 40 * rows.count)
     blocks = deltas.measure_deltas(rows, 600, 0)
     for one, other in zip(whole.variants, blocks.variants, strict=True):
-        assert one.ap_out_mean.value == other.ap_out_mean.value
-        width = one.ap_out_mean.high - one.ap_out_mean.low
-        assert other.ap_out_mean.low == pytest.approx(one.ap_out_mean.low, abs=width / 4)
-        assert other.ap_out_mean.high == pytest.approx(one.ap_out_mean.high, abs=width / 4)
+        assert one.main.mean.value == other.main.mean.value
+        width = one.main.mean.high - one.main.mean.low
+        assert other.main.mean.low == pytest.approx(one.main.mean.low, abs=width / 4)
+        assert other.main.mean.high == pytest.approx(one.main.mean.high, abs=width / 4)
 
 
 def test_an_interval_is_around_its_value_and_fp32_loses_nothing_against_itself(recorded: Path) -> None:
@@ -34,9 +34,9 @@ def test_an_interval_is_around_its_value_and_fp32_loses_nothing_against_itself(r
         v.key for v in header.plan.variants() if not v.bits.is_float
     ]
     for variant in found.variants:
-        assert variant.ap_out_mean.low <= variant.ap_out_mean.value <= variant.ap_out_mean.high
-        mean = sum(d.value for d in variant.ap_out.values()) / len(variant.ap_out)
-        assert variant.ap_out_mean.value == pytest.approx(mean, abs=1e-6)
+        assert variant.main.mean.low <= variant.main.mean.value <= variant.main.mean.high
+        mean = sum(d.value for d in variant.main.sets.values()) / len(variant.main.sets)
+        assert variant.main.mean.value == pytest.approx(mean, abs=1e-6)
 
 
 def test_means_by_pretraining_and_of_twins_are_those_of_the_rows() -> None:
@@ -44,7 +44,7 @@ def test_means_by_pretraining_and_of_twins_are_those_of_the_rows() -> None:
     header, entries, _ = journal.read(demo)
     rows = Arrays(demo, header.plan).first(journal.finished_rows(entries))
     found = deltas.measure_deltas(rows, 300, 1)
-    lost = {v.variant: v.ap_out_mean.value for v in found.variants}
+    lost = {v.variant: v.main.mean.value for v in found.variants}
     narrow = [lost[f"{model} W4A4"] for model in header.plan.models if "narrow" in model]
     assert found.by_pretraining["narrow"]["W4A4"].value == pytest.approx(sum(narrow) / len(narrow), abs=1e-6)
     pairs = catalog.twins(header.plan.models)
@@ -72,11 +72,11 @@ def test_tests_are_adjusted_within_the_families_that_the_definition_names() -> N
         [
             delta
             for variant in found.variants
-            for delta in (*getattr(variant, name).values(), getattr(variant, f"{name}_mean"))
+            for delta in (*variant.by_set[name].sets.values(), variant.by_set[name].mean)
         ]
-        for name in ("ap_out", "auroc", "ap_in", "fpr95")
+        for name in ("ap_out", "auroc", "ap_in", "fpr95_ood_positive")
     ]
-    families += [[v.top1 for v in found.variants], [v.nll for v in found.variants]]
+    families += [[v.of_labels[name] for v in found.variants] for name in ("top1", "nll")]
     families += [list(found.by_bits.values()), list(found.twins.values())]
     families.append([delta for of_bits in found.by_pretraining.values() for delta in of_bits.values()])
     assert [len(family) for family in families] == [125, 125, 125, 125, 25, 25, 5, 5, 10]

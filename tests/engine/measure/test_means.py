@@ -68,13 +68,13 @@ def test_a_set_of_one_image_is_in_no_mean(session: Path, precision: dict[str, fl
     for row in document.variants:
         expected = pytest.approx(precision[row.key], abs=1e-6)
         mean = row.mean("msp")
-        assert mean is not None and mean.over == 2 and mean.ap_out == expected
+        assert mean is not None and mean.over == 2 and mean.value("ap_out") == expected
         assert on_screen[row.key].mean.value == expected
         assert on_screen[row.key].averaged == ("near", "far")
         if row.bits != "FP32":
             whole = precision[f"{row.model} FP32"]
             change = whole - precision[row.key]
-            assert lost[row.key].ap_out_mean.value == pytest.approx(change, abs=1e-6)
+            assert lost[row.key].main.mean.value == pytest.approx(change, abs=1e-6)
             assert points[row.key].mean.value == pytest.approx(change * 100, abs=1e-4)
             assert shares[row.key].mean.value == pytest.approx(change / whole * 100, abs=1e-4)
 
@@ -121,11 +121,11 @@ def test_a_bit_setting_that_begins_like_another_is_not_counted_with_it(session: 
 
 def test_a_mean_has_no_value_where_one_of_its_sets_has_none() -> None:
     cells = [
-        Cell("a", "msp", 9, 9, ap_out=0.25),
-        Cell("b", "msp", 9, 9, ap_out=0.75),
-        Cell("c", "msp", 9, 1, ap_out=1.0),
+        Cell("a", "msp", 9, 9, {"ap_out": 0.25}),
+        Cell("b", "msp", 9, 9, {"ap_out": 0.75}),
+        Cell("c", "msp", 9, 1, {"ap_out": 1.0}),
     ]
     assert means.mean_over_sets(cells, "ap_out") == 0.5
     assert means.mean_over_sets([*cells, Cell("d", "msp", 9, 9, problem="NaN")], "ap_out") is None
-    assert means.mean_over_sets([Cell("a", "msp", 1, 9, ap_out=0.25)], "ap_out") is None
+    assert means.mean_over_sets([Cell("a", "msp", 1, 9, {"ap_out": 0.25})], "ap_out") is None
     assert means.mean_over_sets(cells[2:], "ap_out") is None

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from engine import report
-from engine.protocol.events import SetReady, WorkerStarted
+from engine.protocol.events import SetDeltas, SetReady, WorkerStarted
 from engine.report.contents import Checked, Document, Mismatch
 from tests.engine.report.pages import HOSTILE
 
@@ -63,7 +63,12 @@ def hostile(found: Document) -> Document:
             )
             for row in found.variants
         ),
-        deltas=tuple(msgspec.structs.replace(row, ap_out={HOSTILE: row.ap_out_mean}) for row in found.deltas),
+        deltas=tuple(
+            msgspec.structs.replace(
+                row, by_set={**row.by_set, "ap_out": SetDeltas({HOSTILE: row.main.mean}, row.main.mean)}
+            )
+            for row in found.deltas
+        ),
         by_bits={HOSTILE: next(iter(found.by_bits.values()))},
         by_pretraining={HOSTILE: {HOSTILE: next(iter(found.by_bits.values()))}, "x": {}},
         histograms=tuple(

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from engine import report
 from engine.errors import InputError, JournalError
+from engine.measure.measures import BY_SET, COMPARED, COMPARED_OF_LABELS, OF_LABELS
 from engine.protocol.events import ScoresAdded
 from engine.report import FORMATS, render
 from engine.report.document import document
@@ -55,8 +56,8 @@ def edit_last(session: Path, kind: str, change: object) -> None:
 def test_a_whole_session_agrees_with_its_journal_in_every_number(recorded: Path) -> None:
     found = document(recorded)
     assert found.mismatches == ()
-    cells = 6 * (3 + 4 + 3 * 4 * 8)  # of all variants: of labels, calibration, cells
-    deltas = 4 * (2 + 4 * 5) * 6  # of all quantized: top-1 and NLL, four measures by set and mean
+    cells = 6 * (len(OF_LABELS) + 3 * 4 * (3 + len(BY_SET)))  # of all variants
+    deltas = 4 * (len(COMPARED_OF_LABELS) + len(COMPARED) * 5) * 6  # of all quantized, by set and mean
     assert found.checked.numbers > cells + deltas
     chunks = sum(e.event.__class__.__name__ == "ChunkFinished" for e in journal.read(recorded)[1])
     assert found.checked.hashes == chunks * 7
@@ -67,20 +68,19 @@ def test_measures_are_those_of_scikit_learn(recorded: Path) -> None:
     found = document(recorded)
     row = found.row("deit3-wide W4A4")
     assert row is not None
-    values = []
+    values, told = [], ("auroc", "ap_out", "ap_in", "fpr95_ood_positive")
     for name in found.plan.ood_sets:
         labels, scores = scores_of(recorded, "deit3-wide W4A4", name)
         cell = row.cell("msp", name)
-        assert cell is not None and cell.auroc == pytest.approx(roc_auc_score(labels, scores))
-        assert cell.ap_out == pytest.approx(average_precision_score(labels, scores))
-        assert cell.ap_in == pytest.approx(average_precision_score(1 - labels, -scores))
+        assert cell is not None and cell.value("auroc") == pytest.approx(roc_auc_score(labels, scores))
+        assert cell.value("ap_out") == pytest.approx(average_precision_score(labels, scores))
+        assert cell.value("ap_in") == pytest.approx(average_precision_score(1 - labels, -scores))
         fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=False)
-        assert cell.fpr95_ood_positive == pytest.approx(fpr[np.argmax(tpr >= 0.95)])
-        values.append((cell.auroc, cell.ap_out, cell.ap_in, cell.fpr95_ood_positive))
+        assert cell.value("fpr95_ood_positive") == pytest.approx(fpr[np.argmax(tpr >= 0.95)])
+        values.append([cell.value(measure) for measure in told])
     mean = row.mean("msp")
     assert mean is not None and mean.over == 4
-    told = (mean.auroc, mean.ap_out, mean.ap_in, mean.fpr95_ood_positive)
-    assert told == pytest.approx(np.mean(values, axis=0))
+    assert [mean.value(measure) for measure in told] == pytest.approx(np.mean(values, axis=0))
 
 
 def test_calibration_and_accuracy_are_counted_by_hand(recorded: Path) -> None:
@@ -94,9 +94,9 @@ def test_calibration_and_accuracy_are_counted_by_hand(recorded: Path) -> None:
         inside = (confidence > low) & (confidence <= low + 1 / 15)
         if inside.any():
             gaps += inside.mean() * abs(confidence[inside].mean() - (rank[inside] == 0).mean())
-    assert found.variants[0].top1 == pytest.approx(float(np.mean(rank == 0)), abs=1e-6)
-    assert found.variants[0].ece == pytest.approx(gaps, abs=1e-6)
-    assert found.variants[0].nll == pytest.approx(
+    assert found.variants[0].value("top1") == pytest.approx(float(np.mean(rank == 0)), abs=1e-6)
+    assert found.variants[0].value("ece") == pytest.approx(gaps, abs=1e-6)
+    assert found.variants[0].value("nll") == pytest.approx(
         float(np.load(recorded / "arrays" / "nll.npy")[of_id, 0].mean()), abs=1e-6
     )
 
@@ -113,7 +113,7 @@ def test_a_changed_array_is_named_with_its_measures_and_its_rows(copied: Path) -
     assert "deit3-wide W4A4, unseen-fractals, msp, auroc" not in told
     labels, scores = scores_of(copied, "vit-narrow W4A4", "unseen-fractals")
     cell = found.variants[2].cell("msp", "unseen-fractals")
-    assert cell is not None and cell.auroc == pytest.approx(roc_auc_score(labels, scores))
+    assert cell is not None and cell.value("auroc") == pytest.approx(roc_auc_score(labels, scores))
 
 
 def test_a_changed_row_that_moves_no_table_is_found_by_its_hash(copied: Path) -> None:
@@ -127,9 +127,9 @@ def test_a_changed_row_that_moves_no_table_is_found_by_its_hash(copied: Path) ->
 @pytest.mark.parametrize("place", ["value", "low", "high"])
 def test_a_changed_delta_is_named_by_its_place(copied: Path, place: str) -> None:
     def change(event: Plain) -> None:
-        event["variants"][1]["ap_out"]["noise"][place] += 0.001
+        event["variants"][1]["by_set"]["ap_out"]["sets"]["noise"][place] += 0.001
 
-    edit_last(copied, "deltas.measured", change)
+    edit_last(copied, "deltas.tabled", change)
     (one,) = document(copied).mismatches
     names = {"value": "value", "low": "low end", "high": "high end"}
     assert one.startswith(f"vit-narrow W4A4, noise, ap_out lost, {names[place]}: the journal says ")
@@ -139,8 +139,8 @@ def test_a_changed_delta_is_named_by_its_place(copied: Path, place: str) -> None
 
 
 def test_changed_means_measures_and_curves_are_found(copied: Path) -> None:
-    edit_last(copied, "deltas.measured", lambda e: e["by_bits"]["W4A4"].update(high=0.5))
-    edit_last(copied, "measured", lambda e: e.update(nll=e["nll"] + 1e-4))
+    edit_last(copied, "deltas.tabled", lambda e: e["by_bits"]["W4A4"].update(high=0.5))
+    edit_last(copied, "variant.measured", lambda e: e["values"].update(nll=e["values"]["nll"] + 1e-4))
     edit_last(copied, "curves.drawn", lambda e: e["curves"][0]["tpr"].__setitem__(20, 0.0011))
     told = "\n".join(document(copied).mismatches)
     assert "mean of W4A4, ap_out lost, high end: the journal says 0.5," in told
@@ -150,7 +150,7 @@ def test_changed_means_measures_and_curves_are_found(copied: Path) -> None:
 
 
 def test_a_score_or_variant_that_the_arrays_do_not_have_is_a_mismatch(copied: Path) -> None:
-    edit_last(copied, "measured", lambda e: e.update(variant="deit3-wide W2A2"))
+    edit_last(copied, "variant.measured", lambda e: e.update(variant="deit3-wide W2A2"))
     told = document(copied).mismatches
     assert any("deit3-wide W2A2" in line for line in told)
 
@@ -187,8 +187,8 @@ def test_an_unfinished_session_reports_what_is_there(copied: Path) -> None:
     found = document(copied)
     assert (found.state, found.rows, found.planned, found.sequential) == ("interrupted", 200, 390, True)
     rank = Arrays(copied, found.plan).first(200).values("rank", 0, 0)
-    assert found.variants[0].top1 == pytest.approx(float(np.mean(rank == 0)), abs=1e-6)
-    assert found.mismatches == () and all(row.ap_out_mean.p is None for row in found.deltas)
+    assert found.variants[0].value("top1") == pytest.approx(float(np.mean(rank == 0)), abs=1e-6)
+    assert found.mismatches == () and all(row.main.mean.p is None for row in found.deltas)
     text = report.render(found, "md")
     assert "after 200 of 390 images" in text and "The session is interrupted" in text
     path.write_bytes(b"".join(lines[: chunks[0]]))
@@ -198,7 +198,7 @@ def test_an_unfinished_session_reports_what_is_there(copied: Path) -> None:
 
 @pytest.mark.parametrize("resamples", [0, 1, 10**12])
 def test_a_number_of_resamples_from_a_stranger_is_not_obeyed(copied: Path, resamples: int) -> None:
-    edit_last(copied, "deltas.measured", lambda e: e.update(resamples=resamples))
+    edit_last(copied, "deltas.tabled", lambda e: e.update(resamples=resamples))
     found = document(copied)
     assert found.resamples == 1000
     assert [line for line in found.mismatches if line.startswith("resamples: the journal says")]

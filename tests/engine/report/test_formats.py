@@ -17,7 +17,7 @@ import pytest
 from engine import report
 from engine.errors import InputError
 from engine.report.contents import Checked, Document, Mismatch
-from engine.report.formats import latex
+from engine.report.formats import escaping
 from tests.engine.report.pages import Page
 
 
@@ -56,8 +56,8 @@ def test_latex_compiles(which: str, tmp_path: Path, request: pytest.FixtureReque
 
 
 def test_signs_in_latex_are_minus_signs_and_dashes_stay_dashes() -> None:
-    assert latex.escaped("-0.3 to +2.1") == "$-$0.3 to +2.1"
-    assert latex.escaped("vit-wide --x") == "vit{-}wide {-}{-}x"
+    assert escaping.latex("-0.3 to +2.1") == "$-$0.3 to +2.1"
+    assert escaping.latex("vit-wide --x") == "vit{-}wide {-}{-}x"
 
 
 def test_csv_has_every_cell_its_mean_and_what_was_lost(found: Document) -> None:
@@ -68,7 +68,7 @@ def test_csv_has_every_cell_its_mean_and_what_was_lost(found: Document) -> None:
         for r in rows
         if (r["model"], r["bits"], r["set"], r["score"]) == ("deit3-wide", "W4A4", "noise", "msp")
     )
-    delta = next(d for d in found.deltas if d.variant == "deit3-wide W4A4").ap_out["noise"]
+    delta = next(d for d in found.deltas if d.variant == "deit3-wide W4A4").sets("ap_out")["noise"]
     assert float(one["ap_out_lost"]) == delta.value and float(one["ap_out_lost_low"]) == delta.low
     whole = next(
         r
@@ -112,10 +112,11 @@ def test_relative_losses_are_over_the_value_in_floating_point(found: Document) -
     row = next(d for d in found.deltas if d.variant == "deit3-wide W4A4")
     whole = found.row("deit3-wide FP32")
     cell = whole.cell("msp", "noise") if whole else None
-    assert cell is not None and cell.auroc is not None
-    delta = row.auroc["noise"]
-    low, high = delta.low / cell.auroc, delta.high / cell.auroc
-    assert delta.relative == pytest.approx(delta.value / cell.auroc, abs=1e-6)
+    auroc = cell.value("auroc") if cell else None
+    assert auroc is not None
+    delta = row.sets("auroc")["noise"]
+    low, high = delta.low / auroc, delta.high / auroc
+    assert delta.relative == pytest.approx(delta.value / auroc, abs=1e-6)
     assert f"{delta.relative:+.1%} ({low:+.1%} to {high:+.1%})" in text
 
 

@@ -22,9 +22,9 @@ def test_a_small_demo_is_said_to_be_one(found: Document) -> None:
         "The other 2 scores have no intervals",
     ):
         assert words in told
-    errors = [1 - row.top1 for row in found.variants if row.bits == "FP32" and row.top1 is not None]
+    errors = [1 - (row.value("top1") or 0) for row in found.variants if row.bits == "FP32"]
     assert f"err on {min(errors):.1%} to {max(errors):.1%} of the ID images" in told
-    unclear = sum(not row.ap_out_mean.is_change for row in found.deltas)
+    unclear = sum(not row.main.mean.is_change for row in found.deltas)
     assert f"{unclear} of 4 mean losses are not distinguishable" in told
     for words in ("interrupted", "unreadable", "nothing to compare", "taken from the journal"):
         assert words not in told.lower()

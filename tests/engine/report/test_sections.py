@@ -24,8 +24,8 @@ def test_a_mean_counts_the_models_of_its_own_bit_setting_only(found: Document, b
             (two, f"deit3-wide {other}"),
         )
     )
-    mean = msgspec.structs.replace(one.ap_out_mean, value=0.5, low=0.4, high=0.6)
-    small = msgspec.structs.replace(one.ap_out_mean, value=0.1, low=0.0, high=0.2)
+    mean = msgspec.structs.replace(one.main.mean, value=0.5, low=0.4, high=0.6)
+    small = msgspec.structs.replace(one.main.mean, value=0.1, low=0.0, high=0.2)
     changed = msgspec.structs.replace(found, plan=plan, deltas=rows, by_bits={bits: mean, other: small})
     (sentence,) = [line for line in outline.lead(changed) if line.startswith("The largest mean loss")]
     assert f"at {bits}, over 1 model and" in sentence

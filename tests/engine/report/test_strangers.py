@@ -12,7 +12,7 @@ import pytest
 
 from engine import report
 from engine.report.contents import Document
-from engine.report.formats import markdown
+from engine.report.formats import escaping
 from tests.engine.report.pages import ALLOWED, HOSTILE, Page, spoilt_data, svgs
 from tests.engine.report.test_document import edit_last
 from tests.journals import Plain, rewrite
@@ -38,7 +38,7 @@ def test_nothing_in_a_journal_becomes_markup_or_moves_a_terminal(hostile: Docume
 
 
 def test_a_journal_with_markup_in_every_string_is_reported_harmlessly(copied: Path) -> None:
-    kinds = ("measured", "curves.drawn", "deltas.measured", "chunk.finished")
+    kinds = ("variant.measured", "curves.drawn", "deltas.tabled", "chunk.finished")
 
     def spoil(position: int, line: Plain) -> None:
         if position and line["event"]["type"] not in kinds:
@@ -60,7 +60,7 @@ def test_a_journal_with_markup_in_every_string_is_reported_harmlessly(copied: Pa
 def test_ends_beyond_all_bounds_and_variants_without_a_value_are_drawn_and_told(copied: Path) -> None:
     edit_last(
         copied,
-        "deltas.measured",
+        "deltas.tabled",
         lambda e: [d.update(low=-1e308, high=1e308) for d in e["by_bits"].values()],
     )
     for name in ("msp", "nll"):
@@ -87,7 +87,7 @@ def test_rows_of_markdown_tables_are_as_wide_as_their_heads(hostile: Document) -
 
 
 def test_markdown_leaves_numbers_and_names_as_they_are() -> None:
-    assert markdown.escaped("vit_small_patch16_224 W4A4: +5.3* (+2.1 to +8.4)") == (
+    assert escaping.markdown("vit_small_patch16_224 W4A4: +5.3* (+2.1 to +8.4)") == (
         "vit_small_patch16_224 W4A4: +5.3* (+2.1 to +8.4)"
     )
-    assert markdown.escaped("*a* _b_ <i> [x](y) `c` a|b") == r"\*a\* \_b\_ \<i\> \[x\](y) \`c\` a\|b"
+    assert escaping.markdown("*a* _b_ <i> [x](y) `c` a|b") == r"\*a\* \_b\_ \<i\> \[x\](y) \`c\` a\|b"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from engine import catalog
-from engine.protocol.events import Delta, VariantDelta
+from engine.protocol.events import Delta, SetDeltas, VariantDelta
 from engine.report import study
 
 ONE_K, MANY = "deit3_small_patch16_224.fb_in1k", "deit3_small_patch16_224.fb_in22k_ft_in1k"
@@ -9,7 +9,7 @@ ONE_K, MANY = "deit3_small_patch16_224.fb_in1k", "deit3_small_patch16_224.fb_in2
 
 def lost(variant: str, value: float) -> VariantDelta:
     delta = Delta(value, value - 0.01, value + 0.01, value / 0.8)
-    return VariantDelta(variant, delta, delta, {}, {}, delta, delta)
+    return VariantDelta(variant, {"ap_out": SetDeltas({}, delta)}, {"top1": delta})
 
 
 def test_what_the_abstract_states_stands_beside_the_4_bit_variants_alone() -> None:

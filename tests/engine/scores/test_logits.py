@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.special import logsumexp, softmax
 
-from engine.scores.logits import energy, max_logit, msp, negative_log_likelihood, rank_of_label
+from engine.scores.logits import brier, energy, max_logit, msp, negative_log_likelihood, rank_of_label
 
 LOGITS = torch.from_numpy(np.random.default_rng(0).normal(0, 5, (200, 30)).astype(np.float32))
 
@@ -46,3 +46,11 @@ def test_a_diverged_model_is_never_right() -> None:
     broken = torch.full((2, 10), torch.nan)
     assert rank_of_label(broken, torch.tensor([0, 3])).tolist() == [10, 10]
     assert torch.isnan(msp(broken)).all()
+
+
+def test_brier_is_the_squared_distance_from_the_one_hot_label() -> None:
+    labels = torch.randint(0, 30, (200,))
+    one_hot = torch.nn.functional.one_hot(labels, 30)
+    expected = (LOGITS.double().softmax(1) - one_hot).square().sum(1)
+    torch.testing.assert_close(brier(LOGITS, labels), expected)
+    assert torch.isnan(brier(LOGITS, torch.full((200,), -1))).all()

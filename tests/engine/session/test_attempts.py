@@ -33,7 +33,7 @@ from qood_tui.state.state import State, fold
 
 WORKER = WorkerStarted("cpu", 1, {})
 TORN = ImageUnreadable("textures", "a.png", "it is truncated")
-PREVIEW = Measured(10, "m FP32", 0.5, None, 1.0, ())
+PREVIEW = Measured(10, "m FP32", {"top1": 0.5}, ())
 
 
 def chunk(first: int, rows: int = 10) -> ChunkFinished:
@@ -78,13 +78,13 @@ def test_what_an_attempt_with_finished_rows_said_stays() -> None:
 
 
 def test_looks_at_a_chunk_that_is_scored_again_with_smaller_batches_are_void() -> None:
-    again = Measured(10, "m FP32", 0.6, None, 1.0, ())
+    again = Measured(10, "m FP32", {"top1": 0.6}, ())
     events = [WORKER, PREVIEW, BatchSized(0, 4, "memory"), again, chunk(0)]
     assert PREVIEW not in counted(events) and again in counted(events)
 
 
 def test_a_look_at_rows_that_were_never_finished_is_left_for_readers_to_refuse() -> None:
-    forged = Measured(99, "m FP32", 1.0, None, 1.0, ())
+    forged = Measured(99, "m FP32", {"top1": 1.0}, ())
     assert forged in counted([WORKER, chunk(0), forged, SessionClosed("finished", "", 3, "")])
 
 
@@ -93,7 +93,7 @@ EVENTS = st.one_of(
     st.builds(VariantReady, st.sampled_from(["a", "b"]), st.sampled_from("xy"), st.just(1.0), st.just(10)),
     st.builds(VariantFailed, st.sampled_from(["a", "b"]), st.just("why")),
     st.builds(
-        lambda rows, variant, top1: Measured(rows, variant, top1, None, 1.0, ()),
+        lambda rows, variant, top1: Measured(rows, variant, {"top1": top1}, ()),
         st.sampled_from([5, 10, 20]),
         st.sampled_from(["a", "b"]),
         st.sampled_from([0.1, 0.2]),

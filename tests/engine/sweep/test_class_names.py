@@ -182,7 +182,7 @@ def test_accuracy_is_that_of_the_order_that_was_said(
     right = float((logits(files).argmax(1) == labels).double().mean())
     assert (right == 1) == (order == "natural")
     measured = [e for e in events if isinstance(e, Measured)][-1]
-    assert measured.top1 == pytest.approx(right, abs=1e-6)
+    assert measured.value("top1") == pytest.approx(right, abs=1e-6)
 
 
 def test_orders_that_agree_need_no_decision(tmp_path: Path, decoders: Decoders) -> None:
@@ -293,11 +293,12 @@ def test_guessing_is_said_on_few_images() -> None:
     few = dict.fromkeys(VariantRow.__struct_fields__) | {
         "model": "mine",
         "bits": "FP32",
-        "nll": 2.0,
         "sets": (),
         "means": (),
     }
-    at_chance, far_above = (VariantRow(**{**few, "top1": top1}) for top1 in (0.1667, 0.5))
+    at_chance, far_above = (
+        VariantRow(**{**few, "values": {"top1": top1, "nll": 2.0}}) for top1 in (0.1667, 0.5)
+    )
     (warning,) = guesses([at_chance], [model], images)
     assert "16.7%" in warning and "60 ID images" in warning and "12 classes" in warning
     assert guesses([far_above], [model], images) == ()

@@ -144,7 +144,7 @@ def test_a_sweep_stops_when_the_interval_of_the_mean_is_narrow_enough() -> None:
     assert all((d.high - d.low) * 100 < 60 for d in last.by_bits.values())
     found = report.document(session)
     assert found.sequential and found.rows == rows
-    assert all(row.ap_out_mean.p is None for row in found.deltas)
+    assert all(row.main.mean.p is None for row in found.deltas)
 
 
 def test_sizes_that_make_no_sense_are_refused() -> None:

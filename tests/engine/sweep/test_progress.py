@@ -44,9 +44,9 @@ def test_a_sweep_is_enough_only_once_every_set_is_in_the_means(tmp_path: Path) -
     with ThreadPoolExecutor(1) as pool:
         progress.measure(arrays, 600, arrays.count, pool)
         (early,) = [event for event in events if isinstance(event, DeltasMeasured)]
-        assert set(early.variants[0].ap_out) == {"near"} and not progress.is_enough()
+        assert set(early.variants[0].main.sets) == {"near"} and not progress.is_enough()
         progress.measure(arrays, 1200, arrays.count, pool)
     late = [event for event in events if isinstance(event, DeltasMeasured)][-1]
-    assert set(late.variants[0].ap_out) == {"near", "rare"} and progress.is_enough()
+    assert set(late.variants[0].main.sets) == {"near", "rare"} and progress.is_enough()
     told = [event.text for event in events if isinstance(event, Logged)]
     assert "fewer than 2 images of rare were seen" in told[0] and told[1].startswith("enough after 1200")

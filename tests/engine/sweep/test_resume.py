@@ -173,7 +173,7 @@ def test_a_folder_with_one_image_leaves_the_other_sets_their_deltas(tmp_path: Pa
     folder = noisy_folder(tmp_path / "one", 1, 0)
     plan = small_plan(models=("vit-narrow",), bits=("FP32", "W4A4"), ood_sets=("noise", "mine"))
     found = report.document(sweep(plan, {"mine": str(folder)}))
-    assert set(found.deltas[0].ap_out) == {"noise"}
+    assert set(found.deltas[0].main.sets) == {"noise"}
     assert any("mine" in line and "no delta" in line for line in found.failures)
 
 

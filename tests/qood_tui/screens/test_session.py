@@ -327,7 +327,7 @@ async def test_every_row_shows_the_headline_score_even_where_it_is_not_the_first
     )
     session = sweep(plan)
     rows = report.document(session).variants
-    aps = [[c.ap_out for c in row.sets if c.score == "energy"] for row in rows]
+    aps = [[c.value("ap_out") for c in row.sets if c.score == "energy"] for row in rows]
     lost = [np.mean(np.subtract(aps[0], draw)) * 100 for draw in aps[1:]]
     app = QoodApp(session, at=1e9)
     async with app.run_test(size=(120, 40)) as pilot:

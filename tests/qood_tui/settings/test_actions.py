@@ -87,9 +87,10 @@ def reset(app: QoodApp, base: Any) -> None:
 
 
 def base_measure() -> tuple[Any, Any, Any]:
-    from qood_tui.state.view_options import MEASURES, Unit
+    from engine.measure.measures import AP_OUT
+    from qood_tui.state.view_options import Unit
 
-    return MEASURES[0], Unit.POINTS, CompareView.SIDE
+    return AP_OUT, Unit.POINTS, CompareView.SIDE
 
 
 async def by_key(pilot: Pilot[None], action: Action) -> None:

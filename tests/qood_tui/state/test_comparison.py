@@ -12,6 +12,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from engine.archive.pseudonyms import GONE
+from engine.measure.measures import AP_OUT
 from engine.protocol.events import SetsPrepared, VariantReady
 from engine.session import journal
 from engine.session.arrays import Arrays
@@ -20,7 +21,7 @@ from qood_tui.cli import headless
 from qood_tui.screens.compare import CompareScreen
 from qood_tui.state import comparison, matching
 from qood_tui.state.state import State, fold
-from qood_tui.state.view_options import MEASURES, Unit
+from qood_tui.state.view_options import Unit
 from tests.made import Made
 from tests.qood_tui.driving import text_of, until
 from tests.running import small_plan
@@ -71,7 +72,7 @@ def precision(session: Path, column: int, names: tuple[str, ...]) -> float:
 
 @pytest.mark.parametrize("unit", list(Unit))
 def test_a_mean_is_over_the_sets_that_all_have(first: Path, second: Path, unit: Unit) -> None:
-    found = comparison.compared([state_of(first), state_of(second)], MEASURES[0], unit)
+    found = comparison.compared([state_of(first), state_of(second)], AP_OUT, unit)
     for line in found.lines:
         values = []
         for session in (first, second):
@@ -89,7 +90,7 @@ def test_a_mean_is_over_the_sets_that_all_have(first: Path, second: Path, unit: 
         assert difference.low is None and (told[1].mark, told[1].low) == (" ", None)
     assert found.told[-1].startswith("means are over the OOD sets that all have, ")
     assert found.told[-1].endswith(": near, far")
-    alone = comparison.compared([state_of(second)] * 2, MEASURES[0], unit)
+    alone = comparison.compared([state_of(second)] * 2, AP_OUT, unit)
     mean = alone.lines[1].number(0, comparison.MEAN)
     assert not any("means are over" in line for line in alone.told)
     assert unit is Unit.VALUE or mean.low is not None
@@ -98,7 +99,7 @@ def test_a_mean_is_over_the_sets_that_all_have(first: Path, second: Path, unit: 
 def test_without_a_set_in_common_there_is_no_mean_and_it_is_told(first: Path, tmp_path: Path) -> None:
     plan = msgspec.structs.replace(PLAN, ood_sets=("other",))
     other = Made(plan, {"fractals": 60, "other": 40}).written(tmp_path)
-    found = comparison.compared([state_of(first), state_of(other)], MEASURES[0], Unit.POINTS)
+    found = comparison.compared([state_of(first), state_of(other)], AP_OUT, Unit.POINTS)
     for line in found.lines:
         assert [line.number(at, comparison.MEAN).value for at in (0, 1)] == [None, None]
         assert line.difference(1, comparison.MEAN).value is None
@@ -169,7 +170,7 @@ def test_what_was_redacted_is_not_called_the_same(first: Path) -> None:
 
 def test_a_session_with_a_strange_name_is_neither_markup_nor_a_formula(first: Path) -> None:
     state = state_of(first)
-    found = comparison.compared([state, state], MEASURES[0], Unit.POINTS)
+    found = comparison.compared([state, state], AP_OUT, Unit.POINTS)
     text = comparison.as_csv(found, ["=1+1", "b"])
     assert {row["session"] for row in csv.DictReader(io.StringIO(text))} == {"'=1+1", "b"}
     assert r"A = \<b\>\|x" in comparison.as_markdown(found, ["<b>|x", "b"], [comparison.MEAN])

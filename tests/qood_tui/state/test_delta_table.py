@@ -11,21 +11,31 @@ import numpy as np
 import pytest
 from rich.text import Text
 
-from engine.measure import detection
-from engine.protocol.events import Delta
+from engine.measure.measures import AP_OUT, COMPARED, MEASURES, Measure
+from engine.protocol.events import Delta, SetDeltas, VariantDelta
 from engine.session import journal, store
 from engine.session.arrays import Arrays
 from qood_tui.state import comparison, findings, matching, table_export
 from qood_tui.state.delta_table import Number, Row, number_of, table
 from qood_tui.state.sources import ReplaySource
 from qood_tui.state.state import State, fold
-from qood_tui.state.view_options import MEASURES, Measure, RowOrder, Unit, ViewOptions
+from qood_tui.state.view_options import RowOrder, Unit, ViewOptions
+from tests.journals import RECORDED as FORMATS
+
+FPR95 = MEASURES["fpr95_ood_positive"]
+RECORDED = [measure for measure in COMPARED if measure.id != "fpr99_ood_positive"]  # in the demo
 
 
 @pytest.fixture(scope="module")
 def demo() -> State:
     header, entries, _ = journal.read(store.find("demo"))
     return fold(header, entries)
+
+
+def with_sets(row: VariantDelta, sets: dict[str, Delta]) -> VariantDelta:
+    """Return a row with other losses of the main measure."""
+    by_set = {**row.by_set, AP_OUT.id: SetDeltas(sets, row.main.mean)}
+    return msgspec.structs.replace(row, by_set=by_set)
 
 
 def look(state: State, **changes: object) -> ViewOptions:
@@ -47,8 +57,7 @@ def test_numbers_are_those_of_the_arrays(demo: State) -> None:
         value = row_of(demo, key, unit=Unit.VALUE)
         for at, name in enumerate(plan.ood_sets, 1):
             whole, own = (
-                detection.detection(rows.values("msp", c, 0), rows.values("msp", c, at)).ap_out
-                for c in (base, position)
+                AP_OUT(rows.values("msp", c, 0), rows.values("msp", c, at)) for c in (base, position)
             )
             assert lost.sets[name].value == pytest.approx((whole - own) * 100, abs=1e-4)
             assert share.sets[name].value == pytest.approx((whole - own) / whole * 100, abs=1e-3)
@@ -58,11 +67,11 @@ def test_numbers_are_those_of_the_arrays(demo: State) -> None:
         )
 
 
-@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("measure", RECORDED, ids=[measure.id for measure in RECORDED])
 def test_a_loss_is_marked_as_one_whichever_way_a_measure_goes(demo: State, measure: Measure) -> None:
     worst = row_of(demo, "vit-wide W4A4", measure=measure)
     assert worst.mean.mark == "▼"
-    assert (worst.mean.value or 0) * (-1 if measure.less_is_better else 1) > 0
+    assert (worst.mean.value or 0) * (-1 if not measure.larger_is_better else 1) > 0
     assert row_of(demo, "vit-wide W4A4", measure=measure, unit=Unit.VALUE).mean.mark == "▼"
 
 
@@ -75,8 +84,8 @@ def test_a_relative_loss_is_of_its_reference_or_is_none(demo: State) -> None:
         assert None not in (row.mean.value, points.mean.value, base.mean.value)
         assert row.mean.value == pytest.approx((points.mean.value or 0) / (base.mean.value or 1), rel=0.05)
     delta = Delta(-0.4, -0.6, -0.2, None)
-    assert number_of(delta, MEASURES[3], Unit.RELATIVE, 0.0) == Number()
-    flat = number_of(Delta(0.0, -0.01, 0.02, 0.0), MEASURES[0], Unit.RELATIVE, 0.5)
+    assert number_of(delta, FPR95, Unit.RELATIVE, 0.0) == Number()
+    flat = number_of(Delta(0.0, -0.01, 0.02, 0.0), AP_OUT, Unit.RELATIVE, 0.5)
     assert (flat.low, flat.high) == (pytest.approx(-2.0), pytest.approx(4.0))
 
 
@@ -84,12 +93,10 @@ def test_a_relative_interval_is_of_the_exact_reference_however_small_the_delta(d
     plan = demo.header.plan
     rows = Arrays(store.find("demo"), plan).first(demo.rows)
     base, at = [v.key for v in plan.variants()].index("vit-wide FP32"), plan.ood_sets.index("noise") + 1
-    whole = detection.detection(rows.values("msp", base, 0), rows.values("msp", base, at)).ap_out
+    whole = AP_OUT(rows.values("msp", base, 0), rows.values("msp", base, at))
     assert demo.deltas is not None
     tiny = Delta(2e-7, -0.004, 0.004, 3e-7)
-    changed = tuple(
-        msgspec.structs.replace(v, ap_out={**v.ap_out, "noise": tiny}) for v in demo.deltas.variants
-    )
+    changed = tuple(with_sets(v, {**v.main.sets, "noise": tiny}) for v in demo.deltas.variants)
     state = msgspec.structs.replace(demo, deltas=msgspec.structs.replace(demo.deltas, variants=changed))
     found = row_of(state, "vit-wide W4A4", unit=Unit.RELATIVE).sets["noise"]
     assert found.value == pytest.approx(3e-5)
@@ -127,9 +134,7 @@ def test_rows_say_of_how_many_images_they_are() -> None:
 def test_a_gain_everywhere_is_no_loss(demo: State) -> None:
     assert demo.deltas is not None
     gain = Delta(-0.012, -0.02, -0.005, -0.01, 0.001, 0.002)
-    gained = tuple(
-        msgspec.structs.replace(v, ap_out=dict.fromkeys(v.ap_out, gain)) for v in demo.deltas.variants
-    )
+    gained = tuple(with_sets(v, dict.fromkeys(v.main.sets, gain)) for v in demo.deltas.variants)
     state = msgspec.structs.replace(demo, deltas=msgspec.structs.replace(demo.deltas, variants=gained))
     assert findings.most_lost(state).plain == "Nothing was lost on any OOD set."
 
@@ -149,7 +154,7 @@ def test_sorted_tables_have_the_largest_loss_on_top_and_references_last(demo: St
         values = [of_row(row) for row in rows if not row.variant.bits.is_float]
         assert values == sorted(values, reverse=True)
         assert all(row.variant.bits.is_float for row in rows[-5:])
-    fpr = table(demo, look(demo, order=RowOrder.MEAN, measure=MEASURES[3])).rows
+    fpr = table(demo, look(demo, order=RowOrder.MEAN, measure=FPR95)).rows
     assert (fpr[0].mean.value or 0) < 0
     values = [r.mean.value for r in table(demo, look(demo, order=RowOrder.MEAN, unit=Unit.VALUE)).rows]
     assert values == sorted(values, key=lambda value: value or 0)
@@ -173,8 +178,17 @@ def test_few_images_are_provisional_until_the_sweep_ends(demo: State) -> None:
     source.seek(source.length * 0.6)
     assert 0 < source.state.rows < source.state.total
     assert table(source.state, look(source.state)).is_provisional
-    assert not table(source.state, look(source.state, measure=MEASURES[1])).is_provisional
+    assert not table(source.state, look(source.state, measure=MEASURES["auroc"])).is_provisional
     assert not table(demo, look(demo)).is_provisional
+
+
+def test_only_measures_that_a_session_has_can_be_shown(demo: State) -> None:
+    assert demo.measures == RECORDED and State(demo.header).measures == list(COMPARED)
+    latest = fold(*journal.read(max(FORMATS.iterdir()))[:2])
+    assert latest.measures == list(COMPARED)
+    for measure in COMPARED:
+        row = row_of(latest, "vit-narrow W4A4", measure=measure)
+        assert row.mean.value is not None and row.mean.low is not None
 
 
 def test_the_interval_of_every_variant_settles(demo: State) -> None:
@@ -187,7 +201,7 @@ def test_the_interval_of_every_variant_settles(demo: State) -> None:
 def test_what_was_lost_most_is_said_with_its_certainty(demo: State) -> None:
     found = findings.worst(demo)
     assert found is not None and demo.deltas is not None
-    assert found.delta.value == max(d.value for v in demo.deltas.variants for d in v.ap_out.values())
+    assert found.delta.value == max(d.value for v in demo.deltas.variants for d in v.main.sets.values())
     said = findings.most_lost(demo).plain
     assert said.startswith(f"Most lost: {found.variant} on {found.ood_set} +") and "real: p < 0.001" in said
     for width in (70, 80, 200):
@@ -226,7 +240,7 @@ def test_markdown_and_latex_are_whole_tables(demo: State) -> None:
     latex = table_export.as_latex(found)
     rows = [line for line in latex.splitlines() if line.endswith(r"\\")]
     assert len(rows) == 31 and len({row.count("&") for row in rows}) == 1
-    assert r"$\mathbf{+12.2}$" in latex and latex.count(r"\begin{tabular}") == 1
+    assert r"\textbf{+12.2}" in latex and latex.count(r"\begin{tabular}") == 1
     assert "3,500 images" in latex.splitlines()[0]
 
 
@@ -248,7 +262,7 @@ def test_a_picture_asks_nothing_of_the_network() -> None:
 def test_sessions_are_compared_cell_by_cell(demo: State, recorded: Path) -> None:
     header, entries, _ = journal.read(recorded)
     other = fold(header, entries)
-    found = comparison.compared([demo, other], MEASURES[0], Unit.POINTS)
+    found = comparison.compared([demo, other], AP_OUT, Unit.POINTS)
     assert found.columns == ("unseen-fractals", "digits", "photo-patches", "noise", "", "top-1")
     assert len(found.lines) == 30
     line = next(line for line in found.lines if line.variant.key == "vit-narrow W4A4")
@@ -259,7 +273,7 @@ def test_sessions_are_compared_cell_by_cell(demo: State, recorded: Path) -> None
     assert difference.low == pytest.approx((two.low or 0) - (one.high or 0))
     alone = next(line for line in found.lines if line.variant.key == "deit-narrow W4A4")
     assert alone.difference(1, "noise").value is None and "·" in comparison.cells(found, alone, "noise")
-    same = comparison.compared([demo, demo], MEASURES[0], Unit.POINTS)
+    same = comparison.compared([demo, demo], AP_OUT, Unit.POINTS)
     differences = [line.difference(1, "") for line in same.lines]
     assert all(one.value == 0 and not one.is_clear for one in differences)
     assert not matching.differing([demo, demo]) and not matching.other_images([demo, demo])

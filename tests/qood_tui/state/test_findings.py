@@ -16,7 +16,8 @@ from tests.qood_tui.state.test_delta_table import look
 
 
 def with_top1(state: State, key: str, top1: float) -> State:
-    measured = msgspec.structs.replace(state.measured[key], top1=top1)
+    known = state.measured[key]
+    measured = msgspec.structs.replace(known, values={**known.values, "top1": top1})
     return msgspec.structs.replace(state, measured={**state.measured, key: measured})
 
 

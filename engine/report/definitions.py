@@ -1,0 +1,27 @@
+"""What scores, deltas and intervals are, as shown beside a number; `measures` says it of every measure."""
+
+from __future__ import annotations
+
+SCORE = (
+    "An OOD score is larger for images that look more out-of-distribution; OOD is the positive class. "
+    "Images with equal scores are one threshold."
+)
+DELTA = (
+    "A delta is FP32 minus quantized on the same images. A mark means p < 0.05, adjusted by Holm "
+    "(1979): for each measure over all variants, OOD sets and means over sets together. Means over models "
+    "by bit setting, those by pretraining and those of twins are three families of their own. Tests: "
+    "McNemar (1947) for top-1, DeLong et al. (1988) for AUROC, else the standard error of the bootstrap."
+)
+INTERVAL = (
+    "95 % percentile bootstrap (Efron & Tibshirani 1993): images resampled within each set, the ID "
+    "images once for all OOD sets. Before the planned end: an asymptotic confidence sequence (Waudby-"
+    "Smith et al. 2024), which holds at all looks together."
+)
+
+
+def recompute(session: str) -> str:
+    """Say where the numbers behind a session's tables lie, and the command that computes them again."""
+    return (
+        f"Every image's scores lie in {session}/arrays/SCORE.npy, one column per variant in table order, "
+        f"its set and label in samples.npy; `qood-tui report {session}` computes everything again."
+    )
