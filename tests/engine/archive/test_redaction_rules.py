@@ -14,7 +14,7 @@ from engine.archive import redact
 from engine.archive.pseudonyms import Names
 from engine.archive.redaction_rules import redacted
 from engine.plan.variants import VariantKey
-from engine.protocol.events import AnyEvent, Header
+from engine.protocol.events import MAIN_MEASURE, AnyEvent, Header
 
 SECRET = "kdv2-s3cr3t"
 EVENTS = typing.get_args(AnyEvent)
@@ -51,14 +51,18 @@ COPIED = {
     "SessionClosed": {"sha256"},
 }
 
+BY_MEASURE = {"values", "by_set", "of_labels"}  # fields whose keys are measures
+
 
 def filled(kind: Any) -> Any:
     """Return a value of a type in which every field is given and every text is a secret."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return kind(
-            **{name: filled(hint) for name, hint in typing.get_type_hints(kind, include_extras=True).items()}
-        )
+        hints = typing.get_type_hints(kind, include_extras=True)
+        values = {name: filled(hint) for name, hint in hints.items()}
+        for name in BY_MEASURE & values.keys():
+            values[name] |= {MAIN_MEASURE: values[name][SECRET]}
+        return kind(**values)
     if origin in (types.UnionType, typing.Union):
         return filled(next(one for one in inner if one not in (type(None), msgspec.UnsetType)))
     if kind == VariantKey:
