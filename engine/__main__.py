@@ -13,9 +13,9 @@ import msgspec
 from engine import catalog, report
 from engine.errors import BAD_INPUT, CANCELLED, FINISHED, WITH_FAILURES, InputError, QoodError, of_disk
 from engine.plan.resources import from_options
-from engine.protocol.events import SessionClosed
 from engine.service import client, request
-from engine.session import journal, store
+from engine.session import store
+from engine.session.session import Session
 from engine.system import environment, paths
 from engine.system.streams import served
 
@@ -128,18 +128,18 @@ def _run(given: argparse.Namespace) -> int:
         client.cancel(asked.session)
         sys.stderr.write(f"engine: stopped; what is finished is kept in {asked.session}\n")
         return CANCELLED
-    closed = journal.read(asked.session)[1][-1].event
-    if isinstance(closed, SessionClosed) and closed.outcome == "refused":
+    session = Session.at(asked.session)
+    if (closed := session.closed) is not None and closed.outcome == "refused":
         sys.stderr.write(f"engine: {closed.reason}\n")
         store.discard(asked.session)
         return BAD_INPUT
-    found = report.document(asked.session, quick=True)
+    found = report.document(session, quick=True)
     sys.stdout.write(report.render(msgspec.structs.replace(found, session=str(asked.session)), "json"))
     return WITH_FAILURES if found.failures else FINISHED
 
 
 def _report(given: argparse.Namespace) -> int:
-    found = report.document(store.find(given.session))
+    found = report.document(Session.at(store.find_readable(given.session)))
     sys.stdout.write(report.render(found, given.format))
     for line in found.mismatches:
         sys.stderr.write(f"engine: {line}\n")

@@ -16,7 +16,7 @@ from textual.scrollbar import ScrollBar, ScrollBarRender
 from engine.errors import QoodError
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
-from engine.session.journal import is_being_written
+from engine.session.session import place_at
 from qood_tui.defects import keep_traceback
 from qood_tui.screens.base import BaseScreen
 from qood_tui.screens.compare import CompareScreen
@@ -85,7 +85,7 @@ class QoodApp(App[None]):
         """Show a session: live while it is written, else as a replay."""
         try:
             if live is None:
-                live = is_being_written(session)
+                live = place_at(session).is_being_written()
             screen = LiveScreen(LiveSource(session)) if live else self._replay(session)
         except QoodError as error:
             self.notify(str(error), severity="error", timeout=10, markup=False)

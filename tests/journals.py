@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.session.journal import NAME
+from engine.protocol.events import VERSION
+from engine.session.layout import JOURNAL
 from engine.session.seal import sealed
 
 RECORDED = Path(__file__).parent / "engine" / "recorded"  # one session of every format, by its number
+VERSIONS = tuple(str(number) for number in range(1, VERSION + 1))  # of the format
 Plain = dict[str, Any]
 SEAL = b',"crc":"01234567"}\n'
 
@@ -26,7 +28,7 @@ def line_of(plain: Plain) -> bytes:
 
 def rewrite(session: Path, change: Callable[[int, Plain], object]) -> None:
     """Pass every line of a journal through `change(position, plain data)`."""
-    path = session / NAME
+    path = session / JOURNAL
     lines = [json.loads(line) for line in path.read_bytes().splitlines()]
     for position, line in enumerate(lines):
         change(position, line)
@@ -35,14 +37,14 @@ def rewrite(session: Path, change: Callable[[int, Plain], object]) -> None:
 
 def reseal(session: Path, change: Callable[[bytes], bytes]) -> None:
     """Pass the bytes of every line, without its seal, through `change`."""
-    path = session / NAME
+    path = session / JOURNAL
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(sealed(change(line[: -len(SEAL)] + b"}")) for line in lines))
 
 
 def forge(session: Path, change: Callable[[Plain], object]) -> None:
     """Change the events of a journal as somebody does who makes every seal and hash anew."""
-    path = session / NAME
+    path = session / JOURNAL
     first, *lines = path.read_bytes().splitlines(keepends=True)
     whole = first
     for line in lines:

@@ -21,6 +21,7 @@ from engine.protocol.events import (
 )
 from engine.session import store
 from engine.session.arrays import Arrays, ArrayWriter, layout
+from engine.session.place import Folder
 from engine.session.writer import Writer
 from engine.sweep.progress import Progress
 
@@ -87,6 +88,6 @@ class Made:
         progress = Progress(self.plan, writer.append)
         progress.classes = {variant.key: CLASSES for variant in self.plan.variants()}
         with ThreadPoolExecutor(2) as pool:
-            progress.measure(Arrays(made, self.plan), rows, rows, pool, last=True)
+            progress.measure(Arrays(Folder(made), self.plan), rows, rows, pool, last=True)
         writer.close("finished")
         return made

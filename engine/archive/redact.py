@@ -16,15 +16,15 @@ from engine.archive.redaction_rules import redacted
 from engine.errors import InputError, JournalError
 from engine.plan.plan import Plan
 from engine.protocol.events import Entry, Header, SessionClosed
-from engine.session import journal
-from engine.session.layout import check_name, kept
+from engine.session.layout import ARRAYS, JOURNAL
 from engine.session.seal import sealed
-from engine.system.files import open_plain
+from engine.session.session import Session
+from engine.session.store import check_name
 
 NO_TIME = "1970-01-01T00:00:00.000+00:00"
 
 
-def redact(session: Path, root: Path, name: str, *, time: bool = False) -> dict[str, int]:
+def redact(folder: Path, root: Path, name: str, *, time: bool = False) -> dict[str, int]:
     """Write the redacted copy `name` into the folder `root`.
 
     Returns how many sets, models and images have a pseudonym, and how many events of a newer program were
@@ -35,19 +35,20 @@ def redact(session: Path, root: Path, name: str, *, time: bool = False) -> dict[
     target = root / check_name(name)
     if os.path.lexists(target):
         raise InputError("name", target.name, f"{target.parent} has something of this name already")
-    header, entries, reader = journal.read(session)
+    session = Session.at(folder)
+    header, entries, reader = session.header, session.entries, session.journal
     if reader.skipped or reader.strange:
         what = reader.damage[0] if reader.damage else f"its plan has {', '.join(reader.strange)}"
-        raise JournalError(f"{session}: what is not understood cannot be redacted ({what})")
-    names = names_of(session, header, [entry.event for entry in entries])
+        raise JournalError(f"{folder}: what is not understood cannot be redacted ({what})")
+    names = names_of(folder, header, [entry.event for entry in entries])
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = Path(tempfile.mkdtemp(dir=target.parent, prefix=".redacted-"))
     try:
-        _write_journal(made / journal.NAME, _header(header, names, time=time), entries, names)
-        for part in kept(session):
-            if part.of == "arrays":
+        _write_journal(made / JOURNAL, _header(header, names, time=time), entries, names)
+        for part in session.files:
+            if part.part == ARRAYS:
                 (made / part.name).parent.mkdir(exist_ok=True, mode=0o700)
-                with open_plain(session / part.name) as source, (made / part.name).open("xb") as file:
+                with session.place.open(part.name) as source, (made / part.name).open("xb") as file:
                     shutil.copyfileobj(source, file)
                     file.flush()
                     os.fsync(file.fileno())

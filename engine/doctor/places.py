@@ -21,8 +21,7 @@ from engine.plan.plan import preset
 from engine.protocol.messages import Status
 from engine.service import client
 from engine.session import store
-from engine.session.journal import NO_LOCKS
-from engine.session.writer import Writer
+from engine.session.writer import NO_LOCKS, Writer
 from engine.system import runtime
 from engine.system.paths import sessions_folder
 

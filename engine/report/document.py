@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 
 from engine import catalog
 from engine.errors import InputError, JournalError
 from engine.measure import spread
-from engine.plan.plan import Plan
 from engine.protocol.events import (
     AnyEvent,
     AttentionCompared,
@@ -23,7 +20,6 @@ from engine.protocol.events import (
     Logged,
     ModelLoaded,
     ScoresAdded,
-    VariantReady,
     WorkerStarted,
 )
 from engine.report import study
@@ -33,46 +29,43 @@ from engine.report.recheck.check import Check
 from engine.report.recheck.measured import Remeasured, compared
 from engine.report.recheck.skipped import damage, failures, interruptions
 from engine.report.sections.guesses import guesses
-from engine.session import attempts, journal, samples
-from engine.session.arrays import FOLDER, Arrays
-from engine.session.store import state_of
+from engine.session import samples
+from engine.session.arrays import Arrays
+from engine.session.layout import ARRAYS
+from engine.session.session import Session
 from engine.text import clean
-
-Kind = TypeVar("Kind")
 
 
 @np.errstate(all="ignore")  # what is no number is told as such
-def document(session: Path, *, quick: bool = False) -> Document:
-    """Read a session, measure its finished rows and compare them with the journal.
+def document(session: Session, *, quick: bool = False) -> Document:
+    """Measure the finished rows of a session again and compare them with its journal.
 
     With `quick` intervals and tests are the journal's where it has them, instead of being made again.
     Raises InputError where nothing is finished, JournalError where it cannot be read.
     """
-    header, entries, reader = journal.read(session)
-    rows = journal.finished_rows(entries)
+    header, rows, events, plan = session.header, session.rows, session.events, session.plan
     if rows < 1:
-        raise InputError("session", str(session), "nothing is finished in it yet, there is nothing to report")
-    events = attempts.counted(entry.event for entry in entries)
-    plan = journal.plan_of(header, events)
-    arrays = _arrays(session, plan, rows)
+        where = session.place.where("")
+        raise InputError("session", where, "nothing is finished in it yet, so there is nothing to report")
+    arrays = _arrays(session)
     finished, check = arrays.first(rows), Check()
     check.rows(arrays, events, plan)
-    for one in samples.differences(plan, arrays, rows, events):
+    for one in samples.differences(session):
         check.differs(("", one.set, one.what), one.journal, one.arrays)
     current = _of_this_headline(events)
-    again = Remeasured(finished, {e.variant: e.classes for e in _of(events, VariantReady)})
+    again = Remeasured(finished, session.classes)
     again.compare(current, check)
-    prepared = journal.prepared_of(events)
+    prepared = session.prepared
     planned = prepared.rows if prepared else None
     table, recorded = compared(finished, current, check, planned=planned, quick=quick)
-    models = tuple({e.model: e for e in _of(events, ModelLoaded)}.values())
+    models = tuple({e.model: e for e in session.of(ModelLoaded)}.values())
     return Document(
-        session=clean(session.resolve().name),
+        session=clean(session.name),
         id=header.id,
         created=header.created,
         app=header.app,
-        state=state_of(session, entries),
-        seconds=journal.seconds_of(entries),
+        state=session.state,
+        seconds=session.seconds,
         note=catalog.note_of(plan.id_set),
         identity=header.identity,
         headline=plan.headline,
@@ -82,15 +75,15 @@ def document(session: Path, *, quick: bool = False) -> Document:
         planned=planned or 0,
         plan=plan,
         images=prepared.sets if prepared else (),
-        unreadable=dict(Counter(e.set for e in _of(events, ImageUnreadable))),
+        unreadable=dict(Counter(e.set for e in session.of(ImageUnreadable))),
         calibrations=prepared.calibrations if prepared else (),
         fit=prepared.fit if prepared else None,
-        fit_seen=next((e for e in reversed(events) if isinstance(e, FitSeen)), None),
+        fit_seen=next(reversed(session.of(FitSeen)), None),
         models=models,
-        attention=tuple({e.model: e for e in _of(events, AttentionCompared)}.values()),
-        workers=tuple(_of(events, WorkerStarted)),
-        batches=tuple(_of(events, BatchSized)),
-        digests={e.variant: e.digest for e in _of(events, VariantReady)},
+        attention=tuple({e.model: e for e in session.of(AttentionCompared)}.values()),
+        workers=tuple(session.of(WorkerStarted)),
+        batches=tuple(session.of(BatchSized)),
+        digests={name: event.digest for name, event in session.ready.items()},
         stated=study.beside(table.variants),
         variants=tuple(again.variants),
         deltas=table.variants,
@@ -103,33 +96,27 @@ def document(session: Path, *, quick: bool = False) -> Document:
         spread=spread.table(plan, again.measured, table.variants),
         curves=tuple(again.curves),
         histograms=histograms(finished, again.measured),
-        bit_tables=_bit_tables(plan, events),
-        added=tuple(name for e in _of(events, ScoresAdded) for name in e.scores),
+        bit_tables=_bit_tables(session),
+        added=tuple(name for e in session.of(ScoresAdded) for name in e.scores),
         interruptions=tuple(interruptions(events)),
-        warnings=tuple(dict.fromkeys(clean(e.text) for e in _of(events, Logged) if e.level == "warning")),
-        failures=tuple(failures(events, again.variants, reader)),
+        warnings=tuple(dict.fromkeys(clean(e.text) for e in session.of(Logged) if e.level == "warning")),
+        failures=tuple(failures(events, again.variants, session.journal)),
         checked=check.result(),
-        damage=tuple(damage(reader)),
+        damage=tuple(damage(session.journal)),
         guesses=guesses(again.variants, models, prepared.sets if prepared else ()),
     )
 
 
-def _of(events: Sequence[AnyEvent], kind: type[Kind]) -> Iterator[Kind]:
-    return (event for event in events if isinstance(event, kind))
-
-
-def _arrays(session: Path, plan: Plan, rows: int) -> Arrays:
+def _arrays(session: Session) -> Arrays:
     """Return the arrays of a session; raise JournalError unless all finished rows are there."""
-    if not (session / FOLDER).is_dir():
-        raise JournalError(
-            f"{session}: its folder {FOLDER} is not there; a report measures every number again from it"
-        )
-    arrays = Arrays(session, plan)
-    if arrays.count < rows:
-        raise JournalError(
-            f"{session / FOLDER}: {rows:,} rows are finished by the journal, {arrays.count:,} are there"
-        )
-    return arrays
+    place = session.place
+    if not session.has_arrays:
+        why = f"its folder {ARRAYS} is missing; a report measures every number again from it"
+        raise JournalError(f"{place.where('')}: {why}")
+    if (here := session.arrays.count) < session.rows:
+        why = f"{session.rows:,} rows are finished by the journal, {here:,} are there"
+        raise JournalError(f"{place.where(ARRAYS)}: {why}")
+    return session.arrays
 
 
 def _of_this_headline(events: Sequence[AnyEvent]) -> Sequence[AnyEvent]:
@@ -138,7 +125,7 @@ def _of_this_headline(events: Sequence[AnyEvent]) -> Sequence[AnyEvent]:
     return events[last:]
 
 
-def _bit_tables(plan: Plan, events: Sequence[AnyEvent]) -> tuple[BitsTabled, ...]:
+def _bit_tables(session: Session) -> tuple[BitsTabled, ...]:
     """Return the bit tables in the order of the variants, whichever was ready first."""
-    tables = {e.variant: e for e in _of(events, BitsTabled)}
-    return tuple(tables[v.key] for v in plan.variants() if v.key in tables)
+    tables = {event.variant: event for event in session.of(BitsTabled)}
+    return tuple(tables[v.key] for v in session.plan.variants() if v.key in tables)

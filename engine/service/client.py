@@ -17,7 +17,8 @@ from engine.errors import EngineError
 from engine.plan.resources import Resources, own_environment, remember
 from engine.protocol.events import Entry, SessionClosed
 from engine.protocol.messages import Cancel, Command, Reply, Start, Status, Stop, Warm
-from engine.session import journal
+from engine.session.place import Folder
+from engine.session.session import Session
 from engine.system import environment, paths, runtime
 
 START_SECONDS = 20.0
@@ -82,7 +83,7 @@ def start(session: Path, resources: Resources, *, take_over: bool = False) -> No
         reply = call(begin)
     if reply is None or not reply.ok:
         raise EngineError(reply.reason if reply else "the engine does not answer")
-    remember(journal.Reader(session).header.id, resources)
+    remember(Session.at(session).header.id, resources)
 
 
 def warm() -> None:
@@ -109,7 +110,7 @@ def watch(session: Path, beyond: int = 0, every: float = 0.1) -> Iterator[list[E
 
     Raises EngineError if nobody writes the session any more.
     """
-    reader = journal.Reader(session)
+    reader = Session.at(session).follow()
     asked = time.monotonic()
     while True:
         entries = reader.poll()
@@ -118,13 +119,13 @@ def watch(session: Path, beyond: int = 0, every: float = 0.1) -> Iterator[list[E
             return
         if time.monotonic() - asked > LOST_SECONDS:
             asked = time.monotonic()
-            if not journal.is_being_written(session):
+            if not Folder(session).is_being_written():
                 yield (last := reader.poll())
                 if any(isinstance(e.event, SessionClosed) and e.seq > beyond for e in last):
                     return
                 raise EngineError(
                     f"the engine ended before the session did; what is finished is kept, "
-                    f"go on with 'qood-tui run --resume {session}'; its log is {paths.log_file('engine')}"
+                    f"resume it with 'qood-tui run --resume {session}'; its log is {paths.log_file('engine')}"
                 )
         time.sleep(every)
 

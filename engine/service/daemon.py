@@ -27,7 +27,8 @@ from engine.protocol.events import (
 )
 from engine.protocol.messages import Cancel, Command, Ended, Idle, Job, Reply, Start, Status, Stop, Warm
 from engine.service.worker_process import GRACE_SECONDS, WorkerProcess
-from engine.session import journal, lease
+from engine.session import lease
+from engine.session.session import Session
 from engine.session.writer import Writer
 from engine.system import environment, paths, runtime
 
@@ -46,7 +47,7 @@ class Run:
     def __init__(self, start: Start) -> None:
         self.start = start
         session, variables = Path(start.session), start.resources.environment
-        environment.check_exact(variables, tf32=journal.Reader(session).header.plan.tf32)
+        environment.check_exact(variables, tf32=Session.at(session).header.plan.tf32)
         self.writer = Writer(session, take_over=start.take_over)
         self._cancelled = asyncio.Event()
         if self.writer.has_events:

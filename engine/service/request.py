@@ -1,4 +1,4 @@
-"""What a command line asks for: a new sweep, or an old one that goes on."""
+"""What a command line asks for: a new sweep, or one that is resumed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from engine.plan.plan import Plan, preset
 from engine.plan.resources import Resources, check_devices, merge, recall
 from engine.plan.toml import read_toml
 from engine.plan.validation import validated
-from engine.protocol.events import Entry, SessionClosed
-from engine.session import attempts, journal, lease, store
+from engine.session import lease, store
+from engine.session.place import Folder
+from engine.session.session import Session
 from engine.system import environment
 
 
@@ -54,7 +55,7 @@ def prepare(
     if resume is not None:
         if changes:
             field, value = next(iter(changes.items()))
-            raise InputError(field, value, "a session goes on as it began; start a new one to change it")
+            raise InputError(field, value, "a session is resumed as it began; start a new one to change it")
         session = store.find(resume).resolve()
         resources, beyond = resumable(session, resources, take_over=take_over)
         return Request(session, resources, beyond, take_over=take_over)
@@ -163,42 +164,42 @@ def _check_there(field: str, name: str, resources: Resources, found: Mapping[str
     raise InputError(field, name, right)
 
 
-def resumable(session: Path, given: Resources, *, take_over: bool = False) -> tuple[Resources, int]:
-    """Return with what a session goes on, and its last entry's number.
+def resumable(folder: Path, given: Resources, *, take_over: bool = False) -> tuple[Resources, int]:
+    """Return the resources that a session is resumed with, and its last entry's number.
 
-    Raises InputError if it is done, at work, if another machine was writing it and `take_over` is not given,
-    if environment variables would move its numbers, or if it is not known where its sets lie.
+    Raises InputError if it is finished, running, if another machine was writing it and `take_over` is not
+    given, if environment variables would move its numbers, or if it is unknown where its sets lie.
     """
-    header, entries, _ = journal.read(session)
-    _check_free(session, entries, take_over)
+    session = Session.at(folder)
+    _check_free(folder, session, take_over)
+    header = session.header
     environment.check_exact(tf32=header.plan.tf32)
-    worker = attempts.last_worker([entry.event for entry in entries])
-    environment.check_same(worker.arithmetic if worker else None)
+    environment.check_same(session.worker.arithmetic if session.worker else None)
     resources = merge(recall(header.id), given)
     if missing := [name for name in header.folders if name not in resources.names()]:
-        raise InputError("session", str(session), f"say again where its sets lie: --ood {missing[0]}=FOLDER")
+        raise InputError("session", str(folder), f"say again where its sets lie: --ood {missing[0]}=FOLDER")
     plan = header.plan
     sets = [
         name for name in (plan.id_set, *plan.ood_sets) if name in catalog.SETS and not catalog.is_made(name)
     ]
     if sets and not resources.data:
-        raise InputError("session", str(session), f"say again where {sets[0]} lies: --data ROOT")
-    return resources, entries[-1].seq if entries else 0
+        raise InputError("session", str(folder), f"say again where {sets[0]} lies: --data ROOT")
+    return resources, session.last
 
 
-def _check_free(session: Path, entries: list[Entry], take_over: bool) -> None:
+def _check_free(folder: Path, session: Session, take_over: bool) -> None:
     """Raise InputError if a session is finished or somebody writes it."""
-    if entries and isinstance(last := entries[-1].event, SessionClosed) and last.outcome == "finished":
-        raise InputError("session", str(session), "it is finished, there is nothing to resume")
+    if session.is_closed and session.closed is not None and session.closed.outcome == "finished":
+        raise InputError("session", str(folder), "it is finished, there is nothing to resume")
     try:
-        lease.check_free(session, take_over=take_over)
-        is_running = journal.is_locked(session)
+        lease.check_free(folder, take_over=take_over)
+        is_running = Folder(folder).is_locked()
     except BlockingIOError:
         is_running = True
     except lease.LeaseHeld as error:
-        raise InputError("session", str(session), error.right) from None
+        raise InputError("session", str(folder), error.right) from None
     except OSError as error:
         right = f"its lease cannot be read ({error.strerror})"
-        raise InputError("session", str(session), right) from None
+        raise InputError("session", str(folder), right) from None
     if is_running:
-        raise InputError("session", str(session), "it is running, there is nothing to resume")
+        raise InputError("session", str(folder), "it is running, there is nothing to resume")

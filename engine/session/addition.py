@@ -1,4 +1,4 @@
-"""What is added to a finished session: arrays beside those there, then events; all of it or nothing."""
+"""Add to a finished session: arrays beside those it has, then events; all of it or nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import numpy as np
 
 from engine.errors import EngineError, QoodError
 from engine.protocol.events import AnyEvent
-from engine.session import journal
-from engine.session.arrays import FOLDER, Array
+from engine.session.arrays import Array
+from engine.session.layout import ARRAYS, JOURNAL
+from engine.session.layout import array as file_of
 from engine.session.lease import LeaseLost
+from engine.session.session import Session
 from engine.session.writer import Writer
 from engine.system.files import open_new, sync_folder
 
@@ -33,7 +35,7 @@ def add(session: Path, last: int, arrays: Mapping[str, Array], events: Sequence[
     `last` is the number of the journal's last entry. Raises EngineError if there are others by now, or if the
     disk does not take what is added.
     """
-    partial = {name: session / FOLDER / f"{name}.{os.getpid()}.partial" for name in arrays}
+    partial = {name: session / ARRAYS / f"{name}.{os.getpid()}.partial" for name in arrays}
     try:
         for name, array in arrays.items():
             with open_new(partial[name]) as file:
@@ -50,15 +52,15 @@ def add(session: Path, last: int, arrays: Mapping[str, Array], events: Sequence[
 
 def _commit(session: Path, last: int, partial: Mapping[str, Path], events: Sequence[AnyEvent]) -> None:
     writer = _taken(session)
-    path = session / journal.NAME
+    path = session / JOURNAL
     whole = path.stat().st_size
     placed: list[Path] = []
     try:
-        if journal.read(session)[2].expected != last + 1:
+        if Session.at(session).journal.expected != last + 1:
             raise EngineError(f"{session}: something else was added to it meanwhile; try again")
         for name, made in partial.items():
-            placed.append(made.replace(session / FOLDER / f"{name}.npy"))
-        sync_folder(session / FOLDER)
+            placed.append(made.replace(session / file_of(name)))
+        sync_folder(session / ARRAYS)
         for event in events:
             writer.append(event)
         writer.close("finished")

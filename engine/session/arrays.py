@@ -1,4 +1,4 @@
-"""The per-sample numbers of a session: plain `.npy` arrays, one row an image, in sweep order.
+"""The per-sample numbers of a session: plain `.npy` arrays, one row per image, in sweep order.
 
 `samples` (rows, 4): set, index in the set, label or -1, 1 if the image was readable. `rank` (rows,
 variants): classes ranked before the label, -1 without one; in 16 bits, or in 32 where a model has more
@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from engine.errors import EngineError, JournalError
 from engine.plan.plan import Plan
 from engine.plan.variants import Column
+from engine.session.layout import ARRAYS
+from engine.session.layout import array as file_of
+from engine.session.place import Place
 from engine.system import npy
-from engine.system.files import open_plain, sync, sync_folder
+from engine.system.files import sync, sync_folder
 
-FOLDER = "arrays"
 LONGEST_HEADER = 1024  # bytes of an .npy file before its numbers
 SET, INDEX, LABEL, READABLE = range(4)
 SHORT, LONG = np.dtype("<i2"), np.dtype("<i4")  # of ranks
@@ -64,7 +66,7 @@ class ArrayWriter:
     """
 
     def __init__(self, session: Path, plan: Plan, rows: int, classes: int, finished: int = 0) -> None:
-        self.folder = session / FOLDER
+        self.folder = session / ARRAYS
         self.folder.mkdir(exist_ok=True, mode=0o700)
         self.layout = layout(plan, type_of_ranks(classes))
         for name, (dtype, columns) in self.layout.items():
@@ -114,32 +116,35 @@ def put_rows(path: Path, first: int, part: Array) -> bytes:
     return data
 
 
-def mapped(path: Path, types: tuple[np.dtype[Any], ...], shape: tuple[int | None, ...]) -> Array:
+def mapped(
+    place: Place, name: str, types: tuple[np.dtype[Any], ...], wanted: tuple[int | None, ...]
+) -> Array:
     """Return an array of a session, read as it is needed; raise JournalError if it is not as it must be.
 
-    It must be of one of the types; a size in `shape` that is None may be any. What the file says of itself is
-    believed only where it is as long as that takes.
+    It must be of one of the types; a size in `wanted` that is None may be any. What the file says of itself
+    is believed only where it is as long as that takes.
     """
+    where = place.where(name)
     try:
-        with open_plain(path) as file:
-            there, found = _described(file)
+        with place.open_local(name) as file:
+            shape, dtype = _described(file)
             start, size = file.tell(), os.fstat(file.fileno()).st_size
-            fits = len(there) == len(shape) and all(
-                wanted in (None, given) for wanted, given in zip(shape, there, strict=True)
+            fits = len(shape) == len(wanted) and all(
+                right in (None, here) for right, here in zip(wanted, shape, strict=True)
             )
-            if found not in types or not fits:
-                wanted = " x ".join("n" if one is None else str(one) for one in shape)
-                told = " or ".join(map(str, types))
-                raise JournalError(f"{path}: {wanted} times {told} are needed, this is {found} {there}")
-            if size - start != math.prod(there) * found.itemsize:
+            if dtype not in types or not fits:
+                needed = " x ".join("n" if one is None else str(one) for one in wanted)
+                of_type = " or ".join(map(str, types))
+                raise JournalError(f"{where}: {needed} times {of_type} are needed, this is {dtype} {shape}")
+            if size - start != math.prod(shape) * dtype.itemsize:
                 raise JournalError(
-                    f"{path}: {there[0]:,} rows are promised, but {size - start:,} bytes follow"
+                    f"{where}: {shape[0]:,} rows are promised, but {size - start:,} bytes follow"
                 )
-            if 0 in there:
-                return np.empty(there, found)
-            return np.memmap(file, found, "r", start, there)
+            if 0 in shape:
+                return np.empty(shape, dtype)
+            return np.memmap(file, dtype, "r", start, shape)
     except (OSError, *npy.UNREADABLE) as error:
-        raise JournalError(f"{path}: the array cannot be read ({npy.short(error)})") from None
+        raise JournalError(f"{where}: the array cannot be read ({npy.short(error)})") from None
 
 
 def _described(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -161,14 +166,14 @@ def _described(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 class Arrays:
     """Read the arrays of a session; they may still be growing."""
 
-    def __init__(self, session: Path, plan: Plan) -> None:
+    def __init__(self, place: Place, plan: Plan) -> None:
         self.plan = plan
         self._arrays: dict[str, Array] = {}
         for name, (dtype, columns) in layout(plan).items():
             types = (SHORT, LONG) if name == "rank" else (dtype,)
-            self._arrays[name] = mapped(session / FOLDER / f"{name}.npy", types, (None, columns))
+            self._arrays[name] = mapped(place, file_of(name), types, (None, columns))
         if len({len(array) for array in self._arrays.values()}) != 1:
-            raise JournalError(f"{session / FOLDER}: the arrays have different numbers of rows")
+            raise JournalError(f"{place.where(ARRAYS)}: the arrays have different numbers of rows")
 
     @property
     def count(self) -> int:
@@ -193,9 +198,9 @@ class Arrays:
 
     def extended(self, plan: Plan, more: Mapping[str, Array]) -> Arrays:
         """Return the arrays of a plan with scores that are not on the disk yet."""
-        found = object.__new__(Arrays)
-        found.plan, found._arrays = plan, {**self._arrays, **more}
-        return found
+        arrays = object.__new__(Arrays)
+        arrays.plan, arrays._arrays = plan, {**self._arrays, **more}
+        return arrays
 
     def first(self, rows: int) -> FinishedRows:
         """Return the first `rows` rows."""

@@ -1,4 +1,4 @@
-"""Which events of a journal count: what an attempt says of rows that it did not finish never came to be.
+"""Which events of a journal count: whatever an attempt says of rows that it did not finish does not.
 
 A sweep may be interrupted and resumed any number of times. Every attempt begins with `session.resumed` or
 `worker.started`, at the rows that are finished by then; the first one that finishes a chunk decides on
@@ -73,6 +73,27 @@ def counted(events: Iterable[AnyEvent]) -> list[AnyEvent]:
         else:
             kept.append(event)
     return [*kept, *preparation, *(one for one in waiting if isinstance(one, LOOKS))]
+
+
+def finished_chunks(events: Iterable[AnyEvent]) -> list[ChunkFinished]:
+    """List the chunks that are finished without a gap, in the order of their rows."""
+    chunks, rows = [], 0
+    for event in events:
+        if isinstance(event, ChunkFinished) and event.first == rows:
+            chunks.append(event)
+            rows += event.rows
+    return chunks
+
+
+def finished_rows(events: Iterable[AnyEvent]) -> int:
+    """Return how many rows are finished without a gap."""
+    return sum(chunk.rows for chunk in finished_chunks(events))
+
+
+def prepared_sets(events: Sequence[AnyEvent]) -> SetsPrepared | None:
+    """Return which images the rows of a session are of: an attempt that finished no chunk used others."""
+    first = next((at for at, event in enumerate(events) if isinstance(event, ChunkFinished)), len(events))
+    return next((event for event in reversed(events[:first]) if isinstance(event, SetsPrepared)), None)
 
 
 def last_worker(events: Sequence[AnyEvent]) -> WorkerStarted | None:

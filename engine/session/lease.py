@@ -22,9 +22,9 @@ import msgspec
 
 from engine.errors import JournalError
 from engine.session import lease_marks
+from engine.session.layout import LEASE
 from engine.system.files import open_plain, sync_folder
 
-NAME = "lease"
 RENEW_SECONDS = 10.0
 FRESH_SECONDS = 4 * RENEW_SECONDS  # a younger lease is of somebody at work
 LONGEST = 200  # bytes of a lease
@@ -91,7 +91,7 @@ def look(path: Path) -> Seen | None:
 def is_held(session: Path) -> bool:
     """Return whether somebody at work has a session's lease, by this machine's clock; nothing is written."""
     try:
-        seen = look(session / NAME)
+        seen = look(session / LEASE)
     except OSError:
         return False
     if seen is None:
@@ -102,13 +102,13 @@ def is_held(session: Path) -> bool:
 
 def check_free(session: Path, *, take_over: bool = False) -> None:
     """Raise BlockingIOError if this machine writes a session, LeaseHeld if another one does or may."""
-    if (seen := look(session / NAME)) is not None:
+    if (seen := look(session / LEASE)) is not None:
         _check_dead(session, seen, take_over)
 
 
 def check_owner(session: Path, owner: str) -> None:
     """Raise LeaseLost if the lease of a session is gone or somebody else's."""
-    seen = look(session / NAME)
+    seen = look(session / LEASE)
     if seen is None or seen.owner != owner:
         how = "its lease was removed" if seen is None else "another engine has taken it over"
         raise LeaseLost(f"{session}: {how}; nothing more is written to it here")
@@ -123,7 +123,7 @@ class Lease:
         Raises BlockingIOError if a process of this machine has it; LeaseHeld if another machine has it, or
         had it and `take_over` is not given; OSError if the folder cannot be written to.
         """
-        self.session, self.path = session, session / NAME
+        self.session, self.path = session, session / LEASE
         self.owner = secrets.token_hex(16)
         self._mark = lease_marks.make(self.owner)
         try:
@@ -165,7 +165,7 @@ class Lease:
 
     def _follow(self, before: Seen) -> None:
         """Take the place of a dead lease; whoever first creates the claim to follow it may."""
-        claim = self.session / f"{NAME}-after-{before.key}"
+        claim = self.session / f"{LEASE}-after-{before.key}"
         self._create(claim)
         try:
             if look(self.path) != before:
@@ -220,7 +220,7 @@ def _check_dead(session: Path, seen: Seen, take_over: bool) -> None:
         )
         raise LeaseHeld(session, right, age)
     if age < -FRESH_SECONDS:
-        right = f"its {NAME} is dated {lasting(-age)} from now; if nobody writes it, remove that file"
+        right = f"its {LEASE} is dated {lasting(-age)} from now; if nobody writes it, remove that file"
         raise LeaseHeld(session, right)
     right = (
         f"it is being written on another machine, last {lasting(age)} ago; wait for that, or stop it there"
@@ -238,7 +238,7 @@ def _owner(content: bytes) -> str:
 
 def _clock(session: Path) -> int:
     """Return the time in nanoseconds by the clock of a session's file system, by this machine's at worst."""
-    probe = session / f"{NAME}-{secrets.token_hex(16)}"
+    probe = session / f"{LEASE}-{secrets.token_hex(16)}"
     try:
         os.close(os.open(probe, _NEW, 0o600))
         return probe.stat().st_mtime_ns

@@ -7,30 +7,30 @@ import tempfile
 from pathlib import Path
 
 from engine.errors import InputError
-from engine.system.files import open_plain
+from engine.session.layout import NOTE, NOTE_IN_PROGRESS
+from engine.session.place import Place
 from engine.text import in_bytes
 
-NAME = "note.txt"
 LARGEST = 64 * 1024  # bytes
 
 
-def read(session: Path) -> str:
-    """Return the note of a session; nothing where there is none that can be read as one."""
+def read(place: Place) -> str:
+    """Return the note of a session; an empty text where there is none that can be read."""
     try:
-        with open_plain(session / NAME) as file:
+        with place.open(NOTE) as file:
             return file.read(LARGEST).decode(errors="replace").strip()
     except OSError:
         return ""
 
 
-def first_line(session: Path) -> str:
+def first_line(place: Place) -> str:
     """Return the first line of a session's note."""
-    return read(session).partition("\n")[0].rstrip()
+    return read(place).partition("\n")[0].rstrip()
 
 
-def write(session: Path, text: str) -> None:
-    """Put a note beside the journal at once, or take it away if it is empty; raise InputError."""
-    path = session / NAME
+def write(folder: Path, text: str) -> None:
+    """Write the note of a session at once, or remove it where `text` is empty; raise InputError."""
+    path = folder / NOTE
     text = text.strip()
     try:
         data = text.encode()
@@ -42,7 +42,7 @@ def write(session: Path, text: str) -> None:
         if not data:
             path.unlink(missing_ok=True)
             return
-        number, made = tempfile.mkstemp(dir=session, prefix=".note-")
+        number, made = tempfile.mkstemp(dir=folder, prefix=NOTE_IN_PROGRESS)
         try:
             with os.fdopen(number, "wb") as file:
                 file.write(data + b"\n")

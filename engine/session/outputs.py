@@ -22,8 +22,9 @@ from engine.plan.plan import Plan
 from engine.plan.variants import Column, Variant
 from engine.protocol.events import AnyEvent, ChunkFinished, OutputsKept
 from engine.session.arrays import Array, make_array, mapped, put_rows
+from engine.session.layout import OUTPUTS, output
+from engine.session.place import Place
 
-FOLDER = "outputs"  # and the name of their digest in `chunk.finished`
 SINGLE, WHOLE = np.dtype("<f4"), np.dtype("<i8")
 ROWS = ("logits", "features")
 FIT: Mapping[str, tuple[np.dtype[Any], int]] = {  # type and number of dimensions
@@ -45,7 +46,7 @@ def bytes_of(classes: int, width: int, rows: int, fit_images: int) -> int:
 
 def path_of(session: Path, variant: Variant, name: str) -> Path:
     """Return the file of one of a variant's arrays."""
-    return session / FOLDER / f"{variant.stem}.{name}.npy"
+    return session / output(variant.stem, name)
 
 
 class OutputWriter:
@@ -60,7 +61,7 @@ class OutputWriter:
 
     def make(self, rows: int) -> None:
         """Take the space of all rows; what was there before is of an attempt that finished none."""
-        folder = self.session / FOLDER
+        folder = self.session / OUTPUTS
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
@@ -123,19 +124,20 @@ class KeptOutputs:
     `columns` are those of the variants that something is kept of.
     """
 
-    def __init__(self, session: Path, plan: Plan) -> None:
-        self.session, self.variants = session, plan.variants()
+    def __init__(self, place: Place, plan: Plan) -> None:
+        self.place, self.variants = place, plan.variants()
         self._rows: dict[int, tuple[Array, Array]] = {}
+        there = {file.name for file in place.files()}
         for column, variant in enumerate(self.variants):
-            paths = [path_of(session, variant, name) for name in ROWS]
-            if any(path.exists() for path in paths):
-                logits, features = (mapped(path, (SINGLE,), (None, None)) for path in paths)
+            names = [output(variant.stem, name) for name in ROWS]
+            if not there.isdisjoint(names):
+                logits, features = (mapped(place, name, (SINGLE,), (None, None)) for name in names)
                 self._rows[column] = logits, features
         self.columns = tuple(self._rows)
         if not self.columns:
-            raise JournalError(f"{session / FOLDER}: the logits and features that it kept are not here")
+            raise JournalError(f"{place.where(OUTPUTS)}: the logits and features that it kept are missing")
         if len({len(array) for pair in self._rows.values() for array in pair}) != 1:
-            raise JournalError(f"{session / FOLDER}: the arrays have different numbers of rows")
+            raise JournalError(f"{place.where(OUTPUTS)}: the arrays have different numbers of rows")
 
     def __len__(self) -> int:
         return len(next(iter(self._rows.values()))[0])
@@ -147,10 +149,9 @@ class KeptOutputs:
 
     def fit(self, column: Column) -> dict[str, Array]:
         """Return what scores of a variant are fitted on; its digest is that of all of it in this order."""
+        stem = self.variants[column].stem
         arrays = {
-            name: np.array(
-                mapped(path_of(self.session, self.variants[column], name), (dtype,), (None,) * count)
-            )
+            name: np.array(mapped(self.place, output(stem, name), (dtype,), (None,) * count))
             for name, (dtype, count) in FIT.items()
         }
         classes, width = (array.shape[1] for array in self._rows[column])
@@ -158,8 +159,8 @@ class KeptOutputs:
         wanted = ((images, classes), (images, width), (images,), (classes, width), (classes,))
         for (name, array), shape in zip(arrays.items(), wanted, strict=True):
             if array.shape != shape:
-                path = path_of(self.session, self.variants[column], name)
-                raise JournalError(f"{path}: {shape} is needed, this is {array.shape}")
+                where = self.place.where(output(stem, name))
+                raise JournalError(f"{where}: {shape} is needed, this is {array.shape}")
         return arrays
 
     def damage(self, events: Iterable[AnyEvent]) -> list[str]:
@@ -168,11 +169,11 @@ class KeptOutputs:
         for event in events:
             if isinstance(event, OutputsKept):
                 fits = event.fits
-            elif isinstance(event, ChunkFinished) and event.digests.get(FOLDER) != (
+            elif isinstance(event, ChunkFinished) and event.digests.get(OUTPUTS) != (
                 self.digest(event.first, event.rows) if event.first + event.rows <= len(self) else ""
             ):
                 last = event.first + event.rows - 1
-                found.append(f"{FOLDER}: rows {event.first:,} to {last:,} are not those that were written")
+                found.append(f"{OUTPUTS}: rows {event.first:,} to {last:,} are not those that were written")
         for column in self.columns:
             key = self.variants[column].key
             try:
@@ -181,7 +182,7 @@ class KeptOutputs:
                 found.append(str(error))
                 continue
             if not is_same:
-                found.append(f"{FOLDER}: what {key} says of the fit set is not what was written")
+                found.append(f"{OUTPUTS}: what {key} says of the fit set is not what was written")
         return found
 
     def digest(self, first: int, rows: int) -> str:

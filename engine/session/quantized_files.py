@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
 from engine.errors import InputError
-from engine.system.files import open_plain
+from engine.session.place import Place
 
 LONGEST_HEADER = 16 << 20  # bytes of a safetensors file before its tensors
 PIECE = 1 << 20
@@ -30,21 +29,19 @@ class _Tensor(msgspec.Struct):
     data_offsets: tuple[int, int]
 
 
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 over names, shapes, types and bytes of a file's tensors, as they are saved with.
+def digest_of(place: Place, name: str) -> str:
+    """Return the SHA-256 over names, shapes, types and bytes of a file's tensors, which it is saved with.
 
-    Raises InputError where the file is no safetensors file, or not a whole one.
+    Raises InputError where it is not an intact safetensors file, OSError where it cannot be read.
     """
-    with open_plain(path) as file:
+    with place.open_local(name) as file:
         try:
             start, tensors = _described(file)
         except (ValueError, TypeError, KeyError, RecursionError, struct.error) as error:
-            raise InputError(
-                "quantized", path.name, f"a whole safetensors file is needed ({error})"
-            ) from None
+            raise InputError("quantized", name, f"an intact safetensors file is needed ({error})") from None
         state = hashlib.sha256()
-        for name, one in sorted(tensors.items()):
-            state.update(f"{name} {one.shape} {TYPES[one.dtype][0]}".encode())
+        for tensor, one in sorted(tensors.items()):
+            state.update(f"{tensor} {one.shape} {TYPES[one.dtype][0]}".encode())
             file.seek(start + one.data_offsets[0])
             left = one.data_offsets[1] - one.data_offsets[0]
             while left and (piece := file.read(min(left, PIECE))):

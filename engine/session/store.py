@@ -1,12 +1,13 @@
-"""Session folders: making new ones, finding and listing those there are."""
+"""Session folders: make, find, list, rename and delete them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,16 +16,21 @@ import msgspec
 
 from engine.errors import InputError, JournalError, unknown_name
 from engine.plan.plan import Plan
-from engine.protocol.events import FORMAT, LARGEST_LINE, VERSION, Entry, Header, SessionClosed, SessionResumed
-from engine.session import journal, notes
+from engine.protocol.events import FORMAT, LARGEST_LINE, VERSION, Header
+from engine.session import notes
+from engine.session.layout import ARCHIVE_SUFFIX, FOLDERS, JOURNAL, is_kept, is_passing
+from engine.session.place import Folder
+from engine.session.session import Session
 from engine.session.writer import create as create_journal
 from engine.system.files import open_plain
 from engine.system.paths import sessions_folder
 from engine.text import in_utc
 
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
+
 
 class SessionSummary(msgspec.Struct, frozen=True):
-    """A session in a list: `state` is finished, failed, cancelled, running, interrupted or damaged."""
+    """A session in a list: `state` is that of a Session, or damaged."""
 
     path: Path
     created: str  # in UTC, as it is shown
@@ -67,68 +73,128 @@ def recorded_folder() -> Path:
 
 
 def is_shipped(session: Path) -> bool:
-    """Tell whether a session came with the program."""
+    """Return whether a session came with the program."""
     return session.resolve().parent == recorded_folder().resolve()
 
 
 def find(name: str) -> Path:
     """Return the folder of the session `name`: a path, a shipped session or one of the user's."""
+    path = _path(name)
+    for folder in (path, recorded_folder() / name, sessions_folder() / name):
+        if (folder / JOURNAL).is_file():
+            return folder if folder.name else folder.resolve()  # that of `.` is of no use
+    if path.suffix == ARCHIVE_SUFFIX:
+        raise InputError("session", name, f"import it first: qood-tui sessions import {name}")
+    if path.exists():
+        raise InputError("session", name, f"a folder with a {JOURNAL}, or a {ARCHIVE_SUFFIX} file, is needed")
+    raise unknown_name("session", name, [path.name for path in folders()] or ["demo"])
+
+
+def find_readable(name: str) -> Path:
+    """Return the folder of the session `name`, or its `.qood` file where that is the name of one."""
+    path = _path(name)
+    return path if path.suffix == ARCHIVE_SUFFIX and path.is_file() else find(name)
+
+
+def _path(name: str) -> Path:
+    """Return the path that a name may be; that of a journal is the path of its folder."""
     try:
-        given = Path(name).expanduser()
-        given.exists()
+        path = Path(name).expanduser()
+        path.exists()
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError("session", name, f"it cannot be a session ({error})") from None
-    if given.name == journal.NAME:
-        given = given.parent
-    candidates = [given, recorded_folder() / name, sessions_folder() / name]
-    for candidate in candidates:
-        if (candidate / journal.NAME).is_file():
-            return candidate if candidate.name else candidate.resolve()  # that of `.` is of no use
-    if given.suffix == ".qood":
-        raise InputError("session", name, f"import it first: qood-tui sessions import {name}")
-    if given.exists():
-        raise InputError("session", name, f"a folder with a {journal.NAME} is needed")
-    raise unknown_name("session", name, [path.name for path in folders()] or ["demo"])
+    return path.parent if path.name == JOURNAL else path
 
 
 def folders(root: Path | None = None) -> list[Path]:
     """List the session folders, newest first, shipped ones last."""
     own = root or sessions_folder()
-    found: list[Path] = []
+    sessions: list[Path] = []
     for place in dict.fromkeys((own.resolve(), recorded_folder().resolve())):
-        with_journal = [path for path in _entries(place) if os.path.isfile(path / journal.NAME)]  # noqa: PTH113
-        found += sorted(with_journal, key=lambda path: (_created(path), path.name), reverse=True)
-    return found
+        with_journal = [path for path in _entries(place) if os.path.isfile(path / JOURNAL)]  # noqa: PTH113
+        sessions += sorted(with_journal, key=lambda path: (_created(path), path.name), reverse=True)
+    return sessions
 
 
-def summary(session: Path) -> SessionSummary:
+def summary(folder: Path) -> SessionSummary:
     """Read enough of a session to show it in a list; a damaged one is listed as such."""
+    note = notes.first_line(Folder(folder))
     try:
-        header, entries, _ = journal.read(session)
+        session = Session.at(folder)
+        state = session.state
     except JournalError as error:
-        return SessionSummary(session, "", str(error), "damaged", 0, 0, notes.first_line(session))
-    prepared = journal.prepared_of([entry.event for entry in entries])
-    total = prepared.rows if prepared else 0
-    plan = header.plan
+        return SessionSummary(folder, "", str(error), "damaged", 0, 0, note)
+    plan = session.header.plan
     title = f"{len(plan.models)} models, {len(plan.bits)} bit settings, {plan.method}"
-    return SessionSummary(
-        session,
-        in_utc(header.created),
-        title,
-        state_of(session, entries),
-        journal.finished_rows(entries),
-        total,
-        notes.first_line(session),
-    )
+    created = in_utc(session.header.created)
+    return SessionSummary(folder, created, title, state, session.rows, session.planned, note)
 
 
-def state_of(session: Path, entries: list[Entry]) -> str:
-    """Return finished, failed, cancelled, running or interrupted."""
-    told = (entry.event for entry in reversed(entries))
-    last = next((event for event in told if isinstance(event, SessionClosed | SessionResumed)), None)
-    if isinstance(last, SessionClosed):  # what follows it, but for a resumption, is of scores added later
-        return last.outcome
-    return "running" if journal.is_being_written(session) else "interrupted"
+def check_name(name: str) -> str:
+    """Return a name that a session's folder can have; raise InputError, too where it hides a shipped one."""
+    if not _NAME.fullmatch(name) or name.endswith(ARCHIVE_SUFFIX):
+        right = "give a name of letters, digits and . _ + -, at most 100, that does not begin with . + or -"
+        raise InputError("name", name[:120], right)
+    if (recorded_folder() / name).exists():
+        raise InputError("name", name, "a session that ships with the program has this name")
+    return name
+
+
+def check_may_change(session: Path) -> None:
+    """Raise InputError if a session is not the user's to change: it ships with the program."""
+    if is_shipped(session):
+        right = "it ships with the program and stays as it is; 'sessions export' and 'import' make a copy"
+        raise InputError("session", session.name, right)
+
+
+def check_own(session: Path) -> None:
+    """Raise InputError if a session is not the user's to move: it is shipped, being written, or a link."""
+    if session.is_symlink():
+        raise InputError("session", str(session), "it is a link; name the folder that it leads to")
+    check_may_change(session)
+    if Folder(session).is_being_written():
+        right = "it is running, here or on another machine; stop it first, or wait until it ends"
+        raise InputError("session", session.name, right)
+
+
+def rename(session: Path, name: str) -> Path:
+    """Give a session's folder another name and return its new path; raise InputError."""
+    check_own(session)
+    target = session.with_name(check_name(name))
+    if os.path.lexists(target):
+        raise InputError("name", name, f"something of this name is already in {session.parent}")
+    try:
+        session.rename(target)
+    except OSError as error:
+        raise InputError("session", str(session), f"it cannot be renamed ({error.strerror})") from None
+    return target
+
+
+def delete(session: Path) -> list[str]:
+    """Delete the files of a session, and its folder; return what else lay in there, which stays.
+
+    The journal goes last, so that what is left of an interrupted deletion can still be found and deleted.
+    """
+    check_own(session)
+    try:
+        mine = [file.name for file in Folder(session).files() if is_kept(file.name) or is_passing(file.name)]
+        for name in sorted(mine, key=lambda name: name == JOURNAL):
+            (session / name).unlink(missing_ok=True)
+        for folder in (*(session / name for name in FOLDERS), session):
+            if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+                folder.rmdir()
+    except OSError as error:
+        raise InputError("session", str(session), f"it cannot be deleted ({error.strerror})") from None
+    return list(_rest(session))
+
+
+def _rest(session: Path) -> Iterator[str]:
+    """List what is left below a folder, without folders that have something in them."""
+    for folder, below, files in os.walk(session, followlinks=False):
+        links = [name for name in below if Path(folder, name).is_symlink()]
+        empty = [folder] if not below and not files and Path(folder) != session else []
+        for path in (*(Path(folder, name) for name in (*files, *links)), *map(Path, empty)):
+            yield path.relative_to(session).as_posix()
 
 
 class _Time(msgspec.Struct):
@@ -139,9 +205,9 @@ _time = msgspec.json.Decoder(_Time)
 
 
 def _created(session: Path) -> str:
-    """Return when a session was made, as its header says; nothing where that cannot be read."""
+    """Return when a session was made, as its header says; an empty text where that cannot be read."""
     try:
-        with open_plain(session / journal.NAME) as file:
+        with open_plain(session / JOURNAL) as file:
             return _time.decode(file.readline(LARGEST_LINE)).created
     except (OSError, ValueError, RecursionError):
         return ""

@@ -1,4 +1,4 @@
-"""The journal of a session, as it is written: by one process alone, every line on its way to the disk."""
+"""The journal of a session, as it is written: by one process only, every line on its way to the disk."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ import msgspec
 from engine.errors import InputError, JournalError
 from engine.protocol.events import AnyEvent, ChunkFinished, Entry, Header, SessionClosed
 from engine.session import attempts, lease
-from engine.session.journal import NAME, NO_LOCKS, Reader, finished_rows
+from engine.session.journal import Reader
+from engine.session.layout import JOURNAL, RESERVE, TORN
 from engine.session.migrations import FIRST_WRITABLE
+from engine.session.place import Folder
 from engine.session.seal import sealed
 from engine.system.files import open_end, open_new, sync, sync_folder
 
-RESERVE = "reserve"  # space set aside so that a full disk can still be reported
-RESERVE_BYTES = 64 * 1024
+RESERVE_BYTES = 64 * 1024  # set aside so that a full disk can still be reported
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 LOCK_SECONDS = 1.0
 
-_READ_ONLY = "it cannot be written to; copy it into a folder of your own to go on with it"
+_READ_ONLY = "it cannot be written to; copy it into a folder of your own to resume it"
 
 
 class Writer:
@@ -34,19 +36,19 @@ class Writer:
         """Take the journal of a session.
 
         Raises BlockingIOError or LeaseHeld if somebody has it, or had it on another machine and `take_over`
-        is not given; JournalError or OSError if it cannot be gone on with or written to.
+        is not given; JournalError or OSError if it cannot be resumed or written to.
         """
-        reader = Reader(session)
+        reader = Reader(Folder(session))
         is_old = reader.version < FIRST_WRITABLE
         if is_old or reader.strange:
             why = "in an older format" if is_old else f"with {', '.join(reader.strange)}"
-            raise JournalError(f"{session}: it was begun {why}; it can be shown, but not be gone on with")
+            raise JournalError(f"{session}: it was begun {why}; it can be shown, but not resumed")
         self.session = session
         self.plan = reader.header.plan
         self._monotonic = time.monotonic() - max(0.0, time.time() - _created(reader.header, session))
         try:
             self._take(take_over)
-            self._go_on(reader)
+            self._continue(reader)
         except PermissionError as error:
             raise JournalError(f"{session}: {_READ_ONLY} ({error.strerror})") from None
         except OSError as error:
@@ -55,7 +57,7 @@ class Writer:
             raise JournalError(f"{session}: {_READ_ONLY} ({error.strerror})") from None
 
     def _take(self, take_over: bool) -> None:
-        self._file = (self.session / NAME).open("r+b", buffering=0)
+        self._file = (self.session / JOURNAL).open("r+b", buffering=0)
         try:
             _lock(self._file.fileno())
             self._lease = lease.Lease(self.session, take_over=take_over)
@@ -63,12 +65,12 @@ class Writer:
             self._file.close()
             raise
 
-    def _go_on(self, reader: Reader) -> None:
-        """Read what is there, now that nobody else writes, and make ready to go on after it."""
+    def _continue(self, reader: Reader) -> None:
+        """Read what is there, now that nobody else writes, and prepare to append to it."""
         try:
             entries = reader.poll()
             self._keep_torn_tail(reader.torn)
-            self._hash = hashlib.sha256((self.session / NAME).read_bytes())
+            self._hash = hashlib.sha256((self.session / JOURNAL).read_bytes())
             with open_new(self.session / RESERVE) as file:
                 file.write(b"\0" * RESERVE_BYTES)
         except BaseException:
@@ -80,8 +82,9 @@ class Writer:
         self._last_t = entries[-1].t if entries else 0.0
         self._synced = 0.0
         self.has_events = bool(entries)
-        self.finished_rows = finished_rows(entries)
-        self.worker = attempts.last_worker([entry.event for entry in entries])
+        events = [entry.event for entry in entries]
+        self.finished_rows = attempts.finished_rows(events)
+        self.worker = attempts.last_worker(events)
 
     @property
     def owner(self) -> str:
@@ -137,7 +140,7 @@ class Writer:
         if torn:
             whole = self._file.seek(0, os.SEEK_END) - torn
             self._file.seek(whole)
-            with open_end(self.session / (NAME + ".torn")) as file:
+            with open_end(self.session / TORN) as file:
                 file.write(self._file.read())
                 file.flush()
                 sync(file.fileno())
@@ -145,7 +148,7 @@ class Writer:
 
 
 def create(session: Path, header: Header) -> None:
-    """Make the folder `session` with a journal of nothing but its header; raise InputError."""
+    """Make the folder `session` with a journal that holds only its header; raise InputError."""
     try:
         made = [folder for folder in (session, *session.parents) if not folder.exists()]
         session.mkdir(parents=True, mode=0o700)
@@ -162,12 +165,12 @@ def create(session: Path, header: Header) -> None:
 def _begin(session: Path, line: bytes) -> None:
     """Write the first line of a journal into a folder that was just made; remove both if that fails."""
     try:
-        with (session / NAME).open("xb") as file:
+        with (session / JOURNAL).open("xb") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
     except OSError:
-        (session / NAME).unlink(missing_ok=True)
+        (session / JOURNAL).unlink(missing_ok=True)
         session.rmdir()
         raise
 
@@ -196,7 +199,6 @@ def _created(header: Header, session: Path) -> float:
     try:
         return datetime.fromisoformat(header.created).timestamp()
     except (ValueError, OverflowError):
-        given = header.created
         raise JournalError(
-            f"{session}: the header's time {given!r} is not one; the journal is damaged"
+            f"{session}: the header's time {header.created!r} is not one; the journal is damaged"
         ) from None

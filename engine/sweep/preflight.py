@@ -24,11 +24,11 @@ from engine.quantize.layers import check_architecture, warning_of
 from engine.quantize.methods.base import load_method
 from engine.scores import scorers
 from engine.session.arrays import FinishedRows, layout, type_of_ranks
+from engine.session.layout import FOLDERS
 from engine.session.outputs import bytes_of
 from engine.sweep import class_names
 from engine.sweep.calibration import Models
 from engine.sweep.features import sizes_of
-from engine.system.files import PARTS
 from engine.text import in_bytes
 
 # Outputs of models that were trained on ImageNet-22k, by who counts, or on its 12k or larger classes.
@@ -183,7 +183,7 @@ def _disk(plan: Plan, session: Path, sets: Sets, models: Models) -> None:
         learnt = len(sets.fit.chosen) if sets.fit is not None else 0
         sizes = {name: sizes_of(loaded.model) for name, loaded in models.by_name.items()}
         needed += sum(bytes_of(*sizes[v.model], sets.rows, learnt) for v in plan.variants())
-    taken = sum(file.stat().st_size for part in PARTS for file in (session / part).glob("*"))
+    taken = sum(file.stat().st_size for part in FOLDERS for file in (session / part).glob("*"))
     free = shutil.disk_usage(session).free + taken
     if needed > free:
         less = "a smaller share, or keep no outputs" if plan.keep_outputs else "a smaller share"

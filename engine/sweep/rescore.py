@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,20 +23,18 @@ from engine.plan.plan import Plan
 from engine.plan.variants import Column
 from engine.protocol.events import (
     AnyEvent,
-    ChunkFinished,
     Logged,
     OutputsKept,
     ScoresAdded,
-    SessionClosed,
-    VariantReady,
 )
 from engine.scores import scorers
 from engine.scores.outputs import FitSet, Head, Outputs
-from engine.session import addition, attempts, journal, store
-from engine.session.arrays import Array, Arrays, stored_scores
-from engine.session.journal import finished_rows, prepared_of
-from engine.session.layout import check_own
-from engine.session.outputs import FOLDER, KeptOutputs, digest_of, joined
+from engine.session import addition, store
+from engine.session.arrays import Array, stored_scores
+from engine.session.layout import OUTPUTS
+from engine.session.layout import array as array_file
+from engine.session.outputs import digest_of, joined
+from engine.session.session import Session, with_scores
 from engine.sweep.devices import usable_cores
 from engine.sweep.fitting import Fitting
 from engine.sweep.progress import Progress
@@ -46,32 +44,6 @@ from engine.text import clean, short
 KEEP = "sweep again with: qood-tui run … --keep-outputs"
 NEAR = 1e-6  # of a score's range: more than rounding on another device would change
 Parameters = dict[str, Any]
-
-
-class Finished(NamedTuple):
-    """A finished session: what its journal says, and its rows, of which every one is as it was written."""
-
-    path: Path
-    plan: Plan
-    events: tuple[AnyEvent, ...]
-    last: int  # number of the journal's last entry
-    arrays: Arrays
-    rows: int
-
-    @property
-    def chunks(self) -> list[ChunkFinished]:
-        """List the finished chunks in the order of their rows."""
-        found, rows = [], 0
-        for event in self.events:
-            if isinstance(event, ChunkFinished) and event.first == rows:
-                found.append(event)
-                rows += event.rows
-        return found
-
-    @property
-    def classes(self) -> dict[str, int]:
-        """Return the number of classes of every variant that is measured."""
-        return {event.variant: event.classes for event in self.events if isinstance(event, VariantReady)}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,14 +97,14 @@ def rescore(
         found = _computed(begun, plan, tuple(wanted), said.append, tell, pool) if wanted else {}
         words = [_compared(name, begun, found.pop(name)) for name in wanted if name in begun.arrays.names]
         _check_values(found, begun, said)
-        if plan == begun.plan and not _is_torn(begun):
+        if plan == begun.plan and begun.is_closed:
             return words
         said += _measured(begun, plan, found, pool)
     digests = {
         name: hashlib.sha256(array[: begun.rows].tobytes()).hexdigest() for name, array in found.items()
     }
-    told = {event.text for event in begun.events if isinstance(event, Logged)}
-    events = [e for e in said if not (isinstance(e, Logged) and e.text in told)]
+    logged = {event.text for event in begun.of(Logged)}
+    events = [e for e in said if not (isinstance(e, Logged) and e.text in logged)]
     if plan != begun.plan:
         events.insert(0, msgspec.structs.replace(added, digests=digests))
     addition.add(session, begun.last, found, events)
@@ -140,35 +112,35 @@ def rescore(
     return [*words, f"headline: {plan.headline}"]
 
 
-def opened(session: Path) -> Finished:
-    """Open a finished session; raise InputError for one that is not, JournalError for one that is damaged."""
-    check_own(session)
-    header, entries, reader = journal.read(session)
-    state = store.state_of(session, entries)
-    if state != "finished":
+def opened(folder: Path) -> Session:
+    """Open a finished session; raise InputError for one that is not, JournalError for one that is damaged.
+
+    Every finished row of it is as it was written.
+    """
+    store.check_own(folder)
+    session = Session.at(folder)
+    if session.state != "finished":
         right = "a finished one is needed"
-        right += "; go on with it first: qood-tui run --resume" if state != "running" else ""
-        raise InputError("session", f"{session.name}, {state}", right)
-    if reader.skipped or reader.torn:
-        wrong = reader.damage[0] if reader.damage else "its last line is not finished"
-        raise JournalError(f"{session}: the journal is damaged ({wrong}), so nothing is added to it")
-    events = tuple(attempts.counted(entry.event for entry in entries))
-    plan = journal.plan_of(header, events)
-    found = Finished(session, plan, events, entries[-1].seq, Arrays(session, plan), finished_rows(entries))
-    _check_rows(found)
-    return found
+        right += "; resume it first: qood-tui run --resume" if session.state != "running" else ""
+        raise InputError("session", f"{folder.name}, {session.state}", right)
+    journal = session.journal
+    if journal.skipped or journal.torn:
+        wrong = journal.damage[0] if journal.damage else "its last line is not finished"
+        raise JournalError(f"{folder}: the journal is damaged ({wrong}), so nothing is added to it")
+    _check_rows(session)
+    return session
 
 
-def _check_rows(session: Finished) -> None:
+def _check_rows(session: Session) -> None:
     """Raise JournalError if a row is not what was written."""
-    parts = [(event.first, event.rows, event.digests) for event in session.chunks]
-    parts += [(0, session.rows, event.digests) for event in session.events if isinstance(event, ScoresAdded)]
+    parts = [(chunk.first, chunk.rows, chunk.digests) for chunk in session.chunks]
+    parts += [(0, session.rows, event.digests) for event in session.of(ScoresAdded)]
     for first, rows, written in parts:
         here = session.arrays.digests(first, rows)
         for name, digest in written.items():
-            if name != FOLDER and here.get(name) != digest:
+            if name != OUTPUTS and here.get(name) != digest:
                 raise JournalError(
-                    f"{session.path}: arrays/{name}.npy is not what was written, in rows {first:,} to "
+                    f"{session.place.where(array_file(name))} is not what was written, in rows {first:,} to "
                     f"{first + rows - 1:,}; 'qood-tui sessions verify' tells more"
                 )
 
@@ -198,14 +170,14 @@ def _extended(plan: Plan, added: ScoresAdded) -> Plan:
     scores = (*plan.scores, *added.scores)
     if added.headline not in scores:
         raise unknown_name("headline", added.headline, scores)
-    more = journal.with_scores(plan, added)
+    more = with_scores(plan, added)
     if more.scores != scores:
         raise InputError("score", list(added.scores), "a session has room for no more scores")
     return more
 
 
 def _computed(
-    session: Finished,
+    session: Session,
     plan: Plan,
     names: tuple[str, ...],
     emit: Callable[[AnyEvent], None],
@@ -215,13 +187,13 @@ def _computed(
     """Return scores by name, each (rows, variants): NaN without a value, 0 in rows that are not finished."""
     if not plan.keep_outputs:
         right = f"it kept no logits and features, from which scores are computed; {KEEP}"
-        raise InputError("session", session.path.name, right)
-    outputs = KeptOutputs(session.path, plan)
+        raise InputError("session", session.name, right)
+    outputs = session.outputs
     if len(outputs) < session.rows:
         raise JournalError(
-            f"{session.path / FOLDER}: {session.rows:,} rows are needed, {len(outputs):,} are there"
+            f"{session.place.where(OUTPUTS)}: {session.rows:,} rows are needed, {len(outputs):,} are there"
         )
-    fits = next((e.fits for e in reversed(session.events) if isinstance(e, OutputsKept)), {})
+    fits = next((event.fits for event in reversed(session.of(OutputsKept))), {})
     found = {name: np.zeros((session.arrays.count, len(plan.variants()))) for name in names}
     for array in found.values():
         array[: session.rows] = np.nan
@@ -232,7 +204,9 @@ def _computed(
         key = plan.variants()[column].key
         fit = outputs.fit(column)
         if digest_of(*fit.values()) != fits.get(key):
-            raise JournalError(f"{session.path / FOLDER}: what is kept of {key} for the fit set is damaged")
+            raise JournalError(
+                f"{session.place.where(OUTPUTS)}: what is kept of {key} for the fit set is damaged"
+            )
         functions = fitting.fitted(key, names, _fit_set(fit))
         read = {}
         for chunk in session.chunks:
@@ -248,9 +222,9 @@ def _computed(
     read = dict(zip(outputs.columns, pool.map(of_variant, outputs.columns), strict=True))
     for chunk in session.chunks:
         here = joined({column: digests[chunk.first] for column, digests in read.items()})
-        if here != chunk.digests.get(FOLDER):
+        if here != chunk.digests.get(OUTPUTS):
             rows = f"rows {chunk.first:,} to {chunk.first + chunk.rows - 1:,}"
-            raise JournalError(f"{session.path / FOLDER}: {rows} are not those that were written")
+            raise JournalError(f"{session.place.where(OUTPUTS)}: {rows} are not those that were written")
     return found
 
 
@@ -261,7 +235,7 @@ def _fit_set(arrays: dict[str, Array]) -> FitSet:
     return FitSet(outputs, fit["fit_labels"], Head(fit["weight"], fit["bias"]))
 
 
-def _compared(name: str, session: Finished, found: Array) -> str:
+def _compared(name: str, session: Session, found: Array) -> str:
     """Say how a score that is there compares with what was computed; raise EngineError if it is another."""
     here, now = session.arrays.array(name)[: session.rows], found[: session.rows]
     if np.array_equal(here, now, equal_nan=True):
@@ -277,7 +251,7 @@ def _compared(name: str, session: Finished, found: Array) -> str:
     return f"{name}: is there already; computed again, it differs by {rounding}"
 
 
-def _check_values(found: dict[str, Array], session: Finished, said: Iterable[AnyEvent]) -> None:
+def _check_values(found: dict[str, Array], session: Session, said: Iterable[AnyEvent]) -> None:
     """Raise EngineError for a score that has no value anywhere: a session would have it for good."""
     for name, array in found.items():
         if np.isnan(array[: session.rows]).all():
@@ -286,20 +260,16 @@ def _check_values(found: dict[str, Array], session: Finished, said: Iterable[Any
 
 
 def _measured(
-    session: Finished, plan: Plan, found: dict[str, Array], pool: ThreadPoolExecutor
+    session: Session, plan: Plan, found: dict[str, Array], pool: ThreadPoolExecutor
 ) -> list[AnyEvent]:
     """Return what a sweep of this plan would have said at its end."""
-    prepared = prepared_of(session.events)
-    if prepared is None:
-        raise JournalError(f"{session.path}: the journal does not say which images its rows are of")
+    if session.prepared is None:
+        raise JournalError(
+            f"{session.place.where('')}: the journal does not say which images its rows are of"
+        )
     events: list[AnyEvent] = []
     progress = Progress(plan, events.append)
     progress.classes = session.classes
     arrays = session.arrays.extended(plan, found)
-    progress.measure(arrays, session.rows, prepared.rows, pool, last=True)
+    progress.measure(arrays, session.rows, session.planned, pool, last=True)
     return events
-
-
-def _is_torn(session: Finished) -> bool:
-    """Tell whether an earlier addition was cut off before it was closed."""
-    return not isinstance(session.events[-1], SessionClosed)

@@ -11,17 +11,13 @@ from engine.plan.plan import Plan
 from engine.protocol.events import (
     AnyEvent,
     BitsTabled,
-    ChunkFinished,
     ModelLoaded,
     SetsPrepared,
-    VariantFailed,
     VariantReady,
     WorkerStarted,
 )
-from engine.session import attempts, journal
-from engine.session.arrays import Arrays
-from engine.session.outputs import FOLDER as OUTPUTS
-from engine.session.outputs import KeptOutputs
+from engine.session.layout import OUTPUTS
+from engine.session.session import Session
 from engine.sweep.calibration import PriorVariants
 
 NEW = "start a new session instead"
@@ -52,18 +48,17 @@ def check(
 
     Where rows are finished, raises EngineError if images, models or these rows are not what they were.
     """
-    events = [entry.event for entry in journal.read(session)[1]]
+    before = Session.at(session)
     if not finished:
-        return Before(_left_behind(events))
-    events = attempts.counted(events)
-    _check_images(journal.prepared_of(events) or prepared, prepared)
-    _check_models(events, models)
-    batch = _check_rows(session, plan, events)
-    return Before(_known(events), batch, tuple(_changes(events, worker)))
+        return Before(_left_behind([entry.event for entry in before.entries]))
+    _check_images(before.prepared or prepared, prepared)
+    _check_models(before.of(ModelLoaded), models)
+    batch = _check_rows(before)
+    return Before(_prior(before), batch, tuple(_changes(before.worker, worker)))
 
 
 def _left_behind(events: Sequence[AnyEvent]) -> PriorVariants:
-    """Return what attempts without finished rows left behind: it may be used, and binds nobody."""
+    """Return what attempts without finished rows left behind: it may be used, and is not binding."""
     digests: dict[str, str] = {}
     tables: dict[str, BitsTabled] = {}
     for event in events:
@@ -76,12 +71,12 @@ def _left_behind(events: Sequence[AnyEvent]) -> PriorVariants:
     return PriorVariants(digests, tables)
 
 
-def _known(events: Sequence[AnyEvent]) -> PriorVariants:
-    """Return what finished rows are of."""
+def _prior(session: Session) -> PriorVariants:
+    """Return the variants that the finished rows are of."""
     return PriorVariants(
-        {e.variant: e.digest for e in events if isinstance(e, VariantReady)},
-        {e.variant: e for e in events if isinstance(e, BitsTabled)},
-        {e.variant: e.reason for e in events if isinstance(e, VariantFailed)},
+        {name: event.digest for name, event in session.ready.items()},
+        {event.variant: event for event in session.of(BitsTabled)},
+        session.lost,
         is_binding=True,
     )
 
@@ -100,10 +95,10 @@ def _check_images(before: SetsPrepared, now: SetsPrepared) -> None:
             raise EngineError(f"{name}: its images are not those the session began with; {NEW}")
 
 
-def _check_models(events: Sequence[AnyEvent], models: Sequence[ModelLoaded]) -> None:
-    before = {event.model: event for event in events if isinstance(event, ModelLoaded)}
+def _check_models(before: Sequence[ModelLoaded], models: Sequence[ModelLoaded]) -> None:
+    by_name = {event.model: event for event in before}
     for now in models:
-        if (old := before.get(now.model)) is not None and (differs := list(_differences(old, now))):
+        if (old := by_name.get(now.model)) is not None and (differs := list(_differences(old, now))):
             raise EngineError(f"{now.model}: {', '.join(differs)}; {NEW}")
 
 
@@ -117,31 +112,27 @@ def _differences(old: ModelLoaded, now: ModelLoaded) -> Iterator[str]:
             yield f"its {name} was {was} and is {is_now}"
 
 
-def _check_rows(session: Path, plan: Plan, events: Sequence[AnyEvent]) -> int:
+def _check_rows(session: Session) -> int:
     """Compare the finished rows with their digests; return the batch size of the last chunk."""
     try:
-        arrays = Arrays(session, plan)
-        outputs = KeptOutputs(session, plan) if plan.keep_outputs else None
+        arrays = session.arrays
+        outputs = session.outputs if session.plan.keep_outputs else None
     except JournalError as error:
         raise EngineError(f"the finished rows cannot be read ({error}); {NEW}") from None
-    rows = size = 0
-    for event in events:
-        if isinstance(event, ChunkFinished) and event.first == rows:
-            found = arrays.digests(event.first, event.rows)
-            if outputs is not None:
-                found[OUTPUTS] = outputs.digest(event.first, event.rows)
-            if found != event.digests:
-                raise EngineError(f"the rows from {event.first} on are damaged; {NEW}")
-            rows += event.rows
-            size = event.batch
-    return size
+    for chunk in session.chunks:
+        digests = arrays.digests(chunk.first, chunk.rows)
+        if outputs is not None:
+            digests[OUTPUTS] = outputs.digest(chunk.first, chunk.rows)
+        if digests != chunk.digests:
+            raise EngineError(f"the rows from {chunk.first} on are damaged; {NEW}")
+    return session.chunks[-1].batch if session.chunks else 0
 
 
-def _changes(events: Sequence[AnyEvent], now: WorkerStarted) -> Iterator[str]:
+def _changes(before: WorkerStarted | None, now: WorkerStarted) -> Iterator[str]:
     """Yield what differs between the worker of the last finished chunk and the one that resumes."""
-    if (worker := attempts.last_worker(events)) is None:
+    if before is None:
         return
-    before, after = ({"device": one.device, **one.versions} for one in (worker, now))
-    for name in sorted(before.keys() & after.keys()):  # what an older program did not record is unknown
-        if before[name] != after[name]:
-            yield f"{name} was {before[name]} and is {after[name]}"
+    was, is_now = ({"device": one.device, **one.versions} for one in (before, now))
+    for name in sorted(was.keys() & is_now.keys()):  # what an older program did not record is unknown
+        if was[name] != is_now[name]:
+            yield f"{name} was {was[name]} and is {is_now[name]}"

@@ -20,16 +20,15 @@ from engine.plan.plan import Plan
 from engine.plan.variants import Variant
 from engine.quantize.formats import packed
 from engine.quantize.layers import forget_exact
+from engine.session.layout import QUANTIZED
 from engine.system.files import sync_folder
-
-FOLDER = "quantized"
 
 
 class SavedVariants:
     """Save and load calibrated variants, each under a key of everything that it depends on."""
 
     def __init__(self, session: Path) -> None:
-        self.folder = session / FOLDER
+        self.folder = session / QUANTIZED
 
     def save(
         self,

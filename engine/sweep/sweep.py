@@ -23,7 +23,8 @@ from engine.protocol.events import (
 from engine.protocol.messages import Job
 from engine.session import lease
 from engine.session.arrays import SET, Arrays, ArrayWriter
-from engine.session.outputs import FOLDER as OUTPUTS
+from engine.session.layout import OUTPUTS
+from engine.session.place import Folder
 from engine.sweep import class_names, preflight, resume
 from engine.sweep.calibration import Emit, PriorVariants
 from engine.sweep.chunk import ScoredChunk
@@ -83,7 +84,7 @@ def sweep(job: Job, emit: Emit, cancelled: Callable[[], bool], team: Workers) ->
     patience.emit(PhaseChanged("calibrating", count))
     progress = Progress(plan, emit, job.first_row)
     chunks = _chunks(job, station, progress, prepared, before.known, team)
-    arrays = Arrays(session, plan)
+    arrays = Arrays(Folder(session), plan)
     finished = job.first_row
     while not progress.is_enough() and (scored := next(chunks, None)) is not None:
         if 0 < finished == job.first_row:  # what an interruption may have kept from being measured

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.protocol.events import SessionClosed, SessionResumed
-from engine.session import journal, notes, store
-from engine.session.layout import parts
+from engine.session.session import Session
 from engine.text import clean, in_bytes, in_utc
 from qood_tui.state.findings import headline, most_lost
 from qood_tui.state.state import State, fold
@@ -51,29 +49,25 @@ class About(msgspec.Struct, frozen=True):
     first_and_last: int | None = None  # bits of patch embedding and head, where they are not the setting's
 
 
-def about(session: Path) -> About:
-    """Read a session; raise JournalError."""
-    header, entries, reader = journal.read(session)
-    events = [entry.event for entry in entries]
-    plan = journal.plan_of(header, events)
-    state = fold(header, entries)
-    outcome = store.state_of(session, entries)
+def about(path: Path) -> About:
+    """Read the session in a folder or a file; raise JournalError."""
+    session = Session.at(path)
+    header, plan, journal = session.header, session.plan, session.journal
+    state = fold(header, session.entries)
     size: dict[str, int] = {}
-    for part in parts(session):
-        size[part.of] = size.get(part.of, 0) + part.size
-    closed = next((event for event in reversed(events) if isinstance(event, SessionClosed)), None)
-    prepared = journal.prepared_of(events)
+    for file in session.files:
+        size[file.part] = size.get(file.part, 0) + file.size
     draws = f", {plan.calibration_draws} draws" if plan.calibration_draws > 1 else ""
     return About(
-        session.resolve().name,
-        str(session.resolve()),
+        session.name,
+        str(path.resolve()),
         header.id,
         header.identity,
         header.created,
         header.app,
-        reader.version,
-        outcome,
-        closed.reason if closed and closed.outcome == outcome else "",
+        journal.version,
+        session.state,
+        session.closed.reason if session.closed else "",
         plan.models,
         plan.bits,
         plan.method,
@@ -83,15 +77,15 @@ def about(session: Path) -> About:
         plan.scores,
         plan.headline,
         plan.seed,
-        journal.finished_rows(entries),
-        prepared.rows if prepared else 0,
-        journal.seconds_of(entries),
-        sum(isinstance(event, SessionResumed) for event in events),
-        len(entries),
-        reader.unknown,
-        reader.skipped + bool(reader.torn),
+        session.rows,
+        session.planned,
+        session.seconds,
+        session.resumptions,
+        len(session.entries),
+        journal.unknown,
+        session.damaged,
         size,
-        notes.read(session),
+        session.note,
         tuple(_left_out(state)),
         tuple(text for text in (headline(state).plain, most_lost(state).plain) if text),
         plan.first_and_last or None,

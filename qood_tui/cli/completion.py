@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import wraps
+from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -75,9 +76,22 @@ def _session_names() -> Iterable[tuple[str, str]]:
     return [(name, "") for name in dict.fromkeys((*names, "demo"))]
 
 
+@_completer
+def _archives() -> Iterable[tuple[str, str]]:
+    from engine.session.layout import ARCHIVE_SUFFIX
+
+    return [(path.name, "a session in a file") for path in sorted(Path().glob(f"*{ARCHIVE_SUFFIX}"))]
+
+
 def sessions(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """Complete the names of sessions, or folders where a path has been begun."""
     return _session_names(context, parameter, incomplete) or folders(context, parameter, incomplete)
+
+
+def readable_sessions(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Complete names of sessions and `.qood` files, or let the shell complete a path that was begun."""
+    named = [*_session_names(context, parameter, incomplete), *_archives(context, parameter, incomplete)]
+    return named or files(context, parameter, incomplete)
 
 
 def files(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:

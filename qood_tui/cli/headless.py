@@ -20,7 +20,8 @@ from engine.measure.measures import AP_OUT
 from engine.report import Document, study, words
 from engine.service import client
 from engine.service.request import Request
-from engine.session import journal, store
+from engine.session import store
+from engine.session.session import Session
 from qood_tui.setup.cost import in_words, outputs_size
 from qood_tui.state import comparison
 from qood_tui.state.sources import ReplaySource
@@ -37,7 +38,7 @@ def run(asked: Request, *, plain: bool, as_json: bool) -> int:
     told = Console(stderr=True)
     for name in asked.missing:
         sys.stderr.write(f"{name} is not below {clean(asked.resources.data)}; the study goes on without it\n")
-    plan = journal.Reader(session).header.plan
+    plan = Session.at(session).header.plan
     if plan.keep_outputs:
         size = in_words(outputs_size(plan, asked.resources))
         sys.stderr.write(f"keeps logits and features, from which scores can be added later: {size}\n")
@@ -53,7 +54,7 @@ def run(asked: Request, *, plain: bool, as_json: bool) -> int:
     if state.rows == 0:
         sys.stderr.write(f"{NOTHING_FINISHED} {clean(state.note)}\n")
         return CANCELLED if state.phase == "cancelled" else WITH_FAILURES
-    found = msgspec.structs.replace(report.document(session, quick=True), session=str(session))
+    found = msgspec.structs.replace(report.document(Session.at(session), quick=True), session=str(session))
     if as_json:
         sys.stdout.write(report.render(found, "json"))
     else:
@@ -139,11 +140,12 @@ def _spread(found: Document) -> list[str]:
     ]
 
 
-def compared(folders: Sequence[Path], *, as_csv: bool) -> str:
+def compared(paths: Sequence[Path], *, as_csv: bool) -> str:
     """Return sessions side by side as text: the mean, then every OOD set, or every cell as CSV."""
-    states = [fold(*journal.read(folder)[:2]) for folder in folders]
+    sessions = [Session.at(path) for path in paths]
+    states = [fold(session.header, session.entries) for session in sessions]
     found = comparison.compared(states, AP_OUT, Unit.POINTS)
-    names = [clean(folder.name) for folder in folders]
+    names = [clean(path.name) for path in paths]
     if as_csv:
         return comparison.as_csv(found, names)
     columns = (comparison.MEAN, *(column for column in found.columns if column != comparison.MEAN))
@@ -184,7 +186,7 @@ def _value(value: float | None) -> str:
 
 
 def _plain(asked: Request) -> State:
-    state = State(journal.Reader(asked.session).header)
+    state = State(Session.at(asked.session).header)
     said = -1
     for entries in client.watch(asked.session, asked.beyond):
         for entry in entries:
@@ -201,7 +203,7 @@ def _plain(asked: Request) -> State:
 
 
 def _attended(asked: Request, console: Console) -> State:
-    state = State(journal.Reader(asked.session).header)
+    state = State(Session.at(asked.session).header)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

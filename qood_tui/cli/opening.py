@@ -28,11 +28,11 @@ def open_screen(
     _check_terminal()
     import msgspec
 
-    from engine.session import journal
+    from engine.session.session import Session
 
     for given in (session, *others):
         if given is not None:
-            journal.Reader(given)  # raises JournalError before a screen is opened for nothing
+            Session.at(given)  # raises QoodError before a screen is opened for nothing
     from qood_tui.app import QoodApp
     from qood_tui.settings.config import read
 

@@ -13,7 +13,7 @@ MOST_NAMED = 20  # of what does not agree
 
 
 @click.command()
-@click.argument("session", shell_complete=complete.sessions)
+@click.argument("session", shell_complete=complete.readable_sessions)
 @click.option("--format", "form", default="md", show_default=True, help="md, html, csv, latex or json.")
 @click.option(
     "-o",
@@ -25,23 +25,28 @@ MOST_NAMED = 20  # of what does not agree
 )
 @click.option("--force", is_flag=True, help="Write over FILE if it is there.")
 @click.option(
-    "--quick", is_flag=True, help="Take intervals from the journal instead of making them again; it says so."
+    "--quick",
+    is_flag=True,
+    help="Take intervals from the journal; the report says so.",
 )
 @session_dir_option
 def report(session: str, form: str, output: Path | None, force: bool, quick: bool) -> None:
     """Print what SESSION found, measured again from its arrays and compared with its journal.
 
-    Exit status: 0 all agrees, 3 the journal says otherwise than the arrays.
+    SESSION is a folder, a .qood file, the name of a recorded session, or `demo`.
+
+    Exit status: 0 journal and arrays agree, 3 they disagree.
     """
     from engine import report as reports
     from engine.errors import WITH_FAILURES
     from engine.session import store
+    from engine.session.session import Session
     from qood_tui.words import clean
 
     reports.checked(form)
     if output is not None:
         _check(output, force)
-    found = reports.document(store.find(session), quick=quick)
+    found = reports.document(Session.at(store.find_readable(session)), quick=quick)
     text = reports.render(found, form)
     if output is None:
         click.echo(text, nl=False)

@@ -55,7 +55,7 @@ def list_sessions(as_json: bool = False) -> None:
 
 
 @sessions.command()
-@click.argument("session", shell_complete=complete.sessions)
+@click.argument("session", shell_complete=complete.readable_sessions)
 @session_dir_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
 def show(session: str, as_json: bool) -> None:
@@ -63,7 +63,7 @@ def show(session: str, as_json: bool) -> None:
     from engine.session import store as recorded
     from qood_tui.cli import about
 
-    found = about.about(recorded.find(session))
+    found = about.about(recorded.find_readable(session))
     if as_json:
         import msgspec
 
@@ -79,10 +79,9 @@ def show(session: str, as_json: bool) -> None:
 @session_dir_option
 def rename(session: str, name: str) -> None:
     """Give SESSION the name NEW."""
-    from engine.session import layout
     from engine.session import store as recorded
 
-    _print(f"It is {layout.rename(recorded.find(session), name)} now.")
+    _print(f"It is {recorded.rename(recorded.find(session), name)} now.")
 
 
 @sessions.command()
@@ -97,19 +96,20 @@ def note(session: str, text: str | None, edit: bool, clear: bool) -> None:
     The first line of a note is shown wherever sessions are listed.
     """
     from engine.errors import InputError
-    from engine.session import layout, notes
+    from engine.session import notes
     from engine.session import store as recorded
+    from engine.session.place import Folder
 
     if (text is not None) + edit + clear > 1:
         raise InputError("note", text or "--edit --clear", "give one of TEXT, --edit and --clear")
     folder = recorded.find(session)
     if text is None and not edit and not clear:
-        _print_lines(notes.read(folder).split("\n"))
+        _print_lines(notes.read(Folder(folder)).split("\n"))
         return
-    layout.check_may_change(folder)
+    recorded.check_may_change(folder)
     if edit:
         try:
-            text = click.edit(notes.read(folder) + "\n", extension=".txt")
+            text = click.edit(notes.read(Folder(folder)) + "\n", extension=".txt")
         except click.ClickException as error:
             raise InputError("editor", error.format_message(), "set EDITOR to one that can be run") from None
         if text is None:
@@ -130,23 +130,23 @@ def delete(names: tuple[str, ...], yes: bool) -> None:
     session stay, and so does the folder that holds them; links are not followed.
     """
     from engine.errors import CANCELLED, InputError
-    from engine.session import layout
     from engine.session import store as recorded
+    from engine.session.place import Folder
     from engine.text import in_bytes
 
     folders = list(dict.fromkeys(recorded.find(name) for name in names))
     for folder in folders:
-        layout.check_own(folder)
+        recorded.check_own(folder)
     if not yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise InputError("delete", list(names), "nobody can be asked here; add --yes")
         for folder in folders:
-            size = in_bytes(sum(part.size for part in layout.parts(folder)))
+            size = in_bytes(sum(file.size for file in Folder(folder).files()))
             _print(f"{recorded.summary(folder).created}  {size}  {folder}", err=True)
         if not click.confirm(f"Delete {'this' if len(folders) == 1 else 'these'} for good?", err=True):
             raise SystemExit(CANCELLED)
     for folder in folders:
-        left = layout.delete(folder)
+        left = recorded.delete(folder)
         _print(f"{folder.name} is deleted." if not left else f"{folder} stays, with what is not a session's:")
         _print_lines(f"  {name}" for name in left)
 

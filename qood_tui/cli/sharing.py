@@ -90,6 +90,7 @@ def import_session(file: Path, name: str | None) -> None:
     from engine.archive import transfer
     from engine.archive.verify import verify
     from engine.errors import WITH_FAILURES
+    from engine.session.place import Folder
     from engine.system.paths import sessions_folder
     from engine.text import clean
 
@@ -98,7 +99,7 @@ def import_session(file: Path, name: str | None) -> None:
         click.echo(clean(f"{found.session.name} is there already, the same in every byte: {found.session}"))
         return
     click.echo(clean(f"{found.session.name} is imported: {found.session}"))
-    verdict = verify(found.session, quick=True)
+    verdict = verify(Folder(found.session), quick=True)
     for line in verdict.damage:
         click.echo(clean(f"damaged: {line}"), err=True)
     if not verdict.is_whole:

@@ -16,23 +16,26 @@ DAMAGED = 1
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="SESSION...", shell_complete=complete.sessions)
+@click.argument(
+    "names", nargs=-1, required=True, metavar="SESSION...", shell_complete=complete.readable_sessions
+)
 @session_dir_option
 @click.option("--quick", is_flag=True, help="Do not measure every number again from the arrays.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
 def verify(names: tuple[str, ...], quick: bool, as_json: bool) -> None:
-    """Check every line, row, file and number of SESSION.
+    """Check every line, row, file and number of SESSION: a folder, a .qood file or a name.
 
-    Lines by their check sums, rows and saved quantizers by their SHA-256, numbers by measuring them again.
-    Exit status: 0 everything is whole, 1 something is damaged or missing.
+    Lines by their checksums, rows and saved quantizers by their SHA-256, numbers by measuring them again.
+    Exit status: 0 everything is intact, 1 something is damaged or missing.
     """
     import msgspec
 
     from engine.archive import verify as verifying
     from engine.session import store
+    from engine.session.session import place_at
     from qood_tui.words import clean
 
-    verdicts = [verifying.verify(store.find(name), quick=quick) for name in names]
+    verdicts = [verifying.verify(place_at(store.find_readable(name)), quick=quick) for name in names]
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(verdicts), indent=2).decode())
     else:

@@ -70,8 +70,8 @@ class StatusLine(Lines):
         state = "playing" if source.playing else "paused"
         told = f" {duration(source.state.t)} of {duration(source.ends)} · {state} {source.speed:g}x · "
         images = f"{source.state.rows:,}/{source.state.total:,} images"
-        if source.reader.skipped or source.reader.torn:
-            images += f" · {source.reader.skipped + bool(source.reader.torn)} damaged events"
+        if source.damaged:
+            images += f" · {source.damaged} damaged events"
         # The timeline keeps its length, whether there is something to be said of this moment or not.
         is_wide = width >= 100
         self._bar = max(min(width - len(told) - len(images) - 1, width // 2 if is_wide else width), 5)

@@ -11,7 +11,9 @@ from textual import work
 from engine.archive import transfer
 from engine.archive import verify as verifying
 from engine.errors import QoodError
-from engine.session import layout, notes
+from engine.session import notes, store
+from engine.session.layout import ARCHIVE_SUFFIX
+from engine.session.place import Folder
 from engine.text import in_bytes
 from qood_tui.screens.base import BaseScreen
 from qood_tui.screens.dialogs.dialog import Question
@@ -39,7 +41,7 @@ class SessionsActions(BaseScreen[None]):
             words = (
                 f"What is worth knowing about {clean(session.name)}? An empty line keeps the note as it is."
             )
-            before = " ".join(notes.read(session).split("\n"))
+            before = " ".join(notes.read(Folder(session)).split("\n"))
             self.app.push_screen(Prompt("Note", words, value=before), partial(self._note, session))
 
     def action_rename_session(self) -> None:
@@ -52,17 +54,15 @@ class SessionsActions(BaseScreen[None]):
     def action_delete_session(self) -> None:
         """Delete the session, if the user is sure."""
         if (session := self.under_cursor) is not None and self._may_change(session):
-            size = in_bytes(sum(part.size for part in layout.parts(session)))
+            size = in_bytes(sum(file.size for file in Folder(session).files()))
             words = f"Delete {clean(session.name)} with its {size} for good?"
             self.app.push_screen(Question(words, "Delete it"), partial(self._delete, session))
 
     def action_export_session(self) -> None:
         """Put the session into one file."""
         if (session := self.under_cursor) is not None:
-            words = (
-                "One file with journal, note and arrays; others open it with: qood-tui sessions import FILE"
-            )
-            prompt = Prompt("Export", words, value=f"{clean(session.name)}{transfer.SUFFIX}")
+            words = "One file with journal, note and arrays; others open it with: qood-tui replay FILE"
+            prompt = Prompt("Export", words, value=f"{clean(session.name)}{ARCHIVE_SUFFIX}")
             self.app.push_screen(prompt, partial(self._export, session))
 
     def action_verify_session(self) -> None:
@@ -72,7 +72,7 @@ class SessionsActions(BaseScreen[None]):
             self._verify(session)
 
     def _may_change(self, session: Path) -> bool:
-        return self._tried(lambda: layout.check_may_change(session))
+        return self._tried(lambda: store.check_may_change(session))
 
     def _tried(self, what: Callable[[], object]) -> bool:
         """Do something that may be refused, and say why if it is."""
@@ -89,12 +89,12 @@ class SessionsActions(BaseScreen[None]):
             self.forget(session)
 
     def _rename(self, session: Path, name: str | None) -> None:
-        if name and name != session.name and self._tried(lambda: layout.rename(session, name)):
+        if name and name != session.name and self._tried(lambda: store.rename(session, name)):
             self.forget(session)
 
     def _delete(self, session: Path, is_sure: bool | None) -> None:
         left: list[str] = []
-        if is_sure and self._tried(lambda: left.extend(layout.delete(session))):
+        if is_sure and self._tried(lambda: left.extend(store.delete(session))):
             stays = f" Its folder stays, with {len(left)} files that are not a session's." if left else ""
             self.notify(f"{clean(session.name)} is deleted.{stays}", markup=False)
             self.forget(session)
@@ -113,7 +113,7 @@ class SessionsActions(BaseScreen[None]):
 
     @work(thread=True, group="files")
     def _verify(self, session: Path) -> None:
-        found = verifying.verify(session)
+        found = verifying.verify(Folder(session))
         if found.is_whole:
             self.notify(f"{clean(session.name)} is whole: {'; '.join(found.seen)}.", markup=False, timeout=10)
             return

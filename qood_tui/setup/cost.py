@@ -12,10 +12,11 @@ from engine.datasets.discover import ood_set
 from engine.errors import InputError, QoodError
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
-from engine.protocol.events import BitsTabled, ChunkFinished, Entry, SessionClosed, SessionResumed, Telemetry
-from engine.session import journal, store
+from engine.protocol.events import BitsTabled, ChunkFinished, Entry, SessionClosed, Telemetry
+from engine.session import store
 from engine.session.arrays import layout
 from engine.session.outputs import bytes_of
+from engine.session.session import Session
 from engine.text import in_bytes
 
 START_SECONDS = 10.0
@@ -24,7 +25,7 @@ WORKER_BYTES = 500e6  # of the worker before it has a model
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """What a variant costs: seconds an image, bytes of memory and on disk; `is_measured` on this machine."""
+    """What a variant costs: seconds per image, bytes of memory and on disk; `is_measured` on this machine."""
 
     seconds: float
     memory: float
@@ -110,27 +111,21 @@ def measured_pace(is_real: bool = False) -> Pace | None:
 
     The memory of a variant is the least that one of the last sessions needed: others kept more than variants.
     """
-    found: list[Pace] = []
+    paces: list[Pace] = []
     for folder in store.folders()[:SESSIONS_ASKED]:
         if folder.parent == store.recorded_folder():
             continue
         try:
-            header, entries, _ = journal.read(folder)
+            session = Session.at(folder)
+            ran_through = session.is_closed and session.state == "finished" and not session.resumptions
         except QoodError:
             continue
-        if catalog.is_made(header.plan.id_set) != is_real and _is_whole(entries):
-            pace = _pace(_until_closed(entries), len(header.plan.variants()))
-            found += [pace] if pace else []
-    least = min((pace.memory for pace in found), default=0.0)
-    return msgspec.structs.replace(found[0], memory=least) if found else None
-
-
-def _is_whole(entries: list[Entry]) -> bool:
-    """Tell whether a session ran from its beginning to its end at once."""
-    events = [entry.event for entry in entries]
-    last = events[-1] if events else None
-    is_finished = isinstance(last, SessionClosed) and last.outcome == "finished"
-    return is_finished and not any(isinstance(event, SessionResumed) for event in events)
+        plan = session.header.plan
+        if catalog.is_made(plan.id_set) != is_real and ran_through:
+            pace = _pace(_until_closed(session.entries), session.rows, len(plan.variants()))
+            paces += [pace] if pace else []
+    least = min((pace.memory for pace in paces), default=0.0)
+    return msgspec.structs.replace(paces[0], memory=least) if paces else None
 
 
 def _until_closed(entries: list[Entry]) -> list[Entry]:
@@ -139,10 +134,9 @@ def _until_closed(entries: list[Entry]) -> list[Entry]:
     return entries[: closed + 1]
 
 
-def _pace(entries: list[Entry], variants: int) -> Pace | None:
+def _pace(entries: list[Entry], rows: int, variants: int) -> Pace | None:
     """Return what each variant took: its share of the chunks, and of measuring after the last of them."""
     chunks = [entry for entry in entries if isinstance(entry.event, ChunkFinished)]
-    rows = journal.finished_rows(entries)
     if not rows or not chunks:
         return None
     sweeping = sum(e.event.seconds for e in chunks if isinstance(e.event, ChunkFinished))

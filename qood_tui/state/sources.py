@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.errors import InputError, JournalError
-from engine.protocol.events import Entry, SessionClosed
-from engine.session import journal
+from engine.protocol.events import Entry
 from engine.session.arrays import Arrays, FinishedRows
+from engine.session.layout import JOURNAL
+from engine.session.place import Place
+from engine.session.session import Session
 from qood_tui.state.markers import Kind, Marker, markers, of_kind
 from qood_tui.state.state import State, reduce
 
@@ -34,11 +36,11 @@ class Source(Protocol):
 
     @property
     def is_moving(self) -> bool:
-        """Tell whether time passes on the screen even without new events."""
+        """Return whether time passes on the screen even without new events."""
         ...
 
     def tick(self, elapsed: float) -> bool:
-        """Let `elapsed` seconds pass; tell whether the state changed."""
+        """Let `elapsed` seconds pass; return whether the state changed."""
         ...
 
     def rows(self) -> FinishedRows | None:
@@ -49,8 +51,8 @@ class Source(Protocol):
 class _Recorded:
     """The arrays beside a journal, opened when they are first needed."""
 
-    def __init__(self, session: Path) -> None:
-        self.session = session
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self._arrays: Arrays | None = None
 
     def first(self, state: State) -> FinishedRows | None:
@@ -59,7 +61,7 @@ class _Recorded:
             return None
         try:
             if self._arrays is None or self._arrays.plan != state.header.plan:
-                self._arrays = Arrays(self.session, state.header.plan)
+                self._arrays = Arrays(self.place, state.header.plan)
             return self._arrays.first(state.rows)
         except (JournalError, OSError, ValueError):
             return None
@@ -72,8 +74,8 @@ class LiveSource:
 
     def __init__(self, session: Path) -> None:
         self.session = session
-        self._reader = journal.Reader(session)
-        self._arrays = _Recorded(session)
+        self._reader = Session.at(session).follow()
+        self._arrays = _Recorded(self._reader.place)
         self._state = State(self._reader.header)
         self._unwatched = 0.0
         self.lost = False
@@ -86,7 +88,7 @@ class LiveSource:
 
     @property
     def is_moving(self) -> bool:
-        """Tell that only events move a live session."""
+        """Return False: only events move a live session."""
         return False
 
     def tick(self, elapsed: float) -> bool:
@@ -103,13 +105,13 @@ class LiveSource:
         return self._look_for_writer(elapsed) or bool(entries)
 
     def _look_for_writer(self, elapsed: float) -> bool:
-        """Find out now and then whether somebody still writes; tell whether that changed."""
+        """Find out now and then whether somebody still writes; return whether that changed."""
         self._unwatched += elapsed
         if self._unwatched < LOST_SECONDS:
             return False
         self._unwatched = 0.0
         before = self.lost
-        self.lost = self._state.closed is None and not journal.is_being_written(self.session)
+        self.lost = self._state.closed is None and not self._reader.place.is_being_written()
         return self.lost != before
 
     def rows(self) -> FinishedRows | None:
@@ -124,12 +126,13 @@ class ReplaySource:
 
     def __init__(self, session: Path) -> None:
         self.session = session
-        header, self.entries, self.reader = journal.read(session)
-        self._arrays = _Recorded(session)
+        self._recorded = Session.at(session)
+        self.entries = self._recorded.entries
+        self._arrays = _Recorded(self._recorded.place)
         self.times = play_times(self.entries)
         self.markers = markers(self.entries, self.times)
         self.kind = Kind.ALL  # of the markers that are jumped to
-        self._keyframes = _keyframes(State(header), self.entries)
+        self._keyframes = _keyframes(State(self._recorded.header), self.entries)
         self.playing = True
         self.speed = 4.0
         self.position = 0.0
@@ -143,7 +146,7 @@ class ReplaySource:
 
     @property
     def is_moving(self) -> bool:
-        """Tell whether the replay plays."""
+        """Return whether the replay plays."""
         return self.playing
 
     @property
@@ -164,18 +167,24 @@ class ReplaySource:
     @property
     def ends(self) -> float:
         """Return when the session ended, in seconds since it began."""
-        swept = journal.swept(self.entries)
+        swept = self._recorded.sweep
         return swept[-1].t if swept else 0.0
 
     @property
+    def damaged(self) -> int:
+        """Return how many lines of the journal are damaged."""
+        return self._recorded.damaged
+
+    @property
     def missing(self) -> list[str]:
-        """Say what is damaged in the journal, or not there."""
-        found = [f"{journal.NAME} {what}" for what in self.reader.damage]
-        if self.reader.torn:
-            found.append(f"{journal.NAME}: its last line, {self.reader.torn:,} bytes, is not finished")
-        if self.reader.unknown:
-            found.append(f"{self.reader.unknown:,} events are of a later version, and not shown")
-        if not (self.entries and isinstance(self.entries[-1].event, SessionClosed)):
+        """List what is damaged in the journal, or missing."""
+        journal = self._recorded.journal
+        found = [f"{JOURNAL} {what}" for what in journal.damage]
+        if journal.torn:
+            found.append(f"{JOURNAL}: its last line, {journal.torn:,} bytes, is not finished")
+        if journal.unknown:
+            found.append(f"{journal.unknown:,} events are of a later version, and not shown")
+        if not self._recorded.is_closed:
             found.append("the closing event is missing: the session was interrupted, or its journal cut off")
         return found
 
@@ -185,12 +194,12 @@ class ReplaySource:
         self.seek(self.times[shown - 1] if shown else 0.0)
 
     def seek(self, position: float) -> bool:
-        """Show the moment `position` seconds into the replay; tell whether the state changed."""
+        """Show the moment `position` seconds into the replay; return whether the state changed."""
         self.position = min(max(position, 0.0), self.length)
         return self._show(bisect.bisect_right(self.times, self.position))
 
     def step(self, events: int) -> None:
-        """Go some events on or back and pause there."""
+        """Step some events forward or back and pause there."""
         self.playing = False
         wanted = min(max(self._shown + events, 0), len(self.entries))
         self.position = self.times[wanted - 1] if wanted else 0.0

@@ -38,7 +38,7 @@ from engine.protocol.events import (
     WorkerDied,
     WorkerStarted,
 )
-from engine.session import journal
+from engine.session.session import with_scores
 from engine.text import in_bytes
 
 LOG_LINES = 500
@@ -177,7 +177,7 @@ def _changes(state: State, event: AnyEvent, t: float) -> dict[str, Any]:
         case SessionResumed():
             return {**_begun_again(state), "closed": None}
         case ScoresAdded():
-            plan = journal.with_scores(state.header.plan, event)
+            plan = with_scores(state.header.plan, event)
             header = {"header": msgspec.structs.replace(state.header, plan=plan)}
             if plan.headline == state.header.plan.headline:
                 return header

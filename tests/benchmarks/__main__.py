@@ -17,7 +17,9 @@ from engine.plan.plan import preset
 from engine.plan.resources import Resources
 from engine.protocol.events import SessionClosed, SetsPrepared
 from engine.service import client
-from engine.session import journal, store
+from engine.session import store
+from engine.session.layout import JOURNAL
+from engine.session.session import Session
 from tests.benchmarks import calibration, of_numbers, recorded, scale, screens
 from tests.benchmarks.screens import opened
 
@@ -57,11 +59,11 @@ def measurements() -> Iterator[tuple[str, float, float, str]]:
     session, seconds, first_curve = demo_sweep()
     yield "demo sweep from a cold engine and empty cache", seconds, 90, "s"
     yield "first curve on the screen after start", first_curve, 10, "s"
-    rows = next(e.event.rows for e in journal.read(session)[1] if isinstance(e.event, SetsPrepared))
+    rows = next(e.event.rows for e in Session.at(session).entries if isinstance(e.event, SetsPrepared))
     yield "images fewer than 1,500", max(0, 1500 - rows), 0, "images"
-    yield "journal", (session / journal.NAME).stat().st_size / 1e6, 1, "MB"
+    yield "journal", (session / JOURNAL).stat().st_size / 1e6, 1, "MB"
     yield "arrays", sum(f.stat().st_size for f in (session / "arrays").iterdir()) / 1e6, 8, "MB"
-    loss = report.document(session).by_bits["W4A4"]
+    loss = report.document(Session.at(session)).by_bits["W4A4"]
     print(f"       mean AUPR-out loss at W4A4: {loss.value:.4f}, interval {loss.low:.4f} to {loss.high:.4f}")
     yield "minus the lower end of the W4A4 loss interval", -loss.low, 0, ""
     yield "arrays that differ when the same plan runs again", differing(session), 0, "files"
@@ -89,7 +91,7 @@ def demo_sweep() -> tuple[Path, float, float]:
         began = time.monotonic()
         first_curve = terminal.wait_for(r"FP32 +0\.\d\d\d", 120)
         session = next(iter(set(store.folders()) - before))
-        reader, closed = journal.Reader(session), False
+        reader, closed = Session.at(session).follow(), False
         while not closed:
             terminal.read(0.2)
             closed = any(isinstance(entry.event, SessionClosed) for entry in reader.poll())

@@ -24,8 +24,9 @@ from engine.plan.resources import Checkpoint, Resources
 from engine.protocol.messages import Status
 from engine.service import client
 from engine.service.request import settle
-from engine.session import journal, store
-from engine.session.writer import RESERVE
+from engine.session import store
+from engine.session.layout import RESERVE
+from engine.session.session import Session
 
 SHIPPED = Path(__file__).resolve().parents[2] / "sessions"
 CPU = Resources(devices="cpu")
@@ -49,7 +50,7 @@ def interrupted() -> Path:
     )
     session = store.create(plan, (), title="interrupted")
     client.start(session, CPU)
-    while journal.finished_rows(journal.read(session)[1]) < 800:
+    while Session.at(session).rows < 800:
         time.sleep(0.01)
     status = client.call(Status())
     assert status is not None
@@ -131,7 +132,7 @@ def _pictures(folder: Path, name: str, count: int, *, by_class: bool = False) ->
 
 def _sweep(session: Path, resources: Resources) -> None:
     client.start(session, resources)
-    beyond = len(journal.read(session)[1])
+    beyond = len(Session.at(session).entries)
     for entries in client.watch(session, beyond):
         for entry in entries:
             print(entry.seq, type(entry.event).__name__, flush=True)

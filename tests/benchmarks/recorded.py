@@ -12,7 +12,10 @@ from pathlib import Path
 
 from engine import report
 from engine.archive.verify import verify
-from engine.session import journal, store
+from engine.session import store
+from engine.session.layout import JOURNAL
+from engine.session.place import Folder
+from engine.session.session import Session
 from qood_tui.state.sources import ReplaySource
 from qood_tui.state.state import fold
 from tests.benchmarks.made_up import long_session
@@ -29,28 +32,29 @@ def figures(place: Path) -> Iterator[tuple[str, float, float, str]]:
     yield "seek in a session of 100,000 events, largest of 200", most, 50, "ms"
     yield "the same, median", median, 50, "ms"
     began = time.perf_counter()
-    found = report.document(store.find("demo"))
+    found = report.document(Session.at(store.find("demo")))
     yield "demo measured again from its arrays", time.perf_counter() - began, 20, "s"
     yield "numbers of the demo that do not agree", len(found.mismatches), 0, "numbers"
     began = time.perf_counter()
-    verify(store.find("demo"), quick=True)
+    verify(Folder(store.find("demo")), quick=True)
     yield "demo verified by check sums alone", time.perf_counter() - began, 1, "s"
 
 
 def cut_everywhere(session: Path, place: Path) -> tuple[int, int]:
     """Cut a journal at every byte; return how often not just the whole events were shown, and of how many."""
-    _, entries, _ = journal.read(session)
+    entries = Session.at(session).entries
     shutil.copytree(session, place)
-    path = place / journal.NAME
+    path = place / JOURNAL
     whole = path.read_bytes()
     ends = [at + 1 for at, byte in enumerate(whole) if byte == ord("\n")]
-    states = [fold(journal.read(session)[0], entries[:count]) for count in range(len(entries) + 1)]
+    states = [fold(Session.at(session).header, entries[:count]) for count in range(len(entries) + 1)]
     wrong, count = 0, len(entries)
     for cut in range(len(whole) - 1, ends[0] - 1, -1):
         os.truncate(path, cut)
         while ends[count] > cut:
             count -= 1
-        header, there, reader = journal.read(place)
+        read = Session.at(place)
+        header, there, reader = read.header, read.entries, read.journal
         is_right = there == entries[:count] and reader.torn == cut - ends[count] and not reader.skipped
         is_right = is_right and ReplaySource(place).missing != []
         wrong += not (is_right and (cut not in ends or fold(header, there) == states[count]))

@@ -27,7 +27,8 @@ from engine.protocol.events import BitsTabled, ChunkFinished, SessionClosed
 from engine.protocol.messages import Status
 from engine.quantize.formats import packed
 from engine.service import client, request
-from engine.session import journal, store
+from engine.session import store
+from engine.session.session import Session
 from engine.sweep.batches import forward
 from engine.sweep.calibration import CalibratedVariant
 from engine.sweep.devices import usable_cores
@@ -77,7 +78,7 @@ def overhead(place: Path) -> float:
         chunk_images=24,
     )
     session, plan = swept(plan, resources)
-    entries = journal.read(session)[1]
+    entries = Session.at(session).entries
     chunks = [e for e in entries if isinstance(e.event, ChunkFinished)]
     begun = max(chunks[0].t, *(e.t for e in entries if isinstance(e.event, BitsTabled)))
     whole = chunks[-1].t - begun
@@ -185,7 +186,7 @@ def misfortunes() -> int:
 
 def until_closed_or_dead(session: Path, daemon: psutil.Process | None) -> bool:
     """Wait for the end of a session; False if its daemon ended first."""
-    reader = journal.Reader(session)
+    reader = Session.at(session).follow()
     while True:
         if any(isinstance(entry.event, SessionClosed) for entry in reader.poll()):
             return True

@@ -19,7 +19,9 @@ import psutil
 from engine.plan.plan import Plan, preset
 from engine.protocol.events import SessionClosed
 from engine.service import client
-from engine.session import journal, store
+from engine.session import store
+from engine.session.layout import JOURNAL
+from engine.session.session import Session
 from qood_tui.app import QoodApp
 from qood_tui.screens.session import SessionScreen
 from qood_tui.state.view_options import turned
@@ -91,7 +93,7 @@ def sweeping(plan: Plan) -> Iterator[tuple[Terminal, Path]]:
 def while_sweeping() -> Iterator[Figure]:
     """Watch a sweep without touching a key, then a paused, a suspended and a finished one."""
     with sweeping(preset("demo")) as (terminal, session):
-        process, reader = psutil.Process(terminal.process), journal.Reader(session)
+        process, reader = psutil.Process(terminal.process), Session.at(session).follow()
         terminal.read(1.0)
         began, written, used = time.monotonic(), terminal.written, _seconds_of(process)
         while not any(isinstance(entry.event, SessionClosed) for entry in reader.poll()):
@@ -134,7 +136,7 @@ def latency() -> float:
     """Return the 95th percentile of the seconds from a key to its effect on the screen during a sweep."""
     found: dict[str, list[float]] = {key: [] for key in PRESSES}
     with sweeping(preset("demo")) as (terminal, session):
-        reader, closed = journal.Reader(session), False
+        reader, closed = Session.at(session).follow(), False
         while not closed:
             for key, after in PRESSES.items():
                 for seen in after:
@@ -176,9 +178,9 @@ async def a_day() -> float:
     """
     session = Path(os.environ["QOOD_SESSIONS"]) / "day"
     source = long_session(Path(os.environ["QOOD_SESSIONS"]) / "source", DAY_EVENTS)
-    lines = (source / journal.NAME).read_bytes().splitlines(keepends=True)[:-1]
+    lines = (source / JOURNAL).read_bytes().splitlines(keepends=True)[:-1]
     session.mkdir(parents=True, exist_ok=True)
-    path = session / journal.NAME
+    path = session / JOURNAL
     path.write_bytes(b"".join(lines[:600]))
     app = QoodApp()
     process, half = psutil.Process(), 0.0

@@ -14,7 +14,8 @@ import msgspec
 from textual.pilot import Pilot
 
 from engine.plan.resources import Resources
-from engine.session import journal, store
+from engine.session import store
+from engine.session.layout import JOURNAL
 from qood_tui.app import QoodApp
 from qood_tui.panes.layout import NAMES
 from qood_tui.settings.config import Config
@@ -58,9 +59,9 @@ def interrupted() -> Path:
     session = Path(mkdtemp(prefix="qood-scenes-")) / "demo-interrupted"
     session.mkdir()
     atexit.register(shutil.rmtree, session.parent, ignore_errors=True)
-    lines = (store.find("demo") / journal.NAME).read_bytes().splitlines(keepends=True)
+    lines = (store.find("demo") / JOURNAL).read_bytes().splitlines(keepends=True)
     kept = [line for line in lines[1:] if msgspec.json.decode(line)["t"] < MIDDLE]
-    (session / journal.NAME).write_bytes(b"".join([lines[0], *kept]))
+    (session / JOURNAL).write_bytes(b"".join([lines[0], *kept]))
     return session
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from engine import report
 from engine.errors import JournalError
-from engine.session import journal
+from engine.session.layout import JOURNAL
+from engine.session.session import Session
 from qood_tui.app import QoodApp
 from qood_tui.cli import headless
 from qood_tui.screens.replay import ReplayScreen
@@ -40,7 +41,7 @@ ESCAPE = "\x1b]0;owned\x07\x9b31m[bold][/x]"
 def test_a_plan_that_cannot_be_shown_is_refused(copied: Path, field: str, value: object) -> None:
     rewrite(copied, lambda i, line: line["plan"].update({field: value}) if i == 0 else None)
     with pytest.raises(JournalError, match="damaged"):
-        journal.read(copied)
+        Session.at(copied)
 
 
 def _hostile(position: int, line: dict[str, Any]) -> None:
@@ -80,23 +81,25 @@ async def test_hostile_strings_and_numbers_do_no_harm(copied: Path, with_arrays:
             assert not {"\x1b", "\x07", "\x9b"} & set(painted)
     if with_arrays:
         for form in report.FORMATS:
-            assert not {"\x1b", "\x07", "\x9b"} & set(report.render(report.document(copied), form))
+            assert not {"\x1b", "\x07", "\x9b"} & set(
+                report.render(report.document(Session.at(copied)), form)
+            )
 
 
 def test_an_endless_number_is_damage_and_not_a_crash(copied: Path) -> None:
     reseal(copied, lambda text: text.replace(b'"resamples":', b'"resamples":1' + b"0" * 400))
-    _, _, reader = journal.read(copied)
+    reader = Session.at(copied).journal
     assert reader.skipped > 0
 
 
 def test_a_model_of_another_version_is_shown_by_its_name(copied: Path) -> None:
     reseal(copied, lambda text: text.replace(b"deit3-wide", b"vit_small_patch16_224.augreg_in1k"))
-    found = report.document(copied)
+    found = report.document(Session.at(copied))
     assert {row.model for row in found.variants} == {"vit-narrow", "vit_small_patch16_224.augreg_in1k"}
 
 
 def test_a_live_session_whose_engine_is_gone_is_called_lost(copied: Path) -> None:
-    path = copied / journal.NAME
+    path = copied / JOURNAL
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     source = LiveSource(copied)
     assert not source.lost

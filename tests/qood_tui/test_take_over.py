@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.session import journal, lease, store
+from engine.session import store
+from engine.session.layout import LEASE
 from engine.session.lease import Lease
+from engine.session.session import Session
 from tests.benchmarks.terminal import Terminal
 from tests.running import small_plan
 
@@ -27,7 +29,7 @@ def abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         elsewhere.setenv("QOOD_RUNTIME", str(tmp_path / "elsewhere"))
         Lease(session)
     then = time.time() - STALE
-    os.utime(session / lease.NAME, (then, then))
+    os.utime(session / LEASE, (then, then))
     return session
 
 
@@ -37,21 +39,21 @@ def resume(session: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def state_of(session: Path) -> str:
-    return store.state_of(session, journal.read(session)[1])
+    return Session.at(session).state
 
 
 def test_without_a_terminal_it_is_refused_until_it_is_confirmed(abandoned: Path) -> None:
     refused = resume(abandoned)
     assert refused.returncode == 2 and "Traceback" not in refused.stderr
     assert "last 2 h ago" in refused.stderr and "--take-over" in refused.stderr
-    assert (abandoned / lease.NAME).exists() and state_of(abandoned) == "interrupted"
+    assert (abandoned / LEASE).exists() and state_of(abandoned) == "interrupted"
     done = resume(abandoned, "--take-over")
     assert done.returncode == 0, done.stderr
-    assert state_of(abandoned) == "finished" and not (abandoned / lease.NAME).exists()
+    assert state_of(abandoned) == "finished" and not (abandoned / LEASE).exists()
 
 
 def test_a_fresh_lease_is_refused_whatever_is_said(abandoned: Path) -> None:
-    os.utime(abandoned / lease.NAME)
+    os.utime(abandoned / LEASE)
     assert state_of(abandoned) == "running"
     refused = resume(abandoned, "--take-over")
     assert refused.returncode == 2 and "is being written on another machine" in refused.stderr

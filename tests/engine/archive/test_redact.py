@@ -30,8 +30,11 @@ from engine.protocol.events import (
     WorkerStarted,
 )
 from engine.service import client
-from engine.session import journal, layout, notes, store
+from engine.session import notes, store
+from engine.session.layout import JOURNAL, NOTE
+from engine.session.place import Folder
 from engine.session.seal import is_whole, sealed
+from engine.session.session import Session
 from tests.real import photographs_like
 from tests.running import small_plan, sweep
 
@@ -69,11 +72,11 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def contents(session: Path) -> bytes:
     """Return every byte of a session, names of files included."""
     names = "\n".join(str(path.relative_to(session)) for path in session.rglob("*"))
-    return names.encode() + b"".join((session / part.name).read_bytes() for part in layout.parts(session))
+    return names.encode() + b"".join((session / part.name).read_bytes() for part in Folder(session).files())
 
 
 def test_nothing_of_user_host_home_or_environment_is_in_a_session(private: Path) -> None:
-    events = [entry.event for entry in journal.read(private)[1]]
+    events = [entry.event for entry in Session.at(private).entries]
     assert isinstance(events[-1], SessionClosed) and events[-1].outcome == "finished"
     assert any(isinstance(event, ImageUnreadable) for event in events)
     found = contents(private)
@@ -87,8 +90,9 @@ def test_nothing_of_user_host_home_or_environment_is_in_a_session(private: Path)
 
 def with_secrets(session: Path) -> None:
     """Write names that say something into every kind of event that may have one; the seals are right."""
-    path = session / journal.NAME
-    header, entries, _ = journal.read(session)
+    path = session / JOURNAL
+    read = Session.at(session)
+    header, entries = read.header, read.entries
     old = "vit-narrow"
 
     def renamed(data: bytes) -> bytes:
@@ -159,7 +163,7 @@ def test_no_secret_is_left_and_every_number_is(telling: Path, tmp_path: Path) ->
     assert not [secret for secret in (*SECRETS, "scans", "ward", "/home") if secret.encode() in found]
     for name in ("samples", "msp", "nll"):
         assert (target / f"arrays/{name}.npy").read_bytes() == (telling / f"arrays/{name}.npy").read_bytes()
-    there, here = report.document(target), report.document(telling)
+    there, here = report.document(Session.at(target)), report.document(Session.at(telling))
     numbers = msgspec.json.encode(
         (here.variants, here.deltas, here.by_bits, here.calibrations[0].seed)
     ).decode()
@@ -169,18 +173,19 @@ def test_no_secret_is_left_and_every_number_is(telling: Path, tmp_path: Path) ->
     )
     assert {row.model for row in there.variants} == {"model-1"}
     assert [one.name for one in there.images] == ["fractals", DEMO_OOD[0], "set-1"]
-    assert not (target / "quantized").exists() and not (target / notes.NAME).exists()
+    assert not (target / "quantized").exists() and not (target / NOTE).exists()
 
 
 def test_a_redacted_journal_is_whole(telling: Path, tmp_path: Path) -> None:
     redact(telling, tmp_path, "public")
-    header, entries, reader = journal.read(tmp_path / "public")
-    before = journal.read(telling)
+    read = Session.at(tmp_path / "public")
+    header, entries, reader = read.header, read.entries, read.journal
+    before = Session.at(telling)
     assert reader.skipped == reader.torn == reader.unknown == 0
-    assert [entry.t for entry in entries] == [entry.t for entry in before[1]]
-    assert header.identity == header.plan.identity() and header.id != before[0].id
-    assert header.folders == ("set-1",) and header.created == before[0].created
-    lines = (tmp_path / "public" / journal.NAME).read_bytes().splitlines(keepends=True)
+    assert [entry.t for entry in entries] == [entry.t for entry in before.entries]
+    assert header.identity == header.plan.identity() and header.id != before.header.id
+    assert header.folders == ("set-1",) and header.created == before.header.created
+    lines = (tmp_path / "public" / JOURNAL).read_bytes().splitlines(keepends=True)
     assert all(map(is_whole, lines))
     closed = entries[-1].event
     assert isinstance(closed, SessionClosed) and closed.events == len(entries) - 1
@@ -189,7 +194,8 @@ def test_a_redacted_journal_is_whole(telling: Path, tmp_path: Path) -> None:
 
 def test_the_same_name_has_the_same_stand_in_everywhere(telling: Path, tmp_path: Path) -> None:
     redact(telling, tmp_path, "public", time=True)
-    header, entries, _ = journal.read(tmp_path / "public")
+    read = Session.at(tmp_path / "public")
+    header, entries = read.header, read.entries
     assert header.created.startswith("1970-01-01T00:00")
     events = [entry.event for entry in entries]
     broken = next(event for event in events if isinstance(event, ImageUnreadable))
@@ -205,7 +211,7 @@ def test_the_same_name_has_the_same_stand_in_everywhere(telling: Path, tmp_path:
 
 def test_published_names_and_digests_stay(recorded: Path, tmp_path: Path) -> None:
     redact(recorded, tmp_path, "public")
-    before, after = ([e.event for e in journal.read(s)[1]] for s in (recorded, tmp_path / "public"))
+    before, after = ([e.event for e in Session.at(s).entries] for s in (recorded, tmp_path / "public"))
     kinds = (ModelLoaded, VariantReady)
     assert [e for e in after if isinstance(e, kinds)] == [e for e in before if isinstance(e, kinds)]
     sets = [next(e for e in events if isinstance(e, SetsPrepared)).sets for events in (before, after)]
@@ -215,20 +221,20 @@ def test_published_names_and_digests_stay(recorded: Path, tmp_path: Path) -> Non
 def test_short_names_do_not_change_words_that_are_no_names(private: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(private, copy)
-    lines = (copy / journal.NAME).read_bytes().splitlines()
+    lines = (copy / JOURNAL).read_bytes().splitlines()
     changed = [json.loads(line.replace(b'"orchid-lab"', b'"info"')) for line in lines]
     for line in changed:
         line.pop("crc")
     data = [json.dumps(line, separators=(",", ":")).encode() for line in changed]
-    (copy / journal.NAME).write_bytes(b"".join(map(sealed, data)))
+    (copy / JOURNAL).write_bytes(b"".join(map(sealed, data)))
     redact(copy, tmp_path, "public")
-    events = [entry.event for entry in journal.read(tmp_path / "public")[1]]
+    events = [entry.event for entry in Session.at(tmp_path / "public").entries]
     assert not [event for event in events if isinstance(event, Logged) and event.level != "info"]
-    assert report.document(tmp_path / "public").plan.ood_sets[1] == "set-1"
+    assert report.document(Session.at(tmp_path / "public")).plan.ood_sets[1] == "set-1"
 
 
 def test_fields_and_words_of_a_newer_program_do_not_slip_through(copied: Path, tmp_path: Path) -> None:
-    path = copied / journal.NAME
+    path = copied / JOURNAL
     lines = [json.loads(line) for line in path.read_bytes().splitlines()]
     for line in lines:
         line.pop("crc")
@@ -251,7 +257,7 @@ def test_what_is_damaged_or_in_the_way_is_refused(copied: Path, tmp_path: Path) 
     for name in (copied.name, "../x", "demo"):
         with pytest.raises(InputError):
             redact(copied, tmp_path, name)
-    path = copied / journal.NAME
+    path = copied / JOURNAL
     path.write_bytes(
         path.read_bytes().replace(b'"n_id"', b'"n_xx"').replace(b"chunk.finished", b"chunk.finishes", 1)
     )
@@ -262,6 +268,7 @@ def test_what_is_damaged_or_in_the_way_is_refused(copied: Path, tmp_path: Path) 
 
 def test_formats_of_before_are_redacted_into_the_present_one(tmp_path: Path) -> None:
     redact(store.find("demo"), tmp_path, "public")
-    _, entries, reader = journal.read(tmp_path / "public")
+    read = Session.at(tmp_path / "public")
+    entries, reader = read.entries, read.journal
     assert reader.version == VERSION and not reader.skipped
-    assert len(entries) == len(journal.read(store.find("demo"))[1])
+    assert len(entries) == len(Session.at(store.find("demo")).entries)

@@ -17,7 +17,10 @@ from engine.archive.transfer import export, import_file
 from engine.errors import InputError
 from engine.plan.plan import preset
 from engine.protocol.events import ChunkFinished, Logged
-from engine.session import journal, layout, notes, store
+from engine.session import archive_file, notes, store
+from engine.session.layout import JOURNAL, NOTE
+from engine.session.place import Folder
+from engine.session.session import Session
 from engine.session.writer import Writer
 
 Change = Callable[[zipfile.ZipFile], None]
@@ -25,7 +28,7 @@ LINK = (stat.S_IFLNK | 0o777) << 16
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {part.name: (folder / part.name).read_bytes() for part in layout.parts(folder)}
+    return {part.name: (folder / part.name).read_bytes() for part in Folder(folder).files()}
 
 
 @pytest.fixture
@@ -59,8 +62,8 @@ def test_what_comes_back_is_the_session_to_the_last_byte(recorded: Path, tmp_pat
 def test_the_report_of_what_comes_back_has_the_same_numbers(
     exported: Path, recorded: Path, root: Path
 ) -> None:
-    there = report.document(import_file(exported, root).session)
-    here = report.document(recorded)
+    there = report.document(Session.at(import_file(exported, root).session))
+    here = report.document(Session.at(recorded))
     assert (there.variants, there.deltas, there.by_bits) == (here.variants, here.deltas, here.by_bits)
 
 
@@ -92,7 +95,7 @@ def test_journal_note_and_arrays_alone_go_unless_more_is_asked_for(copied: Path,
 
 def test_the_same_session_gives_the_same_bytes(copied: Path, tmp_path: Path) -> None:
     first = export(copied, tmp_path / "a.qood").file.read_bytes()
-    for part in layout.parts(copied):
+    for part in Folder(copied).files():
         os.utime(copied / part.name, (1, 1))
         (copied / part.name).chmod(0o644)
     assert export(copied, tmp_path / "b.qood").file.read_bytes() == first
@@ -112,12 +115,13 @@ def test_a_running_session_goes_up_to_its_last_whole_line(tmp_path: Path, root: 
     session = store.create(preset("quick"), (), tmp_path, "quick")
     writer = Writer(session)
     writer.append(ChunkFinished(0, 5, 0.1, {}))
-    with (session / journal.NAME).open("ab") as file:
+    with (session / JOURNAL).open("ab") as file:
         file.write(b'{"seq":2,"t":1.0,"ev')
     made = export(session, tmp_path / "x.qood")
     writer.abandon()
     assert made.is_ahead
-    header, entries, reader = journal.read(import_file(made.file, root).session)
+    read = Session.at(import_file(made.file, root).session)
+    header, entries, reader = read.header, read.entries, read.journal
     assert header.plan == preset("quick") and len(entries) == 1
     assert reader.torn == reader.skipped == 0
     assert not (root / session.name / "reserve").exists()
@@ -127,8 +131,8 @@ def test_a_running_session_goes_up_to_its_last_whole_line(tmp_path: Path, root: 
 
 def test_a_last_line_longer_than_a_block_is_found_to_be_torn(tmp_path: Path) -> None:
     session = store.create(preset("quick"), (), tmp_path, "quick")
-    whole = (session / journal.NAME).stat().st_size
-    with (session / journal.NAME).open("ab") as file:
+    whole = (session / JOURNAL).stat().st_size
+    with (session / JOURNAL).open("ab") as file:
         file.write(b"x" * (transfer.BLOCK * 2 + 5))
     assert export(session, tmp_path / "x.qood").torn == transfer.BLOCK * 2 + 5
     with zipfile.ZipFile(tmp_path / "x.qood") as made:
@@ -199,7 +203,7 @@ def refused(file: Path, root: Path, *words: str) -> None:
 def test_a_member_of_another_name_is_refused(name: str, exported: Path, root: Path, tmp_path: Path) -> None:
     folder = zipfile.ZipFile(exported).namelist()[0].partition("/")[0]
     file = packed(exported, tmp_path / "bad.qood", lambda made: made.writestr(name.format(folder), b"x"))
-    refused(file, root, "nothing was imported")
+    refused(file, root, "bad.qood")
 
 
 def test_a_name_that_ends_in_a_null_is_refused(exported: Path, root: Path, tmp_path: Path) -> None:
@@ -210,7 +214,7 @@ def test_a_name_that_ends_in_a_null_is_refused(exported: Path, root: Path, tmp_p
     )
     data = file.read_bytes().replace(wanted + b"X.py", wanted + b"\0.py")
     file.write_bytes(data)
-    refused(file, root, "nothing was imported")
+    refused(file, root, "no file of a session is called that")
 
 
 def member(name: str, **given: int) -> Change:
@@ -243,7 +247,7 @@ def test_links_other_kinds_and_names_in_other_letters_are_refused(
 ) -> None:
     file = packed(exported, tmp_path / "bad.qood", change)
     if words is None:  # the same way with nothing wrong in it is taken
-        assert notes.read(import_file(file, root).session) == "/etc/passwd"
+        assert notes.read(Folder(import_file(file, root).session)) == "/etc/passwd"
     else:
         refused(file, root, words)
 
@@ -263,7 +267,7 @@ def test_an_encrypted_member_is_refused(exported: Path, root: Path) -> None:
 
 def test_many_files_are_refused(exported: Path, root: Path, tmp_path: Path) -> None:
     def many(made: zipfile.ZipFile) -> None:
-        for number in range(transfer.MOST_FILES):
+        for number in range(archive_file.MOST_FILES):
             member(f"arrays/x{number}.npy")(made)
 
     refused(packed(exported, tmp_path / "bad.qood", many), root, "5,000")
@@ -272,7 +276,7 @@ def test_many_files_are_refused(exported: Path, root: Path, tmp_path: Path) -> N
 def test_a_bomb_is_refused_before_it_goes_off(
     exported: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "LEAST_BOMB", 64 << 20)
+    monkeypatch.setattr(archive_file, "LEAST_BOMB", 64 << 20)
 
     def bomb(made: zipfile.ZipFile) -> None:
         folder = made.namelist()[0].partition("/")[0]
@@ -361,15 +365,15 @@ def test_a_damaged_file_is_refused_or_harmless(
 
 def test_a_session_is_renamed_and_deleted_with_nothing_else(copied: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="of this name"):
-        layout.rename(copied, copied.name)
-    there = layout.rename(copied, "new-name")
-    assert there == copied.parent / "new-name" and journal.read(there)[1]
+        store.rename(copied, copied.name)
+    there = store.rename(copied, "new-name")
+    assert there == copied.parent / "new-name" and Session.at(there).entries
     outside = tmp_path / "outside.npy"
     outside.write_text("mine")
     (there / "arrays" / "linked.npy").symlink_to(outside)
     (there / "mine.md").write_text("mine")
     (there / "elsewhere").symlink_to(tmp_path)
-    assert set(layout.delete(there)) == {"mine.md", "elsewhere", "arrays/linked.npy"}
+    assert set(store.delete(there)) == {"mine.md", "elsewhere", "arrays/linked.npy"}
     assert outside.read_text() == "mine"
     assert set(files(there)) == {"mine.md"}
 
@@ -377,7 +381,7 @@ def test_a_session_is_renamed_and_deleted_with_nothing_else(copied: Path, tmp_pa
 def test_a_deleted_session_is_gone(copied: Path) -> None:
     notes.write(copied, "x")
     (copied / "reserve").write_bytes(b"0")
-    assert layout.delete(copied) == [] and not copied.exists()
+    assert store.delete(copied) == [] and not copied.exists()
 
 
 def test_what_is_not_the_users_is_not_touched(recorded: Path, tmp_path: Path) -> None:
@@ -388,7 +392,7 @@ def test_what_is_not_the_users_is_not_touched(recorded: Path, tmp_path: Path) ->
     writer.append(Logged("info", "x"))
     for session, words in ((store.find("demo"), "ships"), (link, "link"), (running, "running")):
         before = files(session)
-        for attempt in (lambda s=session: layout.rename(s, "other"), lambda s=session: layout.delete(s)):
+        for attempt in (lambda s=session: store.rename(s, "other"), lambda s=session: store.delete(s)):
             with pytest.raises(InputError, match=words):
                 attempt()
         assert files(session) == before
@@ -397,14 +401,14 @@ def test_what_is_not_the_users_is_not_touched(recorded: Path, tmp_path: Path) ->
 
 def test_a_note_is_kept_whole_or_not_at_all(copied: Path) -> None:
     notes.write(copied, "  first é\nsecond\n\n")
-    assert notes.read(copied) == "first é\nsecond" and notes.first_line(copied) == "first é"
+    assert notes.read(Folder(copied)) == "first é\nsecond" and notes.first_line(Folder(copied)) == "first é"
     for text in ("x" * notes.LARGEST, "\ud800"):
         with pytest.raises(InputError, match="note"):
             notes.write(copied, text)
-    assert notes.first_line(copied) == "first é"
+    assert notes.first_line(Folder(copied)) == "first é"
     assert not [path for path in copied.iterdir() if path.name.startswith(".")]
     assert store.summary(copied).note == "first é"
     notes.write(copied, " ")
-    assert not (copied / notes.NAME).exists() and notes.read(copied) == ""
-    (copied / notes.NAME).symlink_to("/etc/passwd")
-    assert notes.read(copied) == ""
+    assert not (copied / NOTE).exists() and notes.read(Folder(copied)) == ""
+    (copied / NOTE).symlink_to("/etc/passwd")
+    assert notes.read(Folder(copied)) == ""

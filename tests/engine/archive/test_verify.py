@@ -14,8 +14,10 @@ import pytest
 
 from engine.archive.verify import verify
 from engine.errors import JournalError
-from engine.session import journal
 from engine.session.arrays import Arrays
+from engine.session.layout import JOURNAL
+from engine.session.place import Folder
+from engine.session.session import Session
 from engine.session.writer import Writer
 from qood_tui.state.state import State, fold
 from tests.journals import RECORDED, Plain, forge, line_of, reseal, rewrite
@@ -33,7 +35,7 @@ def session(tmp_path: Path) -> Path:
 
 def test_a_whole_session_has_no_damage(recorded: Path) -> None:
     for whole in (recorded, *RECORDED.iterdir()):
-        found = verify(whole)
+        found = verify(Folder(whole))
         assert found.is_whole, found.damage
         assert any("SHA-256" in line for line in found.seen)
 
@@ -56,9 +58,9 @@ def corrupted(data: bytes, draw: random.Random) -> bytes:
 def test_no_corruption_raises_or_changes_what_is_shown_and_each_is_named(session: Path) -> None:
     """What is still read of a damaged journal are events that were written, in their order."""
     draw = random.Random(7)
-    _, entries, _ = journal.read(LATEST)
+    entries = Session.at(LATEST).entries
     written = {entry.seq: entry for entry in entries}
-    files = [session / journal.NAME] * 3 + sorted((session / "arrays").iterdir())
+    files = [session / JOURNAL] * 3 + sorted((session / "arrays").iterdir())
     for number in range(CORRUPTIONS):
         path = draw.choice(files)
         before = path.read_bytes()
@@ -66,11 +68,12 @@ def test_no_corruption_raises_or_changes_what_is_shown_and_each_is_named(session
         if after == before:
             continue
         path.write_bytes(after)
-        found = verify(session, quick=True)
+        found = verify(Folder(session), quick=True)
         assert not found.is_whole, (number, path.name)
         assert any(path.name.partition(".")[0] in line for line in found.damage), found
         try:
-            header, still, _ = journal.read(session)
+            read = Session.at(session)
+            header, still = read.header, read.entries
         except JournalError:
             still = []
         assert all(written[entry.seq] == entry for entry in still)
@@ -78,37 +81,38 @@ def test_no_corruption_raises_or_changes_what_is_shown_and_each_is_named(session
         if still:
             assert isinstance(fold(header, still), State)
         path.write_bytes(before)
-    assert verify(session, quick=True).is_whole
+    assert verify(Folder(session), quick=True).is_whole
 
 
 def test_cut_anywhere_it_opens_shows_every_whole_event_and_says_what_is_missing(session: Path) -> None:
-    path = session / journal.NAME
+    path = session / JOURNAL
     whole = path.read_bytes()
-    _, entries, _ = journal.read(LATEST)
+    entries = Session.at(LATEST).entries
     ends = [at + 1 for at, byte in enumerate(whole) if byte == 10]
     near = {end + step for end in ends for step in (-2, -1, 0, 1, 2)}
     for cut in sorted(near | set(range(ends[0], len(whole), 199)), reverse=True):
         if not ends[0] <= cut < len(whole):
             continue
         os.truncate(path, cut)
-        _, still, reader = journal.read(session)
+        read = Session.at(session)
+        still, reader = read.entries, read.journal
         finished = sum(end <= cut for end in ends) - 1
         assert still == entries[:finished]
         assert reader.torn == cut - ends[finished]
         assert reader.skipped == 0
-    found = verify(session, quick=True)
+    found = verify(Folder(session), quick=True)
     assert any("closing event is missing" in line for line in found.damage)
 
 
 def _swap(session: Path, first: int, second: int) -> None:
-    path = session / journal.NAME
+    path = session / JOURNAL
     lines = path.read_bytes().splitlines(keepends=True)
     lines[first], lines[second] = lines[second], lines[first]
     path.write_bytes(b"".join(lines))
 
 
 def _without_line(session: Path, at: int) -> None:
-    path = session / journal.NAME
+    path = session / JOURNAL
     lines = path.read_bytes().splitlines(keepends=True)
     del lines[at]
     path.write_bytes(b"".join(lines))
@@ -139,37 +143,37 @@ def _twice(session: Path) -> None:
         (lambda s: (s / "arrays" / "nll.npy").unlink(), "nll.npy"),
         (lambda s: (s / "arrays" / "x.npy").symlink_to("/etc/passwd"), "arrays/x.npy: it is a link"),
         (lambda s: (s / "quantized").symlink_to("/etc"), "link to elsewhere"),
-        (lambda s: os.mkfifo(s / "arrays" / "pipe.npy"), "no plain file"),
+        (lambda s: os.mkfifo(s / "arrays" / "pipe.npy"), "not a plain file"),
     ],
 )
 def test_every_kind_of_damage_is_named(session: Path, harm: Callable[[Path], object], said: str) -> None:
     harm(session)
-    found = verify(session, quick=True)
+    found = verify(Folder(session), quick=True)
     assert any(said in line for line in found.damage), found.damage
 
 
 def test_a_saved_quantizer_that_was_changed_is_named() -> None:
     session = sweep(small_plan(models=("vit-narrow",), bits=("FP32", "W4A4")))
-    found = verify(session, quick=True)
+    found = verify(Folder(session), quick=True)
     assert found.is_whole and "1 quantized variants, by their SHA-256" in found.seen
     path = next((session / "quantized").iterdir())
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)
-    assert verify(session, quick=True).damage == (f"quantized/{path.name}: it is not what was saved",)
+    assert verify(Folder(session), quick=True).damage == (f"quantized/{path.name}: it is not what was saved",)
     path.write_bytes(data[:-1])
-    assert "a whole safetensors file is needed" in verify(session, quick=True).damage[0]
+    assert "an intact safetensors file is needed" in verify(Folder(session), quick=True).damage[0]
     path.write_bytes((1 << 62).to_bytes(8, "little") + b"{}")
-    assert "claims" in verify(session, quick=True).damage[0]
+    assert "claims" in verify(Folder(session), quick=True).damage[0]
 
 
 def test_a_session_that_is_being_written_is_whole_so_far(session: Path) -> None:
     _without_line(session, -1)
     writer = Writer(session)
-    found = verify(session, quick=True)
+    found = verify(Folder(session), quick=True)
     assert found.is_whole and "it is still being written" in found.notes
     writer.abandon()
-    assert not verify(session, quick=True).is_whole
+    assert not verify(Folder(session), quick=True).is_whole
 
 
 HUGE = 2**60
@@ -194,19 +198,19 @@ def test_arrays_of_a_stranger_are_refused_in_words(
 ) -> None:
     harm(session / "arrays" / "msp.npy")
     with pytest.raises(JournalError, match=r"msp\.npy"):
-        Arrays(session, journal.read(session)[0].plan)
+        Arrays(Folder(session), Session.at(session).header.plan)
 
 
 def test_a_folder_of_arrays_that_is_a_link_is_refused(session: Path, tmp_path: Path) -> None:
     (session / "arrays").rename(tmp_path / "elsewhere")
     (session / "arrays").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(JournalError, match="link"):
-        Arrays(session, journal.read(session)[0].plan)
+        Arrays(Folder(session), Session.at(session).header.plan)
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
 def test_a_journal_that_is_no_plain_file_is_refused_in_words(session: Path, kind: str) -> None:
-    path = session / journal.NAME
+    path = session / JOURNAL
     path.rename(session / "elsewhere")
     match kind:
         case "link":
@@ -216,7 +220,7 @@ def test_a_journal_that_is_no_plain_file_is_refused_in_words(session: Path, kind
         case _:
             path.mkdir()
     with pytest.raises(JournalError, match="no session journal can be read"):
-        journal.Reader(session)
+        Session.at(session).follow()
 
 
 def of(kind: str, **changes: object) -> Callable[[Plain], object]:
@@ -266,20 +270,20 @@ def test_what_was_forged_with_every_hash_made_anew_is_told_by_the_arrays(
     session: Path, change: Callable[[Plain], object], said: str
 ) -> None:
     forge(session, change)
-    found = verify(session)
+    found = verify(Folder(session))
     assert any(said in line for line in found.damage), found
 
 
 @pytest.mark.parametrize(("first", "rows"), [(0, 0), (0, -5), (-120, 120), (0, 2**62), (2**62, 1)])
 def test_counts_that_cannot_be_are_told_and_raise_nothing(session: Path, first: int, rows: int) -> None:
     forge(session, of("chunk.finished", first=first, rows=rows))
-    assert not verify(session).is_whole
+    assert not verify(Folder(session)).is_whole
 
 
 def test_very_many_findings_are_counted(session: Path) -> None:
     for number in range(300):
         (session / f"odd-{number}").touch()
-    assert verify(session, quick=True).notes[-1].startswith("and 1")
+    assert verify(Folder(session), quick=True).notes[-1].startswith("and 1")
 
 
 def test_scores_at_the_ends_of_what_a_number_can_be_raise_nothing(session: Path) -> None:
@@ -287,7 +291,7 @@ def test_scores_at_the_ends_of_what_a_number_can_be_raise_nothing(session: Path)
     array = np.load(path)
     array[::2], array[1::2] = 1.7e308, -1.7e308
     np.save(path, array)
-    assert not verify(session).is_whole
+    assert not verify(Folder(session)).is_whole
 
 
 def test_a_plan_of_too_many_variants_is_refused(session: Path) -> None:
@@ -297,7 +301,7 @@ def test_a_plan_of_too_many_variants_is_refused(session: Path) -> None:
             line["plan"]["calibration_draws"] = 100
 
     rewrite(session, many)
-    assert "variants" in verify(session).damage[0]
+    assert "variants" in verify(Folder(session)).damage[0]
 
 
 def test_sessions_that_kept_outputs_are_whole_whichever_identity_they_have(tmp_path: Path) -> None:
@@ -305,14 +309,14 @@ def test_sessions_that_kept_outputs_are_whole_whichever_identity_they_have(tmp_p
         models=("vit-narrow",), bits=("FP32", "W4A4"), ood_sets=("near",), scores=("msp",), keep_outputs=True
     )
     session = Made(plan, {"fractals": 60, "near": 40}).written(tmp_path)
-    now = journal.read(session)[0].identity
+    now = Session.at(session).header.identity
     assert now == msgspec.structs.replace(plan, keep_outputs=False).identity()
-    assert verify(session).is_whole
+    assert verify(Folder(session)).is_whole
     of_old = hashlib.sha256(msgspec.json.encode(plan, order="deterministic")).hexdigest()
-    path = session / journal.NAME
+    path = session / JOURNAL
     for identity, is_whole in ((of_old, True), ("0" * 64, False)):
         first, *rest = path.read_bytes().splitlines(keepends=True)
         header = {**json.loads(first), "identity": identity}
         path.write_bytes(b"".join([line_of(header), *rest]))
         forge(session, lambda event: None)
-        assert verify(session).is_whole is is_whole
+        assert verify(Folder(session)).is_whole is is_whole

@@ -7,15 +7,14 @@ import pytest
 from engine import catalog
 from engine.measure import deltas
 from engine.protocol.events import DeltasMeasured
-from engine.session import journal, store
-from engine.session.arrays import Arrays
+from engine.session import store
+from engine.session.session import Session
 
 
 def test_blocks_of_resamples_give_the_sample_itself_and_about_the_same_intervals(
     recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    header, entries, _ = journal.read(recorded)
-    rows = Arrays(recorded, header.plan).first(journal.finished_rows(entries))
+    rows = Session.at(recorded).finished
     whole = deltas.measure_deltas(rows, 600, 0)
     monkeypatch.setattr(deltas, "WEIGHTS_AT_ONCE", 40 * rows.count)
     blocks = deltas.measure_deltas(rows, 600, 0)
@@ -27,8 +26,8 @@ def test_blocks_of_resamples_give_the_sample_itself_and_about_the_same_intervals
 
 
 def test_an_interval_is_around_its_value_and_fp32_loses_nothing_against_itself(recorded: Path) -> None:
-    header, entries, _ = journal.read(recorded)
-    rows = Arrays(recorded, header.plan).first(journal.finished_rows(entries))
+    session = Session.at(recorded)
+    header, rows = session.header, session.finished
     found = deltas.measure_deltas(rows, 300, 1)
     assert [v.variant for v in found.variants] == [
         v.key for v in header.plan.variants() if not v.bits.is_float
@@ -41,8 +40,8 @@ def test_an_interval_is_around_its_value_and_fp32_loses_nothing_against_itself(r
 
 def test_means_by_pretraining_and_of_twins_are_those_of_the_rows() -> None:
     demo = store.find("demo")
-    header, entries, _ = journal.read(demo)
-    rows = Arrays(demo, header.plan).first(journal.finished_rows(entries))
+    session = Session.at(demo)
+    header, rows = session.header, session.finished
     found = deltas.measure_deltas(rows, 300, 1)
     lost = {v.variant: v.main.mean.value for v in found.variants}
     narrow = [lost[f"{model} W4A4"] for model in header.plan.models if "narrow" in model]
@@ -67,7 +66,7 @@ def holm_by_hand(p_values: list[float]) -> list[float]:
 
 def test_tests_are_adjusted_within_the_families_that_the_definition_names() -> None:
     demo = store.find("demo")
-    found = next(e.event for e in reversed(journal.read(demo)[1]) if isinstance(e.event, DeltasMeasured))
+    found = next(e.event for e in reversed(Session.at(demo).entries) if isinstance(e.event, DeltasMeasured))
     families = [
         [
             delta

@@ -13,8 +13,9 @@ from engine import report
 from engine.measure import means
 from engine.protocol.events import Cell
 from engine.report.sections.limits import limits
-from engine.session import journal
 from engine.session.arrays import Arrays
+from engine.session.place import Folder
+from engine.session.session import Session
 from qood_tui.state import findings
 from qood_tui.state.delta_table import Row, table
 from qood_tui.state.state import fold
@@ -41,7 +42,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def precision(session: Path) -> dict[str, float]:
     """Return every variant's mean average precision over the two sets with images enough."""
-    rows = Arrays(session, PLAN).first(sum(SIZES.values()))
+    rows = Arrays(Folder(session), PLAN).first(sum(SIZES.values()))
     found = {}
     for column, variant in enumerate(PLAN.variants()):
         id_scores = rows.values("msp", column, 0)
@@ -54,13 +55,13 @@ def precision(session: Path) -> dict[str, float]:
 
 
 def rows_of(session: Path, unit: Unit) -> list[Row]:
-    state = fold(*journal.read(session)[:2])
+    state = fold((read := Session.at(session)).header, read.entries)
     look = ViewOptions.at(PLAN)
     return list(table(state, ViewOptions(look.pointed, look.ood_set, look.score, unit=unit)).rows)
 
 
 def test_a_set_of_one_image_is_in_no_mean(session: Path, precision: dict[str, float]) -> None:
-    document = report.document(session)
+    document = report.document(Session.at(session))
     on_screen = {row.variant.key: row for row in rows_of(session, Unit.VALUE) if not row.is_spread}
     lost = {delta.variant: delta for delta in document.deltas}
     points = {row.variant.key: row for row in rows_of(session, Unit.POINTS) if not row.is_spread}
@@ -90,7 +91,7 @@ def test_the_spread_over_draws_is_that_of_the_rows_and_of_the_report(
         draws = [precision[variant.key] for variant in row.variants]
         assert len(draws) == 3
         assert row.mean.value == pytest.approx(statistics.stdev(draws) * scale, abs=1e-4)
-    found = report.document(session).spread
+    found = report.document(Session.at(session)).spread
     of_report = {one.model: one.spread.deviation for one in found if one.measure == "ap_out lost"}
     for row in spreads:
         draws = [precision[variant.key] for variant in row.variants]
@@ -100,9 +101,9 @@ def test_the_spread_over_draws_is_that_of_the_rows_and_of_the_report(
 def test_sentences_count_the_sets_that_means_are_over(
     session: Path,
 ) -> None:
-    document = report.document(session)
+    document = report.document(Session.at(session))
     assert "over 2 models and 2 of 3 OOD sets." in report.render(document, "md")
-    state = fold(*journal.read(session)[:2])
+    state = fold((read := Session.at(session)).header, read.entries)
     assert ", mean of 2 models and 2 of 3 OOD sets, MSP" in findings.headline(state).plain
     assert "lone: only 1 image can be measured, so it is in no mean and in no delta" in document.failures
     assert means.sets_in_words(document.deltas[:1], ("near",)) == "1 OOD set"
@@ -110,11 +111,13 @@ def test_sentences_count_the_sets_that_means_are_over(
 
 
 def test_one_image_of_a_set_is_100_points(session: Path) -> None:
-    assert any("one image of lone is 100 points" in line for line in limits(report.document(session)))
+    assert any(
+        "one image of lone is 100 points" in line for line in limits(report.document(Session.at(session)))
+    )
 
 
 def test_a_bit_setting_that_begins_like_another_is_not_counted_with_it(session: Path) -> None:
-    delta = report.document(session).deltas[0]
+    delta = report.document(Session.at(session)).deltas[0]
     assert means.at_bits([delta], "W4A4") == [delta]
     assert not means.at_bits([delta], "W4A") and not means.at_bits([delta], "W4")
 

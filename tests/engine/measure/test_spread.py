@@ -11,8 +11,9 @@ from engine.errors import InputError
 from engine.measure.spread import groups, spread
 from engine.plan.validation import validated
 from engine.protocol.events import SetsPrepared, VariantReady
-from engine.session import journal
 from engine.session.arrays import Arrays
+from engine.session.place import Folder
+from engine.session.session import Session
 from tests.running import small_plan, sweep
 
 PLAN = small_plan(models=("vit-narrow",), bits=("FP32", "W4A4"), calibration_draws=3, seed=7)
@@ -45,7 +46,7 @@ def test_floating_point_is_swept_once_and_every_draw_is_a_variant() -> None:
 
 
 def test_every_draw_is_recorded_and_calibrates_on_other_images(session: Path) -> None:
-    events = [entry.event for entry in journal.read(session)[1]]
+    events = [entry.event for entry in Session.at(session).entries]
     draws = next(e for e in events if isinstance(e, SetsPrepared)).calibrations
     assert [draw.seed for draw in draws] == [7, 8, 9]
     assert all(len(set(draw.images)) == PLAN.calibration_images for draw in draws)
@@ -54,8 +55,8 @@ def test_every_draw_is_recorded_and_calibrates_on_other_images(session: Path) ->
 
 
 def test_the_report_says_how_far_every_number_spreads(session: Path) -> None:
-    found = json.loads(report.render(report.document(session), "json"))
-    rank = Arrays(session, PLAN).first(journal.finished_rows(journal.read(session)[1])).values
+    found = json.loads(report.render(report.document(Session.at(session)), "json"))
+    rank = Arrays(Folder(session), PLAN).first(Session.at(session).rows).values
     accuracy = [float(np.mean(rank("rank", column, 0) == 0)) for column in (1, 2, 3)]
     row = next(r for r in found["spread"] if r["measure"] == "top1")
     assert (row["model"], row["bits"], row["spread"]["draws"]) == ("vit-narrow", "W4A4", 3)
@@ -63,5 +64,5 @@ def test_the_report_says_how_far_every_number_spreads(session: Path) -> None:
     assert row["spread"]["deviation"] == pytest.approx(np.std(accuracy, ddof=1), abs=1e-6)
     places = {(r["measure"], r["set"], r["score"]) for r in found["spread"]}
     assert ("auroc", "noise", "energy") in places and ("ap_out lost", "", "") in places
-    text = report.render(report.document(session), "md")
+    text = report.render(report.document(Session.at(session)), "md")
     assert "3 draws of 32 images (seeds 7, 8, 9)" in text and "vit-narrow W4A4 #3" in text

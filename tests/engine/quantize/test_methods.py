@@ -27,7 +27,8 @@ from engine.quantize.grids import search
 from engine.quantize.methods.base import QuantizationMethod, defaults, load_method, parse_method, quantize
 from engine.quantize.methods.round_to_nearest import calibrated
 from engine.quantize.sites import Widths
-from engine.session import journal, store
+from engine.session import store
+from engine.session.session import Session
 from tests.engine.quantize.test_repq import tiny_model
 from tests.sweeping import run_until
 
@@ -283,7 +284,7 @@ def swept(folder: Path, **changes: object) -> Swept:
 def test_a_sweep_runs_anothers_method_and_records_its_version(tmp_path: Path) -> None:
     outcome, session = swept(tmp_path, method="binary", method_parameters={"shift": 0.5})
     assert outcome == "finished"
-    events = [entry.event for entry in journal.read(session)[1]]
+    events = [entry.event for entry in Session.at(session).entries]
     (worker,) = (event for event in events if isinstance(event, WorkerStarted))
     assert worker.versions["qood-theirs"] == "1.5"
     (table,) = (event for event in events if isinstance(event, BitsTabled))

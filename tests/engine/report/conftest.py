@@ -11,13 +11,14 @@ import pytest
 from engine import report
 from engine.protocol.events import SetDeltas, SetReady, WorkerStarted
 from engine.report.contents import Checked, Document, Mismatch
+from engine.session.session import Session
 from tests.engine.report.pages import HOSTILE
 
 
 @pytest.fixture(scope="session")
 def found(recorded: Path) -> Document:
     """Return the document of the recorded session."""
-    return report.document(recorded)
+    return report.document(Session.at(recorded))
 
 
 @pytest.fixture(scope="session")

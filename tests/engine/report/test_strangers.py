@@ -13,6 +13,7 @@ import pytest
 from engine import report
 from engine.report.contents import Document
 from engine.report.formats import escaping
+from engine.session.session import Session
 from tests.engine.report.pages import ALLOWED, HOSTILE, Page, spoilt_data, svgs
 from tests.engine.report.test_document import edit_last
 from tests.journals import Plain, rewrite
@@ -47,7 +48,7 @@ def test_a_journal_with_markup_in_every_string_is_reported_harmlessly(copied: Pa
             line.update(dict.fromkeys(("id", "created", "app", "identity"), HOSTILE))
 
     rewrite(copied, spoil)
-    spoilt = report.document(copied)
+    spoilt = report.document(Session.at(copied))
     assert [one.partition(":")[0] for one in spoilt.mismatches] == ["image sets"]
     assert "alert(1)" in spoilt.models[0].origin
     for form in report.FORMATS:
@@ -68,7 +69,7 @@ def test_ends_beyond_all_bounds_and_variants_without_a_value_are_drawn_and_told(
         array = np.load(path)
         array[:, 2] = np.nan
         np.save(path, array)
-    diverged = report.document(copied, quick=True)
+    diverged = report.document(Session.at(copied), quick=True)
     assert any("vit-narrow W4A4: " in line and "NaN" in line for line in diverged.failures)
     assert "vit-narrow W4A4" not in {row.variant for row in diverged.deltas}
     for form in report.FORMATS:

@@ -18,7 +18,9 @@ from engine.errors import EngineError
 from engine.protocol.events import ChunkFinished, SessionClosed, SessionResumed
 from engine.protocol.messages import Status
 from engine.service import client
-from engine.session import journal, lease, store
+from engine.session import lease, store
+from engine.session.layout import LEASE
+from engine.session.session import Session
 from tests.running import CPU, follow, small_plan
 
 # A daemon on whose machine no journal can be locked, as where home directories lie on a network.
@@ -75,7 +77,7 @@ def until(happens: Callable[[], bool], what: str) -> None:
 
 
 def chunks(session: Path) -> int:
-    return sum(isinstance(entry.event, ChunkFinished) for entry in journal.read(session)[1])
+    return sum(isinstance(entry.event, ChunkFinished) for entry in Session.at(session).entries)
 
 
 def paused(engine: psutil.Process) -> list[psutil.Process]:
@@ -95,18 +97,18 @@ def test_two_engines_never_write_one_session_at_a_time(recorded: Path, engines: 
     client.start(queued, CPU)
     until(lambda: chunks(session) > 0, "a chunk is finished")
     then = time.time() - 2 * lease.FRESH_SECONDS
-    os.utime(queued / lease.NAME, (then, then))
-    until(lambda: (queued / lease.NAME).stat().st_mtime > then + 1, "the lease of what waits is renewed")
+    os.utime(queued / LEASE, (then, then))
+    until(lambda: (queued / LEASE).stat().st_mtime > then + 1, "the lease of what waits is renewed")
     asleep = paused(first)
 
     engines("b")
     for one in (session, queued):
         with pytest.raises(EngineError, match="being written on another machine"):
             client.start(one, CPU, take_over=True)
-        os.utime(one / lease.NAME, (then, then))
+        os.utime(one / LEASE, (then, then))
         with pytest.raises(EngineError, match="--take-over"):
             client.start(one, CPU)
-    before = journal.finished_rows(journal.read(session)[1])
+    before = Session.at(session).rows
     for one in (session, queued):
         client.start(one, CPU, take_over=True)
     for process in asleep:
@@ -121,12 +123,13 @@ def test_two_engines_never_write_one_session_at_a_time(recorded: Path, engines: 
     assert status is not None and not status.running and not status.queued
     assert "Traceback" not in log.read_text()
     for one in (session, queued):
-        _, entries, reader = journal.read(one)
+        read = Session.at(one)
+        entries, reader = read.entries, read.journal
         assert reader.damage == [] and reader.torn == 0
         assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
         closed = [entry.event for entry in entries if isinstance(entry.event, SessionClosed)]
         assert [event.outcome for event in closed] == ["finished"]
         for file in (recorded / "arrays").iterdir():
             assert file.read_bytes() == (one / "arrays" / file.name).read_bytes(), file.name
-        assert not [path for path in one.iterdir() if path.name.startswith(lease.NAME)]
-    assert SessionResumed(before) in [entry.event for entry in journal.read(session)[1]]
+        assert not [path for path in one.iterdir() if path.name.startswith(LEASE)]
+    assert SessionResumed(before) in [entry.event for entry in Session.at(session).entries]

@@ -18,7 +18,10 @@ from engine.measure.table import measure_variant
 from engine.models.loaded import LoadedModel, normalise
 from engine.plan.plan import Plan
 from engine.scores import scorers
-from engine.session.arrays import FOLDER, LONG, Arrays, ArrayWriter, layout
+from engine.session.arrays import LONG, Arrays, ArrayWriter, layout
+from engine.session.layout import ARRAYS
+from engine.session.place import Folder
+from engine.session.session import Session
 from engine.sweep.calibration import CalibratedVariant
 from engine.sweep.chunk import Chunk
 from tests.journals import forge
@@ -76,7 +79,7 @@ def test_labels_ranked_beyond_16_bits_count_like_any_other(
 
     logits, labels = logits_of(loaded, sets.sets[0].images), sets.sets[0].labels  # type: ignore[attr-defined]
     at_label = logits[np.arange(IMAGES), labels]
-    rows = Arrays(tmp_path, plan).first(2 * IMAGES)
+    rows = Arrays(Folder(tmp_path), plan).first(2 * IMAGES)
     ranks = rows.values("rank", 0, 0)
     assert ranks.max() > 2 * np.iinfo(np.int16).max
     assert ranks.tolist() == (logits > at_label[:, None]).sum(1).tolist()
@@ -92,29 +95,31 @@ def test_a_type_is_wider_only_where_a_model_needs_it(tmp_path: Path) -> None:
         session = tmp_path / str(classes)
         session.mkdir()
         ArrayWriter(session, plan, 3, classes)
-        assert np.load(session / FOLDER / "rank.npy").dtype == np.dtype(wanted)
-        assert Arrays(session, plan).array("rank").dtype == np.dtype(wanted)
+        assert np.load(session / ARRAYS / "rank.npy").dtype == np.dtype(wanted)
+        assert Arrays(Folder(session), plan).array("rank").dtype == np.dtype(wanted)
 
 
 def test_rows_are_not_put_into_an_array_of_another_type(tmp_path: Path) -> None:
     plan = plan_of_many()
     ArrayWriter(tmp_path, plan, 3, 10)
-    before = (tmp_path / FOLDER / "rank.npy").read_bytes()
+    before = (tmp_path / ARRAYS / "rank.npy").read_bytes()
     chunk = {name: np.zeros((3, n), dtype) for name, (dtype, n) in layout(plan, LONG).items()}
     with pytest.raises(EngineError, match=r"rank\.npy: it holds int16, int32 is needed"):
         ArrayWriter(tmp_path, plan, 3, MANY, finished=1).write(0, chunk)
-    assert (tmp_path / FOLDER / "rank.npy").read_bytes() == before
+    assert (tmp_path / ARRAYS / "rank.npy").read_bytes() == before
 
 
 def test_ranks_recorded_in_too_few_bits_are_told(copied: Path) -> None:
     shutil.rmtree(copied / "quantized")
-    assert verify(copied).is_whole
+    assert verify(Folder(copied)).is_whole
 
     def more_classes(event: dict[str, object]) -> None:
         if event["type"] == "variant.ready":
             event["classes"] = 40_000
 
     forge(copied, more_classes)
-    damage = verify(copied, quick=True).damage
+    damage = verify(Folder(copied), quick=True).damage
     assert any("ranks of labels: the journal says among 40,000 classes" in line for line in damage)
-    assert any("40,000 classes" in line for line in report.document(copied, quick=True).mismatches)
+    assert any(
+        "40,000 classes" in line for line in report.document(Session.at(copied), quick=True).mismatches
+    )

@@ -24,9 +24,12 @@ from engine.plan.plan import preset
 from engine.plan.resources import Resources
 from engine.protocol.events import Logged, SessionClosed
 from engine.service import request
-from engine.session import journal, lease, store
+from engine.session import lease, store
+from engine.session.layout import JOURNAL, LEASE, RESERVE
 from engine.session.lease import Lease, LeaseHeld, LeaseLost
-from engine.session.writer import RESERVE, Writer
+from engine.session.place import Folder
+from engine.session.session import Session
+from engine.session.writer import Writer
 from engine.system import runtime
 
 Move = Callable[[str], None]
@@ -56,14 +59,14 @@ def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def flock(file: int, how: int) -> None:
         number = file if isinstance(file, int) else file.fileno()
-        if Path(f"/proc/self/fd/{number}").readlink().name == journal.NAME:
+        if Path(f"/proc/self/fd/{number}").readlink().name == JOURNAL:
             raise OSError(errno.ENOLCK, "No locks available")
         real(file, how)
 
     monkeypatch.setattr(fcntl, "flock", flock)
 
 
-def aged(session: Path, seconds: float, name: str = lease.NAME) -> None:
+def aged(session: Path, seconds: float, name: str = LEASE) -> None:
     """Make it so many seconds since a lease was renewed."""
     then = time.time() - seconds
     os.utime(session / name, (then, then), follow_symlinks=False)
@@ -76,10 +79,10 @@ def files(session: Path) -> set[str]:
 def test_a_lease_holds_a_random_owner_alone_and_leaves_nothing(session: Path) -> None:
     before = files(session)
     held = Lease(session)
-    assert files(session) == before | {lease.NAME}
-    content = msgspec.json.decode((session / lease.NAME).read_bytes())
+    assert files(session) == before | {LEASE}
+    content = msgspec.json.decode((session / LEASE).read_bytes())
     assert set(content) == {"owner"} and re.fullmatch("[0-9a-f]{32}", content["owner"])
-    assert (session / lease.NAME).stat().st_nlink == 1
+    assert (session / LEASE).stat().st_nlink == 1
     held.renew()
     held.release()
     assert files(session) == before
@@ -89,14 +92,14 @@ def test_a_lease_holds_a_random_owner_alone_and_leaves_nothing(session: Path) ->
 
 def test_a_session_that_this_machine_writes_is_not_written_twice(session: Path, without_locks: None) -> None:
     writer = Writer(session)
-    assert journal.is_being_written(session) and not journal.is_locked(session)
+    assert Folder(session).is_being_written() and not Folder(session).is_locked()
     aged(session, 1e6)  # it lives, however old its lease is
     for take_over in (False, True):
         with pytest.raises(BlockingIOError):
             Writer(session, take_over=take_over)
-    assert journal.is_being_written(session)
+    assert Folder(session).is_being_written()
     writer.close("finished")
-    assert not journal.is_being_written(session)
+    assert not Folder(session).is_being_written()
 
 
 def test_a_fresh_lease_of_another_machine_is_refused_even_with_confirmation(
@@ -104,7 +107,7 @@ def test_a_fresh_lease_of_another_machine_is_refused_even_with_confirmation(
 ) -> None:
     writer = Writer(session)
     machine("b")
-    assert journal.is_being_written(session)
+    assert Folder(session).is_being_written()
     for seconds, take_over in ((0, False), (39, False), (39, True)):
         aged(session, seconds)
         with pytest.raises(LeaseHeld, match=r"on another machine, last \d+ s ago") as caught:
@@ -122,16 +125,16 @@ def test_a_stale_lease_is_taken_over_once_that_is_confirmed_and_its_owner_writes
     first.append(Logged("info", "one"))
     aged(session, 3 * 3600)
     machine("b")
-    assert not journal.is_being_written(session)
+    assert not Folder(session).is_being_written()
     with pytest.raises(LeaseHeld, match=r"last 3 h ago; .* --take-over") as caught:
         Writer(session)
     assert caught.value.stale == pytest.approx(3 * 3600, abs=5)
     second = Writer(session, take_over=True)
-    assert files(session) == {journal.NAME, RESERVE, lease.NAME}
+    assert files(session) == {JOURNAL, RESERVE, LEASE}
     second.append(Logged("info", "two"))
 
     machine("a")
-    bytes_before, lease_before = (session / journal.NAME).read_bytes(), lease.look(session / lease.NAME)
+    bytes_before, lease_before = (session / JOURNAL).read_bytes(), lease.look(session / LEASE)
     for attempt in (
         first.renew,
         lambda: first.append(Logged("info", "late")),
@@ -140,23 +143,24 @@ def test_a_stale_lease_is_taken_over_once_that_is_confirmed_and_its_owner_writes
         with pytest.raises(LeaseLost, match="taken it over"):
             attempt()
     first.abandon()
-    assert (session / journal.NAME).read_bytes() == bytes_before
-    assert lease.look(session / lease.NAME) == lease_before and (session / RESERVE).exists()
+    assert (session / JOURNAL).read_bytes() == bytes_before
+    assert lease.look(session / LEASE) == lease_before and (session / RESERVE).exists()
 
     machine("b")
     second.close("finished")
-    _, entries, reader = journal.read(session)
+    read = Session.at(session)
+    entries, reader = read.entries, read.journal
     assert [e.event.text for e in entries if isinstance(e.event, Logged)] == ["one", "two"]
-    assert reader.damage == [] and files(session) == {journal.NAME}
+    assert reader.damage == [] and files(session) == {JOURNAL}
 
 
 def test_a_lease_that_was_removed_is_lost(session: Path) -> None:
     writer = Writer(session)
-    (session / lease.NAME).unlink()
+    (session / LEASE).unlink()
     with pytest.raises(LeaseLost, match="removed"):
         writer.append(Logged("info", "one"))
     writer.abandon()
-    assert journal.read(session)[1] == []
+    assert Session.at(session).entries == []
 
 
 def test_a_renewed_lease_is_fresh_again(session: Path, machine: Move) -> None:
@@ -204,9 +208,9 @@ def test_after_a_crash_on_this_machine_nothing_is_asked(session: Path, without_l
     )
     with subprocess.Popen([sys.executable, "-c", code, str(session)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"held\n"
-        assert journal.is_being_written(session)
+        assert Folder(session).is_being_written()
         process.kill()
-    assert not journal.is_being_written(session)
+    assert not Folder(session).is_being_written()
     Writer(session).close("finished")
     assert list((runtime.usable_folder() / "leases").iterdir()) == []
 
@@ -232,19 +236,19 @@ def gigabyte(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [garbage, link, pipe, gigabyte])
 def test_a_damaged_lease_counts_by_its_age_alone(session: Path, make: Callable[[Path], None]) -> None:
-    make(session / lease.NAME)
-    assert journal.is_being_written(session)
-    seen = lease.look(session / lease.NAME)
+    make(session / LEASE)
+    assert Folder(session).is_being_written()
+    seen = lease.look(session / LEASE)
     assert seen is not None and seen.owner == ""
     with pytest.raises(LeaseHeld, match="is being written"):
         Lease(session, take_over=True)
     aged(session, 100)
-    assert not journal.is_being_written(session)
+    assert not Folder(session).is_being_written()
     with pytest.raises(LeaseHeld, match="--take-over"):
         Lease(session)
     Lease(session, take_over=True).release()
-    assert not os.path.lexists(session / lease.NAME)
-    assert not [name for name in files(session) if name.startswith(lease.NAME + "-")]
+    assert not os.path.lexists(session / LEASE)
+    assert not [name for name in files(session) if name.startswith(LEASE + "-")]
     if make is link:
         assert len((session / "target").read_bytes()) == 44
 
@@ -264,10 +268,10 @@ def test_a_claim_in_use_is_respected_and_what_removes_a_dead_one_is_named(
         LeaseHeld, match=f"an engine died while it took the session over; remove {claim.name}"
     ):
         Lease(session, take_over=True)
-    assert lease.look(session / lease.NAME).owner == owner  # type: ignore[union-attr]
+    assert lease.look(session / LEASE).owner == owner  # type: ignore[union-attr]
     claim.unlink()
     Lease(session, take_over=True).check()
-    assert files(session) == {journal.NAME, lease.NAME}
+    assert files(session) == {JOURNAL, LEASE}
 
 
 def test_one_who_comes_back_in_the_last_moment_keeps_the_session(
@@ -288,7 +292,7 @@ def test_one_who_comes_back_in_the_last_moment_keeps_the_session(
     with pytest.raises(LeaseHeld, match="just taken"):
         Lease(session, take_over=True)
     first.check()
-    assert files(session) == {journal.NAME, lease.NAME}
+    assert files(session) == {JOURNAL, LEASE}
 
 
 def test_an_answer_that_the_network_loses_is_looked_up(
@@ -299,7 +303,7 @@ def test_an_answer_that_the_network_loses_is_looked_up(
 
     def replace_twice(path: Path, target: Path) -> None:
         real(path, target)
-        if target.name == lease.NAME:
+        if target.name == LEASE:
             real(path, target)
 
     monkeypatch.setattr(Path, "replace", replace_twice)
@@ -307,7 +311,7 @@ def test_an_answer_that_the_network_loses_is_looked_up(
     aged(session, 100)
     machine("b")
     Lease(session, take_over=True).check()
-    assert files(session) == {journal.NAME, lease.NAME}
+    assert files(session) == {JOURNAL, LEASE}
 
 
 def _race(session: Path, runtime: Path, start: Barrier, done: Barrier, won: list[int], number: int) -> None:
@@ -333,7 +337,7 @@ def _race(session: Path, runtime: Path, start: Barrier, done: Barrier, won: list
         if held is None:
             continue
         held.check()
-        assert {path.name for path in session.iterdir()} == {journal.NAME, lease.NAME}
+        assert {path.name for path in session.iterdir()} == {JOURNAL, LEASE}
         if turn % 3 == 1:  # the next round is about no lease at all, the others about a stale one
             held.release()
         else:
@@ -356,9 +360,9 @@ def test_of_many_who_take_a_lease_at_once_one_gets_it(session: Path, tmp_path: P
 def test_asking_who_writes_changes_nothing(session: Path, machine: Move) -> None:
     Lease(session)
     machine("b")
-    (session / journal.NAME).touch()
+    (session / JOURNAL).touch()
     before = {path.name: path.stat().st_mtime_ns for path in (session, *session.iterdir())}
-    assert journal.is_being_written(session)
+    assert Folder(session).is_being_written()
     assert {path.name: path.stat().st_mtime_ns for path in (session, *session.iterdir())} == before
 
 
@@ -380,15 +384,16 @@ def test_on_a_full_disk_a_lease_is_renewed_and_released(small_disk: Path, machin
         while True:
             writer.append(Logged("info", "x" * 1000))
     assert caught.value.errno == errno.ENOSPC
-    count = len(journal.read(session)[1])
+    count = len(Session.at(session).entries)
     aged(session, 100)
     writer.renew()
-    assert journal.is_being_written(session)
+    assert Folder(session).is_being_written()
     writer.close("failed", "the disk is full")
-    _, entries, reader = journal.read(session)
+    read = Session.at(session)
+    entries, reader = read.entries, read.journal
     assert isinstance(entries[-1].event, SessionClosed) and len(entries) == count + 1
     assert reader.damage == [] and reader.torn == 0
-    assert files(session) == {journal.NAME}
+    assert files(session) == {JOURNAL}
 
 
 def test_a_renewal_that_fails_is_no_lost_lease(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,7 +419,7 @@ def test_no_space_for_a_lease_leaves_nothing(small_disk: Path, machine: Move) ->
             filler.write(bytes(4096))
     with pytest.raises(OSError, match="No space"):
         Writer(session)
-    assert files(session) == before and not journal.is_locked(session)
+    assert files(session) == before and not Folder(session).is_locked()
 
 
 def test_a_read_only_session_is_read_and_refused_in_words(small_disk: Path, machine: Move) -> None:
@@ -422,7 +427,7 @@ def test_a_read_only_session_is_read_and_refused_in_words(small_disk: Path, mach
     Lease(session)
     machine("b")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    assert journal.is_being_written(session)
+    assert Folder(session).is_being_written()
     with pytest.raises(LeaseHeld):
         lease.check_free(session)
     with pytest.raises(JournalError, match="cannot be written to; copy it"):

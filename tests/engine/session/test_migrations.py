@@ -11,7 +11,8 @@ import pytest
 from engine.archive.redact import redact
 from engine.protocol.events import DeltasMeasured, Measured, VariantDelta
 from engine.report.document import document
-from engine.session import journal
+from engine.session.layout import JOURNAL
+from engine.session.session import Session
 from engine.session.writer import Writer
 from tests.journals import RECORDED, Plain
 
@@ -19,13 +20,13 @@ OLD = ("1", "2")
 
 
 def written(version: str, kind: str) -> list[Plain]:
-    lines = (RECORDED / version / journal.NAME).read_text().splitlines()
+    lines = (RECORDED / version / JOURNAL).read_text().splitlines()
     return [event for line in lines[1:] if (event := json.loads(line)["event"])["type"] == kind]
 
 
 @pytest.mark.parametrize("version", OLD)
 def test_measures_of_older_formats_are_by_id(version: str) -> None:
-    events = [entry.event for entry in journal.read(RECORDED / version)[1]]
+    events = [entry.event for entry in Session.at(RECORDED / version).entries]
     found = [event for event in events if isinstance(event, Measured)]
     for event, plain in zip(found, written(version, "measured"), strict=True):
         assert (event.rows, event.variant) == (plain["rows"], plain["variant"])
@@ -38,7 +39,9 @@ def test_measures_of_older_formats_are_by_id(version: str) -> None:
 
 @pytest.mark.parametrize("version", OLD)
 def test_deltas_of_older_formats_are_by_id(version: str) -> None:
-    (event,) = (e.event for e in journal.read(RECORDED / version)[1] if isinstance(e.event, DeltasMeasured))
+    (event,) = (
+        e.event for e in Session.at(RECORDED / version).entries if isinstance(e.event, DeltasMeasured)
+    )
     (plain,) = written(version, "deltas.measured")
     for row, before in zip(event.variants, plain["variants"], strict=True):
         for measure, name in (("ap_out", "ap_out"), ("fpr95_ood_positive", "fpr95")):
@@ -53,29 +56,31 @@ def test_deltas_of_older_formats_are_by_id(version: str) -> None:
 
 @pytest.mark.parametrize("version", sorted(path.name for path in RECORDED.iterdir()))
 def test_every_number_of_every_format_is_measured_again(version: str) -> None:
-    found = document(RECORDED / version)
+    found = document(Session.at(RECORDED / version))
     assert found.mismatches == () and found.checked.numbers > 500
     assert all(row.value("augrc") is not None for row in found.variants)
 
 
 def test_a_session_of_format_2_goes_on_in_the_present_one(tmp_path: Path) -> None:
     session = Path(shutil.copytree(RECORDED / "2", tmp_path / "old"))
-    before = [entry.event for entry in journal.read(session)[1]]
+    before = [entry.event for entry in Session.at(session).entries]
     writer = Writer(session)
     said = next(event for event in before if isinstance(event, Measured))
     writer.append(said)
     writer.abandon()
-    _, entries, reader = journal.read(session)
+    read = Session.at(session)
+    entries, reader = read.entries, read.journal
     assert [entry.event for entry in entries] == [*before, said] and not reader.damage
 
 
 def test_a_redacted_copy_is_in_the_present_format_and_leaves_nothing_out(tmp_path: Path) -> None:
     told = redact(RECORDED / "2", tmp_path, "copy")
     assert told["unknown"] == 0
-    header, entries, reader = journal.read(tmp_path / "copy")
+    read = Session.at(tmp_path / "copy")
+    header, entries, reader = read.header, read.entries, read.journal
     assert reader.version == header.version > 2
     tables = [entry.event for entry in entries if isinstance(entry.event, DeltasMeasured)]
-    (before,) = (e.event for e in journal.read(RECORDED / "2")[1] if isinstance(e.event, DeltasMeasured))
+    (before,) = (e.event for e in Session.at(RECORDED / "2").entries if isinstance(e.event, DeltasMeasured))
     assert tables == [before]
 
 

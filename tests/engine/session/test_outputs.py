@@ -20,9 +20,12 @@ from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 from engine.plan.validation import validated
 from engine.protocol.events import ChunkFinished, OutputsKept
-from engine.session import journal, outputs
+from engine.session import outputs
 from engine.session.arrays import Arrays
-from engine.session.outputs import FIT, FOLDER, KeptOutputs, OutputWriter, path_of
+from engine.session.layout import OUTPUTS
+from engine.session.outputs import FIT, KeptOutputs, OutputWriter, path_of
+from engine.session.place import Folder
+from engine.session.session import Session
 from engine.sweep import preflight
 from engine.sweep.calibration import Models
 from engine.sweep.features import sizes_of
@@ -40,12 +43,12 @@ def kept() -> Path:
 
 
 def files_of(session: Path) -> dict[str, bytes]:
-    parts = (session / "arrays", session / FOLDER)
+    parts = (session / "arrays", session / OUTPUTS)
     return {f"{part.name}/{file.name}": file.read_bytes() for part in parts for file in part.iterdir()}
 
 
 def test_every_variant_keeps_what_its_scores_are_computed_from(kept: Path) -> None:
-    found, arrays = KeptOutputs(kept, PLAN), Arrays(kept, PLAN)
+    found, arrays = KeptOutputs(Folder(kept), PLAN), Arrays(Folder(kept), PLAN)
     assert found.columns == (0, 1) and len(found) == arrays.count == 390
     for column in found.columns:
         logits, features = found.part(column, 0, 390)
@@ -64,15 +67,15 @@ def test_every_variant_keeps_what_its_scores_are_computed_from(kept: Path) -> No
 
 def test_keeping_outputs_moves_no_number(kept: Path) -> None:
     plain = sweep(msgspec.structs.replace(PLAN, keep_outputs=False))
-    assert not (plain / FOLDER).exists()
+    assert not (plain / OUTPUTS).exists()
     for file in (plain / "arrays").iterdir():
         assert file.read_bytes() == (kept / "arrays" / file.name).read_bytes(), file.name
 
 
 def test_the_size_that_is_told_is_the_size_of_the_files(kept: Path) -> None:
-    events = [entry.event for entry in journal.read(kept)[1]]
+    events = [entry.event for entry in Session.at(kept).entries]
     told = next(event for event in events if isinstance(event, OutputsKept))
-    sizes = [file.stat().st_size for file in (kept / FOLDER).iterdir()]
+    sizes = [file.stat().st_size for file in (kept / OUTPUTS).iterdir()]
     assert told.bytes == sum(sizes) == 2 * outputs.bytes_of(50, 64, 390, 60)
     assert set(told.fits) == {"vit-narrow FP32", "vit-narrow W4A4"}
 
@@ -89,25 +92,25 @@ def test_sizes_in_the_catalog_are_those_of_the_models() -> None:
 
 def test_chunks_have_a_digest_of_all_outputs_and_damage_is_named(kept: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(kept, tmp_path / "copy"))
-    events = [entry.event for entry in journal.read(copy)[1]]
+    events = [entry.event for entry in Session.at(copy).entries]
     chunks = [event for event in events if isinstance(event, ChunkFinished)]
-    assert all(FOLDER in chunk.digests for chunk in chunks)
-    assert KeptOutputs(copy, PLAN).damage(events) == []
+    assert all(OUTPUTS in chunk.digests for chunk in chunks)
+    assert KeptOutputs(Folder(copy), PLAN).damage(events) == []
     variant = PLAN.variants()[1]
     for name, row in (("features", 120), ("fit_labels", 3)):
         array = np.load(path_of(copy, variant, name), mmap_mode="r+")
         array[row] += 1
         array.flush()
-    found = KeptOutputs(copy, PLAN).damage(events)
+    found = KeptOutputs(Folder(copy), PLAN).damage(events)
     assert len(found) == 2 and "rows 100 to 149" in found[0] and "vit-narrow W4A4" in found[1]
-    assert any("rows 100 to 149" in line for line in verify(copy, quick=True).damage)
+    assert any("rows 100 to 149" in line for line in verify(Folder(copy), quick=True).damage)
 
 
 def test_a_session_without_its_outputs_is_whole(kept: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(kept, tmp_path / "copy"))
-    assert any("kept logits" in line for line in verify(copy, quick=True).seen)
-    shutil.rmtree(copy / FOLDER)
-    found = verify(copy, quick=True)
+    assert any("kept logits" in line for line in verify(Folder(copy), quick=True).seen)
+    shutil.rmtree(copy / OUTPUTS)
+    found = verify(Folder(copy), quick=True)
     assert not found.damage and any("logits and features are not here" in line for line in found.notes)
 
 
@@ -120,7 +123,7 @@ def test_a_sweep_that_was_killed_goes_on_to_the_same_outputs(kept: Path, tmp_pat
             array.flush()
     assert resumed(cut).outcome == "finished"
     assert files_of(cut) == files_of(kept)
-    assert KeptOutputs(cut, PLAN).damage([e.event for e in journal.read(cut)[1]]) == []
+    assert KeptOutputs(Folder(cut), PLAN).damage([e.event for e in Session.at(cut).entries]) == []
 
 
 @pytest.mark.parametrize("name", ["logits", "fit_features"])
@@ -138,8 +141,8 @@ def test_outputs_that_were_changed_meanwhile_are_not_gone_on_with(
 def test_several_devices_keep_what_one_keeps(kept: Path) -> None:
     both = sweep(PLAN, resources=Resources(devices="cpu,cpu"))
     assert files_of(both) == files_of(kept)
-    told = [e.event for e in journal.read(both)[1] if isinstance(e.event, OutputsKept)]
-    assert told == [e.event for e in journal.read(kept)[1] if isinstance(e.event, OutputsKept)]
+    told = [e.event for e in Session.at(both).entries if isinstance(e.event, OutputsKept)]
+    assert told == [e.event for e in Session.at(kept).entries if isinstance(e.event, OutputsKept)]
 
 
 def test_a_variant_that_could_not_be_calibrated_keeps_nothing(tmp_path: Path) -> None:
@@ -152,7 +155,7 @@ def test_a_variant_that_could_not_be_calibrated_keeps_nothing(tmp_path: Path) ->
     fit |= {"fit_features": np.ones((3, 2)), "weight": np.ones((3, 2))}
     writer.keep_fit(0, fit)
     said = writer.kept([1])
-    found = KeptOutputs(tmp_path, plan)
+    found = KeptOutputs(Folder(tmp_path), plan)
     assert found.columns == (0,) and list(said.fits) == ["vit-narrow FP32"]
     assert found.digest(0, 4) == outputs.joined({0: digest})
     # Another device that says something else of the fit set would fit other scores.
@@ -186,8 +189,8 @@ def test_outputs_that_the_disk_has_no_room_for_are_said_before_the_sweep(
     with pytest.raises(InputError, match=r"a smaller share$"):
         check(1, msgspec.structs.replace(PLAN, keep_outputs=False))
     # A session that goes on has the space of its outputs already.
-    (tmp_path / FOLDER).mkdir()
-    with (tmp_path / FOLDER / "some.npy").open("wb") as file:
+    (tmp_path / OUTPUTS).mkdir()
+    with (tmp_path / OUTPUTS / "some.npy").open("wb") as file:
         file.truncate(wanted)
     check(states_and_arrays, PLAN)
 
@@ -199,11 +202,11 @@ def test_hostile_outputs_are_refused(kept: Path, tmp_path: Path) -> None:
     for bad in (whole[:-1], whole.replace(b"(390, 50)", b"(2 ** 60,)"), b"\x93NUMPY", b""):
         path.write_bytes(bad)
         with pytest.raises(JournalError):
-            KeptOutputs(copy, PLAN)
+            KeptOutputs(Folder(copy), PLAN)
     path.unlink()
     path.symlink_to("/etc/passwd")
     with pytest.raises(JournalError, match="link"):
-        KeptOutputs(copy, PLAN)
+        KeptOutputs(Folder(copy), PLAN)
 
 
 def test_a_score_cannot_take_the_name_of_the_outputs(monkeypatch: pytest.MonkeyPatch) -> None:

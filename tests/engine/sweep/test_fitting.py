@@ -26,8 +26,10 @@ from engine.plan.variants import Variant
 from engine.protocol.events import AnyEvent, DeltasMeasured, FitSeen, Logged, SessionClosed, SetsPrepared
 from engine.report.sections import limits
 from engine.scores.outputs import Outputs
-from engine.session import journal, store
+from engine.session import attempts
 from engine.session.arrays import Arrays
+from engine.session.place import Folder
+from engine.session.session import Session
 from engine.sweep.batches import Batches
 from engine.sweep.calibration import CalibratedVariant
 from engine.sweep.fitting import Fitting
@@ -46,13 +48,13 @@ def session() -> Path:
 
 
 def test_scores_that_learn_are_swept_and_measured(session: Path) -> None:
-    events = [entry.event for entry in journal.read(session)[1]]
+    events = [entry.event for entry in Session.at(session).entries]
     assert isinstance(events[-1], SessionClosed) and events[-1].outcome == "finished"
     prepared = next(e for e in events if isinstance(e, SetsPrepared))
     assert prepared.fit is not None and prepared.fit.count == 200
     warned = [e.text for e in events if isinstance(e, Logged)]
     assert sum("ash_s: it assumes features" in text for text in warned) == 1
-    found = report.document(session)
+    found = report.document(Session.at(session))
     assert {cell.score for row in found.variants for cell in row.sets} == set(SCORES)
     assert all(cell.auroc is not None for row in found.variants for cell in row.sets)
     fp32, low = (np.mean([c.auroc for c in row.sets if c.score == "vim"]) for row in found.variants)
@@ -60,7 +62,7 @@ def test_scores_that_learn_are_swept_and_measured(session: Path) -> None:
 
 
 def test_every_variant_is_fitted_on_its_own_features(session: Path) -> None:
-    rows = Arrays(session, PLAN).first(100)
+    rows = Arrays(Folder(session), PLAN).first(100)
     assert not np.array_equal(rows.values("mahalanobis", 0, 0), rows.values("mahalanobis", 1, 0))
 
 
@@ -112,7 +114,7 @@ def test_fit_images_that_cannot_be_read_are_not_counted_as_fitted(tmp_path: Path
 
 
 def test_a_report_says_on_how_many_images_scores_were_fitted(session: Path) -> None:
-    found = report.document(session)
+    found = report.document(Session.at(session))
     assert found.fit_seen == FitSeen(200)
     assert "scores fitted on 200 images of fractals-fit" in report.render(found, "md")
     torn = msgspec.structs.replace(found, fit_seen=FitSeen(198, 2))
@@ -133,16 +135,16 @@ def test_a_sweep_stops_when_the_interval_of_the_mean_is_narrow_enough() -> None:
         models=("vit-narrow",), bits=("FP32", "W4A4"), id_images=600, ood_images=240, stop_width=60.0
     )
     session = sweep(plan)
-    entries = journal.read(session)[1]
+    entries = Session.at(session).entries
     events = [entry.event for entry in entries]
     prepared = next(e for e in events if isinstance(e, SetsPrepared))
-    rows = journal.finished_rows(entries)
-    assert rows < prepared.rows and store.state_of(session, entries) == "finished"
+    rows = attempts.finished_rows(entry.event for entry in entries)
+    assert rows < prepared.rows and Session.at(session).state == "finished"
     assert any("enough after" in e.text for e in events if isinstance(e, Logged))
     last = [e for e in events if isinstance(e, DeltasMeasured)][-1]
     assert last.sequential and last.rows == rows
     assert all((d.high - d.low) * 100 < 60 for d in last.by_bits.values())
-    found = report.document(session)
+    found = report.document(Session.at(session))
     assert found.sequential and found.rows == rows
     assert all(row.main.mean.p is None for row in found.deltas)
 
@@ -162,10 +164,10 @@ def test_parameters_of_scores_are_in_the_plan_and_checked_before_anything_runs()
         score_parameters={"knn": {"k": 5}},
         fit_images=20,
     )
-    rows = Arrays(sweep(plan), plan).first(100)
+    rows = Arrays(Folder(sweep(plan)), plan).first(100)
     assert np.isfinite(rows.values("knn", 0, 0)).all()
     wrong = msgspec.structs.replace(plan, score_parameters={"knn": {"k": 2.5}})
-    closed = journal.read(sweep(wrong))[1][-1].event
+    closed = Session.at(sweep(wrong)).entries[-1].event
     assert isinstance(closed, SessionClosed) and closed.outcome == "refused"
     assert "knn: k = 2.5" in closed.reason and "int" in closed.reason
     with pytest.raises(InputError, match="score_parameters"):

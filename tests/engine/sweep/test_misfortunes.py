@@ -31,7 +31,9 @@ from engine.protocol.events import (
     WorkerStarted,
 )
 from engine.service import request
-from engine.session import attempts, journal, store
+from engine.session import attempts, store
+from engine.session.place import Folder
+from engine.session.session import Session
 from engine.sweep import resume
 from qood_tui.state.state import fold
 from tests.real import SMALL, random_model
@@ -172,7 +174,7 @@ def test_a_resumed_session_is_as_a_fresh_one_or_refused(
         outcome = run_until(session, kept, stop=None if last_event is None else after(last_event))
         if outcome != "killed":
             break
-        has_finished_rows = journal.finished_rows(journal.read(session)[1]) > 0
+        has_finished_rows = Session.at(session).rows > 0
         for what in chance.choices(HAPPENINGS, k=chance.choice((0, 1, 2))):
             files.befall(what, chance)
             has_changed |= has_finished_rows
@@ -184,11 +186,11 @@ def test_a_resumed_session_is_as_a_fresh_one_or_refused(
         assert has_changed or outcome == expected, outcome
         return
     assert expected == "finished", expected
-    verdict = verify.verify(session)
+    verdict = verify.verify(Folder(session))
     assert not verdict.damage, verdict.damage
     for array in (fresh / "arrays").iterdir():
         assert array.read_bytes() == (session / "arrays" / array.name).read_bytes(), array.name
-    one, other = report.document(session), report.document(fresh)
+    one, other = report.document(Session.at(session)), report.document(Session.at(fresh))
     for name in (
         "images",
         "unreadable",
@@ -205,7 +207,7 @@ def test_a_resumed_session_is_as_a_fresh_one_or_refused(
 
 
 def _events(session: Path) -> list[AnyEvent]:
-    return [entry.event for entry in journal.read(session)[1]]
+    return [entry.event for entry in Session.at(session).entries]
 
 
 def until(session: Path, given: Resources, kind: type, rows: int = 0) -> None:
@@ -231,10 +233,10 @@ def test_before_the_first_chunk_sets_may_still_change(
     until(session, given, kind)  # the first look is at a chunk that is not finished
     files.befall(what, chance)
     assert run_until(session, given) == "finished"
-    assert not verify.verify(session).damage
+    assert not verify.verify(Folder(session)).damage
     fresh = store.create(plan, given.names(), tmp_path / "sessions")
     assert run_until(fresh, given) == "finished"
-    assert report.document(session).deltas == report.document(fresh).deltas
+    assert report.document(Session.at(session)).deltas == report.document(Session.at(fresh)).deltas
 
 
 @pytest.mark.parametrize("rows", [0, 16])
@@ -250,9 +252,9 @@ def test_killed_between_an_unreadable_image_and_its_chunk_the_image_is_counted_o
         until(session, given, ImageUnreadable, rows)
     assert run_until(session, given) == "finished"
     torn = sum(len(path.read_bytes()) < 300 for path in (files.root / "ood").iterdir())
-    assert report.document(session).unreadable == {"others": torn}
-    assert fold(*journal.read(session)[:2]).unreadable == torn
-    assert not verify.verify(session).damage
+    assert report.document(Session.at(session)).unreadable == {"others": torn}
+    assert fold((read := Session.at(session)).header, read.entries).unreadable == torn
+    assert not verify.verify(Folder(session)).damage
 
 
 def test_a_plan_of_fp32_only_resumes_with_the_same_preprocessing_and_weights(
@@ -265,7 +267,7 @@ def test_a_plan_of_fp32_only_resumes_with_the_same_preprocessing_and_weights(
     events = _events(session)
     (loaded,) = (event for event in events if isinstance(event, ModelLoaded))
     (worker,) = (event for event in events if isinstance(event, WorkerStarted))
-    prepared = journal.prepared_of(events)
+    prepared = attempts.prepared_sets(events)
     assert prepared is not None
     for changes, words in (
         ({"crop": 0.5}, "crop was"),
@@ -301,6 +303,6 @@ def test_a_variant_fails_in_every_attempt_or_in_none(
             patch.setattr("engine.quantize.methods.repq.RepQ.quantize", fail)
             until(session, given, ChunkFinished if rows else VariantFailed)
         assert run_until(session, given) == "finished"
-        assert fold(*journal.read(session)[:2]).failed == lost
-        assert not verify.verify(session).damage
-        assert bool(report.document(session).deltas) != bool(lost)
+        assert fold((read := Session.at(session)).header, read.entries).failed == lost
+        assert not verify.verify(Folder(session)).damage
+        assert bool(report.document(Session.at(session)).deltas) != bool(lost)

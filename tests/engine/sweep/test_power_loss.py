@@ -16,8 +16,11 @@ import pytest
 from engine.protocol.events import ChunkFinished, SessionClosed
 from engine.protocol.messages import Status
 from engine.service import client
-from engine.session import journal, lease, store
+from engine.session import lease, store
 from engine.session.arrays import Arrays, ArrayWriter
+from engine.session.layout import JOURNAL, LEASE
+from engine.session.place import Folder
+from engine.session.session import Session
 from tests.running import CPU, follow, small_plan
 
 # Nothing reaches the disk by and by: only what is asked for.
@@ -68,7 +71,7 @@ def test_what_was_finished_is_on_the_disk_and_the_sweep_goes_on_to_the_same_bits
     with mounted(tmp_path / "disk", tmp_path / "before") as folder:
         session = store.create(plan, (), folder / "sessions", "lost")
         client.start(session, CPU)
-        reader, finished = journal.Reader(session), 0
+        reader, finished = Session.at(session).follow(), 0
         deadline = time.monotonic() + 90
         while finished < 3 and time.monotonic() < deadline:
             finished += sum(isinstance(entry.event, ChunkFinished) for entry in reader.poll())
@@ -78,14 +81,15 @@ def test_what_was_finished_is_on_the_disk_and_the_sweep_goes_on_to_the_same_bits
         follow(session)
     with mounted(tmp_path / "disk-then", tmp_path / "after") as folder:
         then = folder / "sessions" / session.name
-        header, entries, journal_reader = journal.read(then)
+        read = Session.at(then)
+        header, entries, journal_reader = read.header, read.entries, read.journal
         chunks = [entry.event for entry in entries if isinstance(entry.event, ChunkFinished)]
         assert len(chunks) >= finished == 3 and not journal_reader.damage
-        arrays = Arrays(then, header.plan)
+        arrays = Arrays(Folder(then), header.plan)
         for chunk in chunks:
             assert arrays.digests(chunk.first, chunk.rows) == chunk.digests
         long_ago = time.time() - 2 * lease.FRESH_SECONDS
-        os.utime(then / lease.NAME, (long_ago, long_ago))
+        os.utime(then / LEASE, (long_ago, long_ago))
         client.start(then, CPU, take_over=True)
         last = follow(then)[-1].event
         assert isinstance(last, SessionClosed) and last.outcome == "finished"
@@ -108,5 +112,5 @@ def test_new_names_are_put_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.M
     wanted = (tmp_path, "new"), (tmp_path / "new", "folder"), (session.parent, session.name)
     arrays = [(session / "arrays", path.name) for path in (session / "arrays").iterdir()]
     assert len(arrays) > 5
-    for place, name in (*wanted, (session, journal.NAME), (session, "arrays"), *arrays):
+    for place, name in (*wanted, (session, JOURNAL), (session, "arrays"), *arrays):
         assert any(folder == place and name in names for folder, names in synced), (place, name)

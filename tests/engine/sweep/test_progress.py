@@ -7,6 +7,7 @@ import pytest
 
 from engine.protocol.events import AnyEvent, DeltasMeasured, Logged
 from engine.session.arrays import Arrays
+from engine.session.place import Folder
 from engine.sweep.progress import Progress
 from tests.made import CLASSES, Made
 from tests.running import small_plan
@@ -37,7 +38,7 @@ def test_a_sweep_is_enough_only_once_every_set_is_in_the_means(tmp_path: Path) -
         stop_width=99.0,
         chunk_images=100,
     )
-    arrays = Arrays(Made(plan, {"fractals": 600, "near": 600, "rare": 2}).written(tmp_path), plan)
+    arrays = Arrays(Folder(Made(plan, {"fractals": 600, "near": 600, "rare": 2}).written(tmp_path)), plan)
     events: list[AnyEvent] = []
     progress = Progress(plan, events.append)
     progress.classes = {variant.key: CLASSES for variant in plan.variants()}

@@ -29,7 +29,9 @@ from engine.protocol.events import (
 )
 from engine.protocol.messages import Status
 from engine.service import client, request
-from engine.session import attempts, journal, store
+from engine.session import attempts, store
+from engine.session.layout import JOURNAL
+from engine.session.session import Session
 from tests.real import SMALL, STUDY, cache_weights, openood_root, random_model
 from tests.running import follow
 
@@ -71,7 +73,7 @@ def given(root: Path, **changes: object) -> Resources:
 
 
 def events_of(session: Path) -> list[object]:
-    return [entry.event for entry in journal.read(session)[1]]
+    return [entry.event for entry in Session.at(session).entries]
 
 
 def arrays_of(session: Path) -> dict[str, bytes]:
@@ -107,12 +109,12 @@ def test_an_openood_folder_is_swept_and_the_journal_says_what_moves_a_number(
     assert {"pillow", "libjpeg", "timm"} <= set(worker.versions)
     (broken,) = (e for e in events if isinstance(e, ImageUnreadable))
     assert broken.set == "textures" and "00003.jpg" in broken.name
-    found = report.document(session)
+    found = report.document(Session.at(session))
     assert {(c.name, c.n_id, c.n_ood) for c in found.variants[0].sets} == {
         ("openimage-o", 40, 24),
         ("textures", 40, 23),
     }
-    assert str(root) not in (session / journal.NAME).read_text()
+    assert str(root) not in (session / JOURNAL).read_text()
 
 
 def test_an_interrupted_sweep_goes_on_with_the_saved_quantizers_to_the_same_bits(
@@ -120,13 +122,13 @@ def test_an_interrupted_sweep_goes_on_with_the_saved_quantizers_to_the_same_bits
 ) -> None:
     whole = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
     assert closed(whole).outcome == "finished"
-    lines = (whole / journal.NAME).read_bytes().splitlines(keepends=True)
+    lines = (whole / JOURNAL).read_bytes().splitlines(keepends=True)
     second = [at for at, line in enumerate(lines) if b"chunk.finished" in line][1]
     results = {}
     for case in ("with", "without"):
         cut = tmp_path / case
         shutil.copytree(whole, cut, ignore=shutil.ignore_patterns("lease*"))
-        (cut / journal.NAME).write_bytes(b"".join(lines[: second + 1]))
+        (cut / JOURNAL).write_bytes(b"".join(lines[: second + 1]))
         if case == "without":
             shutil.rmtree(cut / "quantized")
         asked = request.prepare(None, None, str(cut), resources=Resources(any_accuracy=True))
@@ -142,12 +144,12 @@ def test_what_was_calibrated_before_an_interruption_is_not_calibrated_again(
 ) -> None:
     whole = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
     assert closed(whole).outcome == "finished"
-    lines = (whole / journal.NAME).read_bytes().splitlines(keepends=True)
+    lines = (whole / JOURNAL).read_bytes().splitlines(keepends=True)
     tabled = next(at for at, line in enumerate(lines) if b"bits.tabled" in line)
     assert not any(b"chunk.finished" in line for line in lines[:tabled])
     cut = tmp_path / "cut"
     shutil.copytree(whole, cut, ignore=shutil.ignore_patterns("lease*"))
-    (cut / journal.NAME).write_bytes(b"".join(lines[: tabled + 1]))
+    (cut / JOURNAL).write_bytes(b"".join(lines[: tabled + 1]))
     (state,) = (cut / "quantized").iterdir()
     written = state.stat().st_mtime_ns
     client.start(cut, given(root))
@@ -160,7 +162,7 @@ def test_what_was_calibrated_before_an_interruption_is_not_calibrated_again(
 
 def test_a_killed_worker_takes_all_its_processes_along(weights: Path, root: Path) -> None:
     session = begin(Plan(**{**PLAN, "chunk_images": 4}), given(root, devices="cpu,cpu"))  # type: ignore[arg-type]
-    reader, deadline = journal.Reader(session), time.monotonic() + 60
+    reader, deadline = Session.at(session).follow(), time.monotonic() + 60
     while not any(isinstance(e.event, ChunkFinished) for e in reader.poll()) and time.monotonic() < deadline:
         time.sleep(0.02)
     status = client.call(Status())
@@ -189,7 +191,7 @@ def test_a_disk_that_goes_away_pauses_the_sweep_and_costs_no_image(
     weights: Path, root: Path, lost: str
 ) -> None:
     session = begin(Plan(**{**PLAN, "chunk_images": 4}), given(root))  # type: ignore[arg-type]
-    reader = journal.Reader(session)
+    reader = Session.at(session).follow()
     deadline = time.monotonic() + 60
     while not any(isinstance(e.event, ChunkFinished) for e in reader.poll()) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -203,7 +205,7 @@ def test_a_disk_that_goes_away_pauses_the_sweep_and_costs_no_image(
     away.rename(place)
     assert closed(session).outcome == "finished"
     assert not any(isinstance(e, ImageUnreadable) for e in events_of(session))
-    assert report.document(session).rows == 88
+    assert report.document(Session.at(session)).rows == 88
 
 
 def test_models_that_do_not_know_the_labels_and_guessing_are_stopped_with_a_reason(
@@ -287,7 +289,7 @@ def test_images_without_a_label_count_for_detection_and_not_for_accuracy(
         listed.write_text("\n".join(lines) + "\n")
         session = begin(Plan(**{**PLAN, "scores": ("msp",), "score_parameters": {}}), given(root))  # type: ignore[arg-type]
         assert closed(session).outcome == "finished"
-        results[name] = report.document(session)
+        results[name] = report.document(Session.at(session))
     for name in ("one missing", "none"):
         found = results[name]
         assert found.deltas[0].main.mean.value == pytest.approx(results["all"].deltas[0].main.mean.value)
@@ -355,7 +357,9 @@ def test_a_plan_file_names_checkpoints_and_folders_beside_it(root: Path, tmp_pat
         assert loaded["weights"]["beside"] == [other, "epoch"]
         told = f"from entry '{entry}'; not used: {other}, epoch; prefixes stripped: module."
         assert told in one.stderr
-        assert told in report.render(report.document(Path(json.loads(one.stdout)["session"])), "md")
+        assert told in report.render(
+            report.document(Session.at(Path(json.loads(one.stdout)["session"]))), "md"
+        )
 
 
 def test_a_refused_run_leaves_nothing_and_no_path(root: Path) -> None:
@@ -378,7 +382,7 @@ def test_a_refused_run_leaves_nothing_and_no_path(root: Path) -> None:
 
 def test_a_process_of_several_devices_that_cannot_begin_says_why(weights: Path, root: Path) -> None:
     session = begin(Plan(**PLAN), given(root, devices="cpu,cpu"))  # type: ignore[arg-type]
-    reader, deadline = journal.Reader(session), time.monotonic() + 60
+    reader, deadline = Session.at(session).follow(), time.monotonic() + 60
     while not any(isinstance(e.event, VariantReady) for e in reader.poll()) and time.monotonic() < deadline:
         time.sleep(0.01)
     (root / "benchmark_imglist/imagenet/test_textures.txt").unlink()

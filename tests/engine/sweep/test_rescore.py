@@ -22,11 +22,13 @@ from engine.commands import scores
 from engine.errors import EngineError, InputError, JournalError
 from engine.plan.plan import Plan
 from engine.protocol.events import DeltasMeasured, Logged, Measured, ScoresAdded, SessionClosed
-from engine.session import journal, store
 from engine.session.arrays import Arrays
+from engine.session.layout import JOURNAL, OUTPUTS, RESERVE
 from engine.session.lease import LeaseLost
-from engine.session.outputs import FOLDER, KeptOutputs, path_of
-from engine.session.writer import RESERVE, Writer
+from engine.session.outputs import KeptOutputs, path_of
+from engine.session.place import Folder
+from engine.session.session import Session
+from engine.session.writer import Writer
 from engine.sweep.rescore import rescore
 from qood_tui.state.state import fold
 from tests.running import small_plan, sweep
@@ -63,8 +65,8 @@ def files_of(session: Path) -> dict[str, str]:
 
 
 def closing_hash_is_right(session: Path) -> bool:
-    lines = (session / journal.NAME).read_bytes().splitlines(keepends=True)
-    closed = journal.read(session)[1][-1].event
+    lines = (session / JOURNAL).read_bytes().splitlines(keepends=True)
+    closed = Session.at(session).entries[-1].event
     assert isinstance(closed, SessionClosed)
     return (
         closed.sha256 == hashlib.sha256(b"".join(lines[:-1])).hexdigest() and closed.events == len(lines) - 2
@@ -72,12 +74,11 @@ def closing_hash_is_right(session: Path) -> bool:
 
 
 def plan_of(session: Path) -> Plan:
-    header, entries, _ = journal.read(session)
-    return journal.plan_of(header, [entry.event for entry in entries])
+    return Session.at(session).plan
 
 
 def last_of(session: Path, kind: type) -> Any:
-    return [e.event for e in journal.read(session)[1] if isinstance(e.event, kind)][-1]
+    return [e.event for e in Session.at(session).entries if isinstance(e.event, kind)][-1]
 
 
 def test_what_is_added_has_the_bits_of_what_a_sweep_computes(swept: Path, session: Path) -> None:
@@ -87,8 +88,8 @@ def test_what_is_added_has_the_bits_of_what_a_sweep_computes(swept: Path, sessio
         assert here.read_bytes() == there.read_bytes(), name
     assert plan_of(session) == msgspec.structs.replace(PLAN, scores=OF_SWEEP)
     assert last_of(session, DeltasMeasured) == last_of(swept, DeltasMeasured)
-    of_sweep = {e.event.variant: e.event for e in journal.read(swept)[1] if isinstance(e.event, Measured)}
-    now = {e.event.variant: e.event for e in journal.read(session)[1] if isinstance(e.event, Measured)}
+    of_sweep = {e.event.variant: e.event for e in Session.at(swept).entries if isinstance(e.event, Measured)}
+    now = {e.event.variant: e.event for e in Session.at(session).entries if isinstance(e.event, Measured)}
     assert now == of_sweep
 
 
@@ -100,12 +101,13 @@ def test_scores_of_the_sweep_computed_again_are_identical_and_nothing_is_written
 
 
 def test_the_journal_goes_on_and_everything_reads_the_added_scores(session: Path) -> None:
-    rows = len(journal.read(session)[1])
+    rows = len(Session.at(session).entries)
     said = rescore(session, ["knn:k=10", "gen"], "knn", quiet)
     assert any("knn: added, 390 images of 4 variants" in line for line in said)
-    header, entries, reader = journal.read(session)
+    read = Session.at(session)
+    header, entries, reader = read.header, read.entries, read.journal
     assert (reader.skipped, reader.torn, reader.unknown) == (0, 0, 0)
-    assert closing_hash_is_right(session) and store.state_of(session, entries) == "finished"
+    assert closing_hash_is_right(session) and read.state == "finished"
     added = [entry.event for entry in entries[rows:]]
     assert isinstance(added[0], ScoresAdded) and isinstance(added[-1], SessionClosed)
     assert (added[0].scores, added[0].parameters) == (("knn", "gen"), {"knn": {"k": 10}})
@@ -113,23 +115,23 @@ def test_the_journal_goes_on_and_everything_reads_the_added_scores(session: Path
     assert not (session / RESERVE).exists() and not list(session.rglob("*.partial"))
     plan = plan_of(session)
     assert (plan.scores, plan.headline) == (("msp", "energy", "knn", "gen"), "knn")
-    assert Arrays(session, plan).digests(0, 390)["knn"] == added[0].digests["knn"]
+    assert Arrays(Folder(session), plan).digests(0, 390)["knn"] == added[0].digests["knn"]
     state = fold(header, entries)
     assert state.header.plan == plan and state.closed is not None
     assert {cell.score for cell in state.measured["vit-narrow W4A4"].cells} == set(plan.scores)
     assert set(state.cells_of("vit-narrow W4A4")) == set(plan.ood_sets)
     assert any("scores added: knn, gen" in line.text for line in state.log)
-    found = report.document(session)
+    found = report.document(Session.at(session))
     assert {cell.score for row in found.variants for cell in row.sets} == set(plan.scores)
     assert found.headline == "knn"
     closed = next(entry for entry in entries if isinstance(entry.event, SessionClosed))
     assert found.seconds == closed.t < entries[-1].t
-    assert verify(session).damage == ()
+    assert verify(Folder(session)).damage == ()
 
 
 def test_an_added_score_is_that_of_the_scores_command_on_the_same_arrays(session: Path) -> None:
     rescore(session, ["knn:k=10"], None, quiet)
-    outputs = KeptOutputs(session, PLAN)
+    outputs = KeptOutputs(Folder(session), PLAN)
     logits, features = outputs.part(3, 0, 390)
     arrays = {"logits": logits, "features": features, **outputs.fit(3)}
     found, failed = scores.compute(
@@ -145,7 +147,7 @@ def test_an_added_score_is_that_of_the_scores_command_on_the_same_arrays(session
 
 
 def test_another_headline_is_measured_without_outputs(session: Path, swept: Path) -> None:
-    shutil.rmtree(session / FOLDER)
+    shutil.rmtree(session / OUTPUTS)
     assert rescore(session, [], "energy", quiet) == ["headline: energy"]
     added = last_of(session, ScoresAdded)
     assert (added.scores, added.digests, added.headline) == ((), {}, "energy")
@@ -191,8 +193,8 @@ def test_a_session_that_kept_nothing_says_what_would_help(recorded: Path) -> Non
 
 
 def test_a_session_that_is_not_finished_is_refused(session: Path) -> None:
-    lines = (session / journal.NAME).read_bytes().splitlines(keepends=True)
-    (session / journal.NAME).write_bytes(b"".join(lines[:-4]))
+    lines = (session / JOURNAL).read_bytes().splitlines(keepends=True)
+    (session / JOURNAL).write_bytes(b"".join(lines[:-4]))
     with pytest.raises(InputError, match=r"interrupted.*--resume"):
         rescore(session, ["gen"], None, quiet)
 
@@ -211,15 +213,15 @@ def test_damage_is_refused_and_nothing_is_added(session: Path, name: str) -> Non
 
 
 def test_outputs_that_are_not_here_are_said(session: Path) -> None:
-    shutil.rmtree(session / FOLDER)
+    shutil.rmtree(session / OUTPUTS)
     with pytest.raises(JournalError, match="are not here"):
         rescore(session, ["gen"], None, quiet)
 
 
 def test_a_damaged_journal_is_not_gone_on_with(session: Path) -> None:
-    lines = (session / journal.NAME).read_bytes().splitlines(keepends=True)
+    lines = (session / JOURNAL).read_bytes().splitlines(keepends=True)
     lines[5] = lines[5].replace(b'"t":', b'"t":9')
-    (session / journal.NAME).write_bytes(b"".join(lines))
+    (session / JOURNAL).write_bytes(b"".join(lines))
     with pytest.raises(JournalError, match="line 6"):
         rescore(session, ["gen"], None, quiet)
 
@@ -277,25 +279,24 @@ def test_a_session_that_was_taken_over_is_left_to_its_new_owner(
     def lost(writer: Writer, event: Any) -> Any:
         if isinstance(event, ScoresAdded):
             return append(writer, event)
-        with (session / journal.NAME).open("ab") as file:
+        with (session / JOURNAL).open("ab") as file:
             file.write(theirs)
         raise LeaseLost("taken over")
 
     monkeypatch.setattr(Writer, "append", lost)
     with pytest.raises(JournalError, match="taken over"):
         rescore(session, ["gen"], None, quiet)
-    assert (session / journal.NAME).read_bytes().endswith(theirs)
+    assert (session / JOURNAL).read_bytes().endswith(theirs)
 
 
 @pytest.mark.parametrize("cut", [1, 3])
 def test_an_addition_that_was_killed_is_made_whole_by_the_next(session: Path, cut: int) -> None:
     """The process dies before the events are on the disk, or after some of them."""
-    rows = len((session / journal.NAME).read_bytes().splitlines())
+    rows = len((session / JOURNAL).read_bytes().splitlines())
     rescore(session, ["gen"], "gen", quiet)
-    lines = (session / journal.NAME).read_bytes().splitlines(keepends=True)
-    (session / journal.NAME).write_bytes(b"".join(lines[: rows - 1 + cut]))
-    _, entries, _ = journal.read(session)
-    assert store.state_of(session, entries) == "finished"
+    lines = (session / JOURNAL).read_bytes().splitlines(keepends=True)
+    (session / JOURNAL).write_bytes(b"".join(lines[: rows - 1 + cut]))
+    assert Session.at(session).state == "finished"
     rescore(session, ["gen"], "gen", quiet)
     assert closing_hash_is_right(session)
     assert last_of(session, DeltasMeasured).rows == 390
@@ -306,7 +307,7 @@ def test_an_addition_that_was_killed_is_made_whole_by_the_next(session: Path, cu
 def test_warnings_are_said_once(session: Path) -> None:
     rescore(session, ["react"], None, quiet)
     rescore(session, ["ash_s"], None, quiet)
-    texts = [e.event.text for e in journal.read(session)[1] if isinstance(e.event, Logged)]
+    texts = [e.event.text for e in Session.at(session).entries if isinstance(e.event, Logged)]
     assert sum("react: it assumes features" in text for text in texts) == 1
     assert len(texts) == len(set(texts))
 

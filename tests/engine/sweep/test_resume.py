@@ -15,8 +15,11 @@ from engine.plan.resources import Resources, own_environment
 from engine.protocol.events import DeltasMeasured, SessionClosed
 from engine.protocol.messages import Start, Status, Warm
 from engine.service import client
-from engine.session import journal, store
+from engine.session import store
 from engine.session.arrays import Arrays
+from engine.session.layout import JOURNAL
+from engine.session.place import Folder
+from engine.session.session import Session
 from engine.session.writer import Writer
 from tests.journals import reseal
 from tests.running import CPU, follow, small_plan, sweep
@@ -25,14 +28,14 @@ from tests.running import CPU, follow, small_plan, sweep
 def cut_after(session: Path, target: Path, kind: bytes, number: int) -> Path:
     """Copy a session as it was after its `number`-th event of a kind."""
     shutil.copytree(session, target, ignore=shutil.ignore_patterns("lease*"))
-    lines = (target / journal.NAME).read_bytes().splitlines(keepends=True)
+    lines = (target / JOURNAL).read_bytes().splitlines(keepends=True)
     position = [i for i, line in enumerate(lines) if kind in line][number]
-    (target / journal.NAME).write_bytes(b"".join(lines[: position + 1]))
+    (target / JOURNAL).write_bytes(b"".join(lines[: position + 1]))
     return target
 
 
 def resumed(session: Path, folders: dict[str, str] | None = None) -> SessionClosed:
-    before = journal.read(session)[1][-1].seq
+    before = Session.at(session).entries[-1].seq
     client.start(session, Resources(devices="cpu", ood=folders or {}))
     last = [e for entries in client.watch(session, before) for e in entries][-1].event
     assert isinstance(last, SessionClosed)
@@ -77,19 +80,19 @@ def test_finished_rows_that_are_lost_or_changed_are_not_joined(
 def test_interrupted_before_the_final_measures_they_are_made(recorded: Path, tmp_path: Path) -> None:
     cut = cut_after(recorded, tmp_path / "cut", b"chunk.finished", -1)
     assert resumed(cut).outcome == "finished"
-    entries = journal.read(cut)[1]
+    entries = Session.at(cut).entries
     last = [e.event for e in entries if isinstance(e.event, DeltasMeasured)][-1]
     assert (last.rows, last.resamples) == (390, 1000)
-    found, whole = report.document(cut), report.document(recorded)
+    found, whole = report.document(Session.at(cut)), report.document(Session.at(recorded))
     assert found.by_bits == whole.by_bits and found.failures == ()
 
 
 def test_a_cancelled_session_can_be_resumed_and_then_has_no_failures(recorded: Path, tmp_path: Path) -> None:
     cut = cut_after(recorded, tmp_path / "cut", b"chunk.finished", 1)
     Writer(cut).close("cancelled", "stopped by the user")
-    assert report.document(cut).failures
+    assert report.document(Session.at(cut)).failures
     assert resumed(cut).outcome == "finished"
-    assert report.document(cut).failures == ()
+    assert report.document(Session.at(cut)).failures == ()
 
 
 def test_a_journal_that_cannot_be_written_is_said_at_once(recorded: Path, tmp_path: Path) -> None:
@@ -99,7 +102,7 @@ def test_a_journal_that_cannot_be_written_is_said_at_once(recorded: Path, tmp_pa
         client.start(held, CPU)
     writer.abandon()
     odd = cut_after(recorded, tmp_path / "odd", b"chunk.finished", 1)
-    created = journal.read(odd)[0].created.encode()
+    created = Session.at(odd).header.created.encode()
     reseal(odd, lambda text: text.replace(created, b"yesterday"))
     with pytest.raises(EngineError, match="yesterday"):
         client.start(odd, CPU)
@@ -113,7 +116,7 @@ def test_somebody_asking_who_writes_does_not_keep_a_writer_out(recorded: Path, t
 
     def ask() -> None:
         while not stop.is_set():
-            journal.is_being_written(session)
+            Folder(session).is_being_written()
 
     asker = threading.Thread(target=ask)
     asker.start()
@@ -141,7 +144,7 @@ def test_a_queued_session_is_cancelled_at_once() -> None:
     client.start(running, CPU)
     client.start(queued, CPU)
     client.cancel(queued)
-    last = journal.read(queued)[1][-1].event
+    last = Session.at(queued).entries[-1].event
     assert isinstance(last, SessionClosed) and last.outcome == "cancelled"
     last = follow(running)[-1].event
     assert isinstance(last, SessionClosed) and last.outcome == "finished"
@@ -172,7 +175,7 @@ def test_two_who_warm_the_engine_get_one_worker() -> None:
 def test_a_folder_with_one_image_leaves_the_other_sets_their_deltas(tmp_path: Path) -> None:
     folder = noisy_folder(tmp_path / "one", 1, 0)
     plan = small_plan(models=("vit-narrow",), bits=("FP32", "W4A4"), ood_sets=("noise", "mine"))
-    found = report.document(sweep(plan, {"mine": str(folder)}))
+    found = report.document(Session.at(sweep(plan, {"mine": str(folder)})))
     assert set(found.deltas[0].main.sets) == {"noise"}
     assert any("mine" in line and "no delta" in line for line in found.failures)
 
@@ -185,11 +188,11 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
 
 
 def test_arrays_of_different_length_are_refused(copied: Path) -> None:
-    plan = journal.read(copied)[0].plan
+    plan = Session.at(copied).header.plan
     short = np.load(copied / "arrays" / "nll.npy")[:-5]
     np.save(copied / "arrays" / "nll.npy", short)
     with pytest.raises(Exception, match="different numbers of rows"):
-        Arrays(copied, plan)
+        Arrays(Folder(copied), plan)
 
 
 def test_scores_that_learn_are_fitted_again_to_the_same_bits(tmp_path: Path) -> None:
@@ -211,8 +214,8 @@ def test_a_sweep_that_was_killed_as_it_had_seen_enough_stops_there_too(tmp_path:
         models=("vit-narrow",), bits=("FP32", "W4A4"), id_images=600, ood_images=240, stop_width=60.0
     )
     whole = sweep(plan)
-    rows = journal.finished_rows(journal.read(whole)[1])
+    rows = Session.at(whole).rows
     cut = cut_after(whole, tmp_path / "cut", b"chunk.finished", -1)
     assert resumed(cut).outcome == "finished"
-    assert journal.finished_rows(journal.read(cut)[1]) == rows < 1560
-    assert report.document(cut).by_bits == report.document(whole).by_bits
+    assert Session.at(cut).rows == rows < 1560
+    assert report.document(Session.at(cut)).by_bits == report.document(Session.at(whole)).by_bits

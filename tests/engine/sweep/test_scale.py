@@ -20,6 +20,7 @@ from engine.protocol.events import AnyEvent, BatchSized, ChunkFinished
 from engine.protocol.messages import Job
 from engine.service.request import settle
 from engine.session import store
+from engine.session.session import Session
 from engine.session.writer import Writer
 from engine.sweep import batches
 from engine.sweep.retry import Cancelled
@@ -146,7 +147,6 @@ def test_batches_are_halved_where_memory_runs_out_and_no_image_is_lost(
 def test_a_sweep_that_was_halved_goes_on_halved_to_the_same_bits(
     resources: Resources, decoders: CountingDecoders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.session import journal
 
     plan = plan_of(models=("small",))
     memory = Memory(monkeypatch)
@@ -158,11 +158,11 @@ def test_a_sweep_that_was_halved_goes_on_halved_to_the_same_bits(
         _, events = run(plan, resources, decoders, session, stop_after=2)
         write(session, events)
         memory.most = 12
-        rows = journal.finished_rows(journal.read(session)[1])
+        rows = Session.at(session).rows
         _, more = run(plan, resources, decoders, session, rows, stop_after)
         write(session, more)
         memory.most = 10**9
-        rows = journal.finished_rows(journal.read(session)[1])
+        rows = Session.at(session).rows
         _, last = run(plan, resources, decoders, session, rows)
         return session, [*events, *more, *last]
 

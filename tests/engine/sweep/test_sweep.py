@@ -35,23 +35,26 @@ from engine.protocol.events import (
 )
 from engine.protocol.messages import Status
 from engine.service import client
-from engine.session import journal, store
+from engine.session import attempts, store
 from engine.session.arrays import Arrays
-from engine.session.writer import RESERVE
+from engine.session.layout import JOURNAL, RESERVE
+from engine.session.place import Folder
+from engine.session.session import Session
 from qood_tui.cli import about
 from tests.running import CPU, follow, small_plan, sweep
 
 
 def test_bits_of_the_first_and_last_layer_are_swept_saved_and_reported() -> None:
     session = sweep(small_plan(models=("vit-narrow",), bits=("FP32", "W4A4"), first_and_last=8))
-    header, entries, reader = journal.read(session)
+    read = Session.at(session)
+    header, entries, reader = read.header, read.entries, read.journal
     assert not reader.strange and header.plan.first_and_last == 8
     (table,) = [entry.event for entry in entries if isinstance(entry.event, BitsTabled)]
     ends = {row.bits for row in table.rows if row.tensor.startswith(("patch_embed.", "head."))}
     inner = {row.bits for row in table.rows if row.tensor.startswith("blocks.")}
     assert ends == {8} and inner == {4}
-    assert verify(session).is_whole
-    said = report.render(report.document(session), "md")
+    assert verify(Folder(session)).is_whole
+    said = report.render(report.document(Session.at(session)), "md")
     assert "patch embedding and head at 8 bits" in said and "RepQ-ViT as its official code does it" in said
     assert any("patch embedding and head at 8 bits" in line for line in about.lines(about.about(session)))
 
@@ -68,7 +71,7 @@ def worker_process() -> psutil.Process:
 
 
 def wait_for_chunk(session: Path) -> None:
-    reader = journal.Reader(session)
+    reader = Session.at(session).follow()
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if any(isinstance(e.event, ChunkFinished) for e in reader.poll()):
@@ -78,12 +81,13 @@ def wait_for_chunk(session: Path) -> None:
 
 
 def test_a_sweep_finishes_and_its_journal_says_everything(recorded: Path) -> None:
-    header, entries, reader = journal.read(recorded)
+    read = Session.at(recorded)
+    header, entries, reader = read.header, read.entries, read.journal
     events = [entry.event for entry in entries]
     assert isinstance(events[-1], SessionClosed) and events[-1].outcome == "finished"
     assert reader.skipped == reader.torn == 0
     prepared = next(e for e in events if isinstance(e, SetsPrepared))
-    assert prepared.rows == 150 + 4 * 60 == journal.finished_rows(entries)
+    assert prepared.rows == 150 + 4 * 60 == attempts.finished_rows(entry.event for entry in entries)
     assert len({s.digest for s in (*prepared.sets, *prepared.calibrations)}) == 6
     assert {e.variant for e in events if isinstance(e, VariantReady)} == {
         v.key for v in header.plan.variants()
@@ -93,7 +97,7 @@ def test_a_sweep_finishes_and_its_journal_says_everything(recorded: Path) -> Non
 
 
 def test_every_variant_saw_every_image_once_and_all_sets_advanced_together(recorded: Path) -> None:
-    plan = journal.read(recorded)[0].plan
+    plan = Session.at(recorded).header.plan
     samples = np.load(recorded / "arrays" / "samples.npy")
     assert len(np.unique(samples[:, :2], axis=0)) == len(samples)
     half = samples[: len(samples) // 2]
@@ -106,9 +110,9 @@ def test_every_variant_saw_every_image_once_and_all_sets_advanced_together(recor
 
 
 def test_numbers_in_the_journal_can_be_measured_again_from_the_arrays(recorded: Path) -> None:
-    plan = journal.read(recorded)[0].plan
-    entries = journal.read(recorded)[1]
-    found = report.document(recorded)
+    plan = Session.at(recorded).header.plan
+    entries = Session.at(recorded).entries
+    found = report.document(Session.at(recorded))
     last = {e.event.variant: e.event for e in entries if isinstance(e.event, Measured)}
     for row in found.variants:
         told = last[f"{row.model} {row.bits}"]
@@ -118,7 +122,7 @@ def test_numbers_in_the_journal_can_be_measured_again_from_the_arrays(recorded: 
                 expected = getattr(of_journal, name)
                 got = getattr(cell, name)
                 assert got == (pytest.approx(expected, abs=1e-6) if isinstance(expected, float) else expected)
-    rows = Arrays(recorded, plan).first(found.rows)
+    rows = Arrays(Folder(recorded), plan).first(found.rows)
     assert measure_deltas(rows, 1000, plan.seed).by_bits == found.by_bits
 
 
@@ -158,9 +162,9 @@ def test_a_killed_daemon_leaves_a_session_that_can_be_resumed_to_the_same_bits()
     worker = worker_process()
     os.kill(status.process, signal.SIGKILL)
     worker.wait(20)
-    _, entries, _ = journal.read(session)
-    assert store.state_of(session, entries) == "interrupted"
-    finished = journal.finished_rows(entries)
+    entries = Session.at(session).entries
+    assert Session.at(session).state == "interrupted"
+    finished = attempts.finished_rows(entry.event for entry in entries)
     assert 0 < finished < 390
     client.start(session, CPU)
     events = [entry.event for entry in follow(session)]
@@ -175,7 +179,7 @@ def test_a_cancelled_sweep_keeps_what_is_finished_and_reports_it() -> None:
     client.cancel(session)
     closed = follow(session)[-1].event
     assert isinstance(closed, SessionClosed) and closed.outcome == "cancelled"
-    found = report.document(session)
+    found = report.document(Session.at(session))
     assert 0 < found.rows < 390 and found.variants[0].value("top1") is not None
 
 
@@ -187,13 +191,13 @@ def test_a_folder_with_a_broken_image_is_swept_without_it(tmp_path: Path) -> Non
     folders = {"mine": str(tmp_path)}
     plan = small_plan(models=("vit-narrow",), bits=("FP32", "W4A4"), ood_sets=("noise", "mine"))
     session = sweep(plan, folders)
-    _, entries, _ = journal.read(session)
+    entries = Session.at(session).entries
     (broken,) = [e.event for e in entries if isinstance(e.event, ImageUnreadable)]
     assert (broken.set, broken.name) == ("mine", "07.png")
-    found = report.document(session)
+    found = report.document(Session.at(session))
     assert {cell.n_ood for cell in found.variants[0].sets if cell.name == "mine"} == {29}
     assert any("07.png" in line for line in found.failures)
-    assert str(tmp_path) not in (session / journal.NAME).read_text()
+    assert str(tmp_path) not in (session / JOURNAL).read_text()
 
 
 @pytest.fixture
@@ -229,7 +233,7 @@ def test_a_disk_that_fills_up_is_said_in_words(small_disk: Path) -> None:
 
 
 def test_the_json_document_has_the_promised_fields(recorded: Path) -> None:
-    found = json.loads(report.render(report.document(recorded), "json"))
+    found = json.loads(report.render(report.document(Session.at(recorded)), "json"))
     assert {"session", "seconds", "variants"} <= set(found)
     fields = {"model", "pretraining", "bits", "method", "top1", "nll", "sets"}
     assert all(fields <= set(variant) for variant in found["variants"])
@@ -241,7 +245,7 @@ def test_the_json_document_has_the_promised_fields(recorded: Path) -> None:
 
 
 def test_reports_say_that_it_is_a_miniature(recorded: Path) -> None:
-    text = report.render(report.document(recorded), "md")
+    text = report.render(report.document(Session.at(recorded)), "md")
     assert "miniature" in text and "not ImageNet" in text
-    lines = report.render(report.document(recorded), "csv").splitlines()
+    lines = report.render(report.document(Session.at(recorded)), "csv").splitlines()
     assert len(lines) == 1 + 6 * 3 * (4 + 1)

@@ -16,7 +16,9 @@ from engine.errors import EngineError, InputError
 from engine.plan.resources import Resources, own_environment
 from engine.protocol.events import SessionClosed, WorkerStarted
 from engine.service import client, request
-from engine.session import journal, store
+from engine.session import store
+from engine.session.layout import JOURNAL
+from engine.session.session import Session
 from engine.system import environment, paths
 from tests.running import CPU, follow, small_plan, sweep
 
@@ -229,10 +231,10 @@ def test_arithmetic_is_in_the_journal_and_another_one_does_not_resume(
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     plan = small_plan(models=("vit-narrow",), bits=("FP32",))
     session = sweep(plan)
-    (started,) = (e.event for e in journal.read(session)[1] if isinstance(e.event, WorkerStarted))
+    (started,) = (e.event for e in Session.at(session).entries if isinstance(e.event, WorkerStarted))
     assert started.arithmetic is not None and started.arithmetic["ONEDNN_MAX_CPU_ISA"] == "AVX2"
-    assert "ONEDNN_MAX_CPU_ISA=AVX2" in report.render(report.document(session, quick=True), "md")
-    path = session / journal.NAME
+    assert "ONEDNN_MAX_CPU_ISA=AVX2" in report.render(report.document(Session.at(session), quick=True), "md")
+    path = session / JOURNAL
     lines = path.read_bytes().splitlines(keepends=True)
     first = next(i for i, line in enumerate(lines) if b"chunk.finished" in line)
     path.write_bytes(b"".join(lines[: first + 1]))
@@ -259,4 +261,4 @@ def test_an_inexact_environment_is_refused_before_a_session_exists(
     session = store.create(small_plan(), ())
     with pytest.raises(EngineError, match="NVIDIA_TF32_OVERRIDE"):
         client.start(session, CPU)
-    assert not paths.resources_file(journal.Reader(session).header.id).exists()
+    assert not paths.resources_file(Session.at(session).header.id).exists()

@@ -15,8 +15,9 @@ from engine.archive.transfer import replacing
 from engine.commands.scores import write
 from engine.errors import InputError, of_disk
 from engine.plan.plan import preset
-from engine.session import journal, store
-from engine.session.writer import RESERVE, Writer
+from engine.session import store
+from engine.session.layout import JOURNAL, RESERVE
+from engine.session.writer import Writer
 from engine.system.files import open_end, open_new, whole
 
 
@@ -45,13 +46,13 @@ def test_going_on_with_a_strangers_session_writes_nowhere_else(tmp_path: Path) -
     session = store.create(preset("quick"), (), tmp_path, "strange")
     precious = tmp_path / "precious"
     precious.write_bytes(b"mine")
-    for name in (RESERVE, journal.NAME + ".torn"):
+    for name in (RESERVE, JOURNAL + ".torn"):
         (session / name).symlink_to(precious)
-    with (session / journal.NAME).open("ab") as file:
+    with (session / JOURNAL).open("ab") as file:
         file.write(b'{"seq":1,"torn')
     with pytest.raises(OSError):
         Writer(session)
-    (session / (journal.NAME + ".torn")).unlink()
+    (session / (JOURNAL + ".torn")).unlink()
     Writer(session).close("finished")
     assert precious.read_bytes() == b"mine"
 

@@ -23,6 +23,7 @@ from engine.protocol.messages import Reply, Status
 from engine.service import client
 from engine.service.daemon import Daemon
 from engine.session import lease, lease_marks, store
+from engine.session.layout import LEASE
 from engine.system import runtime
 from engine.system.runtime import Endpoint, open_endpoint
 from tests.running import CPU, small_plan
@@ -87,7 +88,7 @@ def test_a_folder_that_is_removed_comes_back_with_its_socket_and_marks(
     process = client.ensure().process
     session = store.create(small_plan(id_images=1000), ())
     client.start(session, CPU)
-    seen = lease.look(session / lease.NAME)
+    seen = lease.look(session / LEASE)
     assert seen is not None and lease_marks.is_held(seen.owner)
     shutil.rmtree(folder)
     assert eventually(lambda: answering() == process)

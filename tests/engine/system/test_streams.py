@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.protocol.events import SessionClosed
-from engine.session import journal
+from engine.session.session import Session
 from engine.system.streams import NOT_WRITTEN
 
 # How a shell redirects, and the reason that is given where there is a place for one.
@@ -76,7 +76,7 @@ def test_a_sweep_goes_on_without_its_streams_and_is_kept(tmp_path: Path) -> None
     run = ("-m", "qood_tui", "run", str(plan), "--json", "--session-dir", str(tmp_path / "sessions"))
     assert ran(run, "> /dev/full 2>&-").returncode == NOT_WRITTEN
     (session,) = (tmp_path / "sessions").iterdir()
-    last = journal.read(session)[1][-1].event
+    last = Session.at(session).entries[-1].event
     assert isinstance(last, SessionClosed) and last.outcome == "finished"
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from engine.errors import InputError
 from engine.session import store as engine_sessions
-from engine.session.journal import NAME
+from engine.session.layout import JOURNAL
 from qood_tui.cli import completion as made
 
 SHIPPED = [folder.name for folder in engine_sessions.folders(Path("/dev/null"))]
@@ -36,6 +36,12 @@ def replay(**given: object) -> None:
     """Stand for a command."""
 
 
+@main.command()
+@click.argument("session", shell_complete=made.readable_sessions)
+def report(session: str) -> None:
+    """Stand for a command that reads."""
+
+
 def completed(*arguments: str) -> list[str]:
     """Return what the last argument is completed to."""
     found = ShellComplete(main, {}, made.PROGRAM, made.VARIABLE).get_completions(
@@ -54,7 +60,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def add(folder: Path, name: str) -> None:
     (folder / name).mkdir()
-    (folder / name / NAME).write_bytes(b"\xff broken")
+    (folder / name / JOURNAL).write_bytes(b"\xff broken")
 
 
 def test_names_are_completed(own: Path) -> None:
@@ -70,6 +76,19 @@ def test_names_are_completed(own: Path) -> None:
 def test_a_session_can_be_a_path_too(own: Path) -> None:
     item = made.sessions(click.Context(replay), replay.params[0], "./some")[0]
     assert (item.type, item.value) == ("dir", "./some")
+
+
+def test_files_of_sessions_are_completed_where_they_can_be_read(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one.qood", "$(touch x).qood", "other.txt"):
+        (tmp_path / name).touch()
+    assert completed("report", "") == [*SHIPPED, "one.qood"]
+    assert completed("report", "on") == ["one.qood"]
+    assert completed("replay", "on") == []
+    item = made.readable_sessions(click.Context(report), report.params[0], "./some")[0]
+    assert (item.type, item.value) == ("file", "./some")
 
 
 def test_names_that_a_shell_could_run_are_left_out(own: Path) -> None:
@@ -127,7 +146,7 @@ def program(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (("rep",), ["replay"]),
+        (("repl",), ["replay"]),
         (("replay", "2026"), ["20260101-120000-sweep-ab12"]),
         (("replay", "d"), ["demo"]),
         (("replay", "--preset", "kuang"), ["kuang-wong-2026"]),

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.session import journal, store
+from engine.session import store
+from engine.session.layout import JOURNAL
+from engine.session.session import Session
 from engine.text import in_bytes
 
 RUN = [sys.executable, "-m", "qood_tui"]
@@ -67,7 +69,7 @@ def test_run_keeps_outputs_where_asked_to_and_says_their_size(plan: Path, tmp_pa
     ran = call("run", str(plan), "--keep-outputs", "--plain", "--session-dir", str(tmp_path / "mine"))
     assert ran.returncode == 0, ran.stderr
     (session,) = (tmp_path / "mine").iterdir()
-    header = journal.read(session)[0]
+    header = Session.at(session).header
     size = in_bytes(sum(file.stat().st_size for file in (session / "outputs").iterdir()))
     assert header.plan.keep_outputs
     assert f"from which scores can be added later: {size}\n" in ran.stderr
@@ -107,15 +109,14 @@ def test_ctrl_c_stops_the_sweep_keeps_what_is_finished_and_exits_130(tmp_path: P
         session = None
         while time.monotonic() < deadline:
             session = next(iter(tmp_path.iterdir()), None)
-            if session and journal.finished_rows(journal.read(session)[1]):
+            if session and Session.at(session).rows:
                 break
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert session is not None and "Session:" in out
-    entries = journal.read(session)[1]
-    assert store.state_of(session, entries) == "cancelled"
+    assert Session.at(session).state == "cancelled"
 
 
 def test_a_finished_session_is_not_resumed(recorded: Path) -> None:
@@ -167,9 +168,9 @@ def test_an_interrupted_session_is_resumed_from_the_command_line(plan: Path, tmp
     whole = json.loads(call("run", str(plan), "--json").stdout)
     cut = tmp_path / "cut"
     shutil.copytree(whole["session"], cut)
-    lines = (cut / journal.NAME).read_bytes().splitlines(keepends=True)
+    lines = (cut / JOURNAL).read_bytes().splitlines(keepends=True)
     second = [i for i, line in enumerate(lines) if b"chunk.finished" in line][1]
-    (cut / journal.NAME).write_bytes(b"".join(lines[: second + 1]))
+    (cut / JOURNAL).write_bytes(b"".join(lines[: second + 1]))
     ran = call("run", "--resume", str(cut), "--json")
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["variants"] == whole["variants"]

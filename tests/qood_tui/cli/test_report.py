@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine import report
+from engine.session.session import Session
 from qood_tui.cli.main import main
 from tests.engine.report.test_document import edit_array
 
@@ -20,7 +21,7 @@ def test_a_report_is_printed_or_written_and_never_written_over(recorded: Path, t
     file = tmp_path / "found.html"
     ran = call(str(recorded), "--format", "html", "--output", str(file))
     assert (ran.exit_code, ran.stdout) == (0, "")
-    assert file.read_text() == report.render(report.document(recorded), "html")
+    assert file.read_text() == report.render(report.document(Session.at(recorded)), "html")
     ran = call(str(recorded), "--format", "md", "-o", str(file))
     assert ran.exit_code == 2 and "--force" in ran.stderr and file.read_text().startswith("<!DOCTYPE html>")
     ran = call(str(recorded), "-o", str(file), "--force", "--quick")

@@ -16,7 +16,10 @@ from click.testing import CliRunner, Result
 
 from engine.plan.plan import preset
 from engine.protocol.events import Logged
-from engine.session import journal, notes, store
+from engine.session import attempts, notes, store
+from engine.session.layout import JOURNAL, NOTE
+from engine.session.place import Folder
+from engine.session.session import Session
 from engine.session.writer import Writer
 from engine.system.paths import Place, sessions_place
 from qood_tui.cli.main import main
@@ -92,7 +95,7 @@ def test_a_session_keeps_its_place_in_the_list_under_another_name(own: Path) -> 
         rewrite(session, lambda _, line, day=day: line.update(created=f"2026-01-0{day}T00:00:00.000+00:00"))
         session.rename(own / name)
     (own / "broken").mkdir()
-    (own / "broken" / journal.NAME).write_bytes(b"[" * 100_000)
+    (own / "broken" / JOURNAL).write_bytes(b"[" * 100_000)
     listed = json.loads(call("list", "--json").stdout)["sessions"]
     assert [one["name"] for one in listed][:4] == ["a", "z", "b", "broken"]
 
@@ -155,7 +158,8 @@ def test_completion_looks_where_the_option_says(
 def test_show_says_what_a_session_is(mine: Path) -> None:
     notes.write(mine, "a note\nof two lines")
     found = told(call("show", "mine"))
-    header, entries, _ = journal.read(mine)
+    read = Session.at(mine)
+    header, entries = read.header, read.entries
     for words in (
         header.id,
         header.created[:10],
@@ -169,7 +173,7 @@ def test_show_says_what_a_session_is(mine: Path) -> None:
     assert "arrays" in found and "quantized" in found and "of two lines" in found
     assert "AUPR-out" in found and "Most lost" in found
     document = json.loads(call("show", "mine", "--json").stdout)
-    assert document["rows"] == document["images"] == journal.finished_rows(entries)
+    assert document["rows"] == document["images"] == attempts.finished_rows(entry.event for entry in entries)
     on_disk = sum(path.stat().st_size for path in mine.rglob("*") if path.is_file())
     assert sum(document["bytes"].values()) == on_disk
     assert document["note"] == "a note\nof two lines"
@@ -184,10 +188,10 @@ def test_a_running_session_and_a_damaged_one_are_shown_as_such(own: Path) -> Non
         assert "running" in told(call(*command), 2)
     writer.abandon()
     assert "interrupted" in told(call("show", running.name))
-    with (running / journal.NAME).open("ab") as file:
+    with (running / JOURNAL).open("ab") as file:
         file.write(b"\x80broken\n")
     assert "damage" in told(call("show", running.name))
-    (running / journal.NAME).write_bytes(b"broken")
+    (running / JOURNAL).write_bytes(b"broken")
     assert "damaged" in told(call("list"))
     assert "damaged" in told(call("show", running.name), 3)
 
@@ -201,7 +205,7 @@ def test_what_a_stranger_wrote_is_shown_harmlessly(mine: Path) -> None:
             event.update(outcome="failed", reason=ESCAPE)
 
     rewrite(mine, hostile)
-    (mine / notes.NAME).write_text(f"{ESCAPE}\nsecond {ESCAPE}")
+    (mine / NOTE).write_text(f"{ESCAPE}\nsecond {ESCAPE}")
     (mine / f"x{ESCAPE[:5]}").touch()
     for arguments in (
         ("list",),
@@ -219,7 +223,7 @@ def test_what_a_stranger_wrote_is_shown_harmlessly(mine: Path) -> None:
 
 def test_a_session_is_renamed(mine: Path) -> None:
     assert str(mine.parent / "better") in told(call("rename", "mine", "better"))
-    assert not mine.exists() and journal.read(mine.parent / "better")[1]
+    assert not mine.exists() and Session.at(mine.parent / "better").entries
     for name in ("demo", "../x", "a b", "", ".x", "better"):
         told(call("rename", "better", name), 2)
     assert "ships" in told(call("rename", "demo", "x"), 2)
@@ -234,12 +238,12 @@ def test_a_note_is_written_printed_edited_and_taken_away(mine: Path, monkeypatch
     editor.chmod(0o755)
     monkeypatch.setenv("VISUAL", str(editor))
     told(call("note", "mine", "--edit"))
-    assert notes.read(mine) == "first\nsecond\nthird"
+    assert notes.read(Folder(mine)) == "first\nsecond\nthird"
     monkeypatch.setenv("VISUAL", "/no/such/editor")
     assert "editor" in told(call("note", "mine", "--edit"), 2)
     told(call("note", "mine", "x", "--clear"), 2)
     assert "taken away" in told(call("note", "mine", "--clear"))
-    assert not (mine / notes.NAME).exists()
+    assert not (mine / NOTE).exists()
     assert "ships" in told(call("note", "demo", "x"), 2)
     assert "64" in told(call("note", "mine", "x" * notes.LARGEST), 2)
 

@@ -21,8 +21,9 @@ from engine.protocol.events import (
     Telemetry,
     WorkerStarted,
 )
-from engine.session import journal
+from engine.session.layout import JOURNAL
 from engine.session.seal import sealed
+from engine.session.session import Session
 from qood_tui.app import QoodApp
 from tests.qood_tui.driving import SIZES, at_end, screen_lines, text_of, title_of, until
 
@@ -33,12 +34,13 @@ def rewritten(
     header: Callable[[dict[str, Any]], None] = lambda plain: None,
 ) -> Path:
     """Change every event of a session, and its header."""
-    before, entries, _ = journal.read(session)
+    read = Session.at(session)
+    before, entries = read.header, read.entries
     plain = msgspec.to_builtins(before)
     header(plain)
     lines = [msgspec.json.encode(msgspec.convert(plain, Header))]
     lines += [msgspec.json.encode(msgspec.structs.replace(e, event=change(e.event))) for e in entries]
-    (session / journal.NAME).write_bytes(b"".join(map(sealed, lines)))
+    (session / JOURNAL).write_bytes(b"".join(map(sealed, lines)))
     return session
 
 

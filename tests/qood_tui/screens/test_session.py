@@ -10,7 +10,9 @@ import pytest
 from textual.widgets import Static
 
 from engine import report
-from engine.session import journal, store
+from engine.session import store
+from engine.session.layout import JOURNAL
+from engine.session.session import Session
 from qood_tui.app import QoodApp
 from qood_tui.panes.deltas import DeltasPane
 from qood_tui.panes.layout import NAMES, in_sight
@@ -326,7 +328,7 @@ async def test_every_row_shows_the_headline_score_even_where_it_is_not_the_first
         calibration_draws=2,
     )
     session = sweep(plan)
-    rows = report.document(session).variants
+    rows = report.document(Session.at(session)).variants
     aps = [[c.value("ap_out") for c in row.sets if c.score == "energy"] for row in rows]
     lost = [np.mean(np.subtract(aps[0], draw)) * 100 for draw in aps[1:]]
     app = QoodApp(session, at=1e9)
@@ -377,7 +379,7 @@ async def test_the_same_numbers_in_every_unit_are_told_apart(recorded: Path) -> 
 
 
 async def test_an_interrupted_session_can_be_looked_at(copied: Path) -> None:
-    path = copied / journal.NAME
+    path = copied / JOURNAL
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[: len(lines) // 2]) + b'{"seq":')
     assert store.summary(copied).state == "interrupted"

@@ -9,7 +9,9 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from engine.session import journal, notes, store
+from engine.session import notes, store
+from engine.session.layout import JOURNAL
+from engine.session.place import Folder
 from qood_tui.app import QoodApp
 from qood_tui.screens.dialogs.dialog import Question
 from qood_tui.screens.dialogs.prompt import Prompt
@@ -64,7 +66,7 @@ async def test_a_note_is_kept_and_shown(place: Path) -> None:
         await pilot.press("n")
         await answer(pilot, "the one with [b]ReAct[/b]")
         await until(pilot, lambda: "the one with [b]ReAct[/b]" in text_of(app, "heading"))
-        assert notes.read(place / "20260101-second") == "the one with [b]ReAct[/b]"
+        assert notes.read(Folder(place / "20260101-second")) == "the one with [b]ReAct[/b]"
         assert app.screen.order == [
             str(place / "20260102-first"),
             str(place / "20260101-second"),
@@ -81,7 +83,7 @@ async def test_a_session_is_renamed_and_names_that_cannot_be_are_refused(place: 
             await answer(pilot, wrong)
             await until(pilot, lambda: "cannot be used" in told(app))
             app._notifications.clear()
-        assert (place / "20260101-second" / journal.NAME).exists()
+        assert (place / "20260101-second" / JOURNAL).exists()
         await pilot.press("R")
         await answer(pilot, "better")
         await until(pilot, lambda: str(place / "better") in screen.found)

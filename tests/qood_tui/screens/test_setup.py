@@ -15,7 +15,7 @@ from engine.plan.plan import preset
 from engine.plan.resources import Resources
 from engine.plan.toml import read_toml
 from engine.protocol.events import SessionClosed
-from engine.session import journal
+from engine.session.session import Session
 from engine.system import paths
 from qood_tui.app import QoodApp
 from qood_tui.screens.dialogs.prompt import Prompt
@@ -208,10 +208,10 @@ async def test_a_sweep_is_started_watched_paused_stopped_and_remembered(tmp_path
         await pilot.pause(0.1)
         assert isinstance(app.screen, LiveScreen), "there is nothing to stop any more"
     (session,) = tmp_path.iterdir()
-    closed = journal.read(session)[1][-1].event
+    closed = Session.at(session).entries[-1].event
     assert isinstance(closed, SessionClosed) and closed.outcome == "finished"
     remembered = last_choice.recall(is_real=False)
-    assert remembered is not None and remembered[0] == journal.read(session)[0].plan
+    assert remembered is not None and remembered[0] == Session.at(session).header.plan
     again = QoodApp(root=tmp_path, resources=CPU)
     async with again.run_test(size=(80, 24)) as pilot:
         await pilot.pause(0.2)

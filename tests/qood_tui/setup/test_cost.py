@@ -9,8 +9,8 @@ import pytest
 from engine.plan.plan import preset
 from engine.plan.resources import Checkpoint, Resources
 from engine.protocol.events import BitsTabled, OutputsKept, ScoresAdded
-from engine.session import journal
 from engine.session.outputs import bytes_of
+from engine.session.session import Session
 from engine.session.writer import Writer
 from qood_tui.setup.cost import START_SECONDS, estimate, in_words, measured_pace, outputs_size
 from tests.running import small_plan, sweep
@@ -30,7 +30,8 @@ def test_a_pace_measured_here_tells_what_the_same_sweep_takes(
 ) -> None:
     shutil.copytree(recorded, tmp_path / recorded.name)
     monkeypatch.setenv("QOOD_SESSIONS", str(tmp_path))
-    header, entries, _ = journal.read(recorded)
+    read = Session.at(recorded)
+    header, entries = read.header, read.entries
     pace = measured_pace()
     assert pace is not None and pace.is_measured
     cost = estimate(header.plan, Resources(), pace)
@@ -45,7 +46,7 @@ def test_a_pace_measured_here_tells_what_the_same_sweep_takes(
 def test_kept_outputs_cost_the_disk_that_they_take() -> None:
     plan = small_plan(keep_outputs=True, fit_images=70)
     session = sweep(plan)
-    told = [e.event for e in journal.read(session)[1] if isinstance(e.event, OutputsKept)][-1]
+    told = [e.event for e in Session.at(session).entries if isinstance(e.event, OutputsKept)][-1]
     size, is_exact = outputs_size(plan, Resources())
     assert size == told.bytes == sum(f.stat().st_size for f in (session / "outputs").iterdir()) and is_exact
     cost, without = (
@@ -77,5 +78,5 @@ def test_scores_added_later_do_not_count_as_time_of_the_sweep(
     monkeypatch.setattr(writer, "_monotonic", writer._monotonic - 1e6)
     writer.append(ScoresAdded((), {}, "energy", {}, {}))
     writer.close("finished")
-    assert journal.read(copy)[1][-1].t > 1e6
+    assert Session.at(copy).entries[-1].t > 1e6
     assert before is not None and measured_pace() == before

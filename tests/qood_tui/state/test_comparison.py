@@ -14,8 +14,9 @@ from sklearn.metrics import average_precision_score
 from engine.archive.pseudonyms import GONE
 from engine.measure.measures import AP_OUT
 from engine.protocol.events import SetsPrepared, VariantReady
-from engine.session import journal
 from engine.session.arrays import Arrays
+from engine.session.place import Folder
+from engine.session.session import Session
 from qood_tui.app import QoodApp
 from qood_tui.cli import headless
 from qood_tui.screens.compare import CompareScreen
@@ -56,12 +57,12 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def state_of(session: Path) -> State:
-    return fold(*journal.read(session)[:2])
+    return fold((read := Session.at(session)).header, read.entries)
 
 
 def precision(session: Path, column: int, names: tuple[str, ...]) -> float:
-    plan = journal.read(session)[0].plan
-    arrays = Arrays(session, plan)
+    plan = Session.at(session).header.plan
+    arrays = Arrays(Folder(session), plan)
     rows, found = arrays.first(arrays.count), []
     for name in names:
         scores = [rows.values("msp", column, at) for at in (0, plan.ood_sets.index(name) + 1)]
@@ -147,7 +148,8 @@ def test_csv_says_of_every_cell_what_it_has_in_common_with_the_first(first: Path
 
 
 def test_what_was_redacted_is_not_called_the_same(first: Path) -> None:
-    header, entries, _ = journal.read(first)
+    read = Session.at(first)
+    header, entries = read.header, read.entries
 
     def redacted(event: object) -> object:
         if isinstance(event, VariantReady):

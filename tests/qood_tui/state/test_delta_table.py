@@ -13,8 +13,10 @@ from rich.text import Text
 
 from engine.measure.measures import AP_OUT, COMPARED, MEASURES, Measure
 from engine.protocol.events import Delta, SetDeltas, VariantDelta
-from engine.session import journal, store
+from engine.session import store
 from engine.session.arrays import Arrays
+from engine.session.place import Folder
+from engine.session.session import Session
 from qood_tui.state import comparison, findings, matching, table_export
 from qood_tui.state.delta_table import Number, Row, number_of, table
 from qood_tui.state.sources import ReplaySource
@@ -28,7 +30,8 @@ RECORDED = [measure for measure in COMPARED if measure.id != "fpr99_ood_positive
 
 @pytest.fixture(scope="module")
 def demo() -> State:
-    header, entries, _ = journal.read(store.find("demo"))
+    read = Session.at(store.find("demo"))
+    header, entries = read.header, read.entries
     return fold(header, entries)
 
 
@@ -48,7 +51,7 @@ def row_of(state: State, key: str, **changes: object) -> Row:
 
 def test_numbers_are_those_of_the_arrays(demo: State) -> None:
     plan = demo.header.plan
-    rows = Arrays(store.find("demo"), plan).first(demo.rows)
+    rows = Arrays(Folder(store.find("demo")), plan).first(demo.rows)
     for key in ("vit-wide W4A4", "deit3-narrow W8A8"):
         position = [v.key for v in plan.variants()].index(key)
         base = [v.key for v in plan.variants()].index(f"{key.split(' ')[0]} FP32")
@@ -91,7 +94,7 @@ def test_a_relative_loss_is_of_its_reference_or_is_none(demo: State) -> None:
 
 def test_a_relative_interval_is_of_the_exact_reference_however_small_the_delta(demo: State) -> None:
     plan = demo.header.plan
-    rows = Arrays(store.find("demo"), plan).first(demo.rows)
+    rows = Arrays(Folder(store.find("demo")), plan).first(demo.rows)
     base, at = [v.key for v in plan.variants()].index("vit-wide FP32"), plan.ood_sets.index("noise") + 1
     whole = AP_OUT(rows.values("msp", base, 0), rows.values("msp", base, at))
     assert demo.deltas is not None
@@ -184,7 +187,7 @@ def test_few_images_are_provisional_until_the_sweep_ends(demo: State) -> None:
 
 def test_only_measures_that_a_session_has_can_be_shown(demo: State) -> None:
     assert demo.measures == RECORDED and State(demo.header).measures == list(COMPARED)
-    latest = fold(*journal.read(max(FORMATS.iterdir()))[:2])
+    latest = fold((read := Session.at(max(FORMATS.iterdir()))).header, read.entries)
     assert latest.measures == list(COMPARED)
     for measure in COMPARED:
         row = row_of(latest, "vit-narrow W4A4", measure=measure)
@@ -260,7 +263,8 @@ def test_a_picture_asks_nothing_of_the_network() -> None:
 
 
 def test_sessions_are_compared_cell_by_cell(demo: State, recorded: Path) -> None:
-    header, entries, _ = journal.read(recorded)
+    read = Session.at(recorded)
+    header, entries = read.header, read.entries
     other = fold(header, entries)
     found = comparison.compared([demo, other], AP_OUT, Unit.POINTS)
     assert found.columns == ("unseen-fractals", "digits", "photo-patches", "noise", "", "top-1")

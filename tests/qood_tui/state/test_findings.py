@@ -8,7 +8,7 @@ import msgspec
 
 from engine import report
 from engine.report.words import in_float
-from engine.session import journal
+from engine.session.session import Session
 from qood_tui.state.delta_table import table
 from qood_tui.state.findings import headline, trouble
 from qood_tui.state.state import State, fold
@@ -22,7 +22,7 @@ def with_top1(state: State, key: str, top1: float) -> State:
 
 
 def test_a_model_at_the_level_of_guessing_is_named_before_what_it_lost(recorded: Path) -> None:
-    state = fold(*journal.read(recorded)[:2])
+    state = fold((read := Session.at(recorded)).header, read.entries)
     assert trouble(state) is None and headline(state).plain
     key = "vit-narrow FP32"
     found = trouble(with_top1(state, key, 0.02))  # of 50 classes
@@ -33,7 +33,7 @@ def test_a_model_at_the_level_of_guessing_is_named_before_what_it_lost(recorded:
 
 
 def test_weights_that_stay_in_floating_point_are_said_beside_the_bits(recorded: Path) -> None:
-    state = fold(*journal.read(recorded)[:2])
+    state = fold((read := Session.at(recorded)).header, read.entries)
     assert table(state, look(state)).in_float == ()
     keys = ("vit-narrow W8A8", "vit-narrow W4A4", "deit3-wide W8A8", "deit3-wide W4A4")
     for shares, expected in (
@@ -55,6 +55,6 @@ def test_weights_that_stay_in_floating_point_are_said_beside_the_bits(recorded: 
             == expected
         )
         document = msgspec.structs.replace(
-            report.document(recorded, quick=True), bit_tables=tuple(bits.values())
+            report.document(Session.at(recorded), quick=True), bit_tables=tuple(bits.values())
         )
         assert all(words in report.render(document, "md") for words in expected)

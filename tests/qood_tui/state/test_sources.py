@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.archive.transfer import export
 from engine.errors import InputError
 from engine.protocol.events import Entry, Logged, PhaseChanged, SessionClosed, VariantReady
-from engine.session import journal
+from engine.session.layout import JOURNAL
 from engine.session.seal import sealed
+from engine.session.session import Session
 from qood_tui.state.markers import Kind, Marker, markers, of_kind, on_line
 from qood_tui.state.sources import LiveSource, ReplaySource, play_times, seconds_of
 from qood_tui.state.state import fold
@@ -24,6 +26,19 @@ ENTRIES = [
     Entry(4, 1.0, Logged("warning", "look")),
     Entry(5, 1.5, SessionClosed("finished", "", 4, "")),
 ]
+
+
+def test_a_file_is_replayed_as_its_folder_is(recorded: Path, tmp_path: Path) -> None:
+    file = ReplaySource(export(recorded, tmp_path / "one.qood").file)
+    folder = ReplaySource(recorded)
+    for source in (file, folder):
+        source.seek(source.length)
+    assert file.state == folder.state and file.times == folder.times and not file.missing
+    rows, same = file.rows(), folder.rows()
+    assert rows is not None and same is not None and rows.count == same.count
+    assert (rows.column("msp", 1, 0) == same.column("msp", 1, 0)).all()
+    live = LiveSource(file.session)
+    assert live.tick(0.0) and live.state == folder.state and not live.tick(60.0) and not live.lost
 
 
 def test_markers_are_phases_variants_and_warnings() -> None:
@@ -87,7 +102,8 @@ def test_what_is_no_time_is_refused_with_how_to_write_one(text: str) -> None:
 def test_live_equals_file_equals_any_sequence_of_seeks_steps_and_jumps(
     recorded: Path, data: st.DataObject
 ) -> None:
-    header, entries, _ = journal.read(recorded)
+    read = Session.at(recorded)
+    header, entries = read.header, read.entries
     live = LiveSource(recorded)
     live.tick(0.0)
     assert live.state == fold(header, entries)
@@ -115,23 +131,24 @@ def test_live_equals_file_equals_any_sequence_of_seeks_steps_and_jumps(
 def test_a_session_that_grows_live_is_at_every_moment_what_its_file_is(
     recorded: Path, tmp_path: Path
 ) -> None:
-    lines = (recorded / journal.NAME).read_bytes().splitlines(keepends=True)
+    lines = (recorded / JOURNAL).read_bytes().splitlines(keepends=True)
     growing = tmp_path / "growing"
     growing.mkdir()
-    (growing / journal.NAME).write_bytes(lines[0])
+    (growing / JOURNAL).write_bytes(lines[0])
     live = LiveSource(growing)
     for line in lines[1:]:
-        with (growing / journal.NAME).open("ab") as file:
+        with (growing / JOURNAL).open("ab") as file:
             file.write(line)
         live.tick(0.0)
-        header, entries, _ = journal.read(growing)
+        read = Session.at(growing)
+        header, entries = read.header, read.entries
         assert live.state == fold(header, entries)
 
 
 def test_a_replay_says_what_is_missing(recorded: Path, tmp_path: Path) -> None:
     assert ReplaySource(recorded).missing == []
     session = shutil.copytree(recorded, tmp_path / "cut")
-    path = session / journal.NAME
+    path = session / JOURNAL
     lines = path.read_bytes().splitlines(keepends=True)
     lines[10] = lines[10].replace(b"e", b"E", 1)
     future = sealed(b'{"seq":%d,"t":9.9,"event":{"type":"from.the.future"}}' % (len(lines) - 1))

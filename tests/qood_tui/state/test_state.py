@@ -7,13 +7,14 @@ import pytest
 
 from engine.plan.validation import MOST_VARIANTS
 from engine.protocol.events import Entry, ScoresAdded, VariantFailed
-from engine.session import journal
+from engine.session.session import Session
 from qood_tui.state.sources import LONGEST_PAUSE, ReplaySource, play_times
 from qood_tui.state.state import State, fold, reduce
 
 
 def test_reduce_leaves_the_old_state_alone(recorded: Path) -> None:
-    header, entries, _ = journal.read(recorded)
+    read = Session.at(recorded)
+    header, entries = read.header, read.entries
     state = State(header)
     for entry in entries[:40]:
         before = (state.seq, dict(state.ready), dict(state.measured), state.log)
@@ -23,7 +24,8 @@ def test_reduce_leaves_the_old_state_alone(recorded: Path) -> None:
 
 
 def test_the_time_left_shrinks_to_nothing(recorded: Path) -> None:
-    header, entries, _ = journal.read(recorded)
+    read = Session.at(recorded)
+    header, entries = read.header, read.entries
     state, left = State(header), []
     for entry in entries:
         state = reduce(state, entry)
@@ -51,7 +53,7 @@ def test_replay_speed_pause_and_end(recorded: Path) -> None:
 
 
 def test_long_pauses_are_cut_short(recorded: Path) -> None:
-    entries = journal.read(recorded)[1]
+    entries = Session.at(recorded).entries
     times = play_times(entries)
     assert all(b - a <= LONGEST_PAUSE + 1e-9 for a, b in pairwise(times))
     assert times == sorted(times)
@@ -91,7 +93,8 @@ def test_arrays_that_are_no_arrays_are_not_used(copied: Path, damage: bytes) -> 
 
 
 def test_what_was_measured_under_another_headline_is_not_shown_under_the_new_one(recorded: Path) -> None:
-    header, entries, _ = journal.read(recorded)
+    read = Session.at(recorded)
+    header, entries = read.header, read.entries
     state = fold(header, entries)
     assert state.deltas is not None and state.curves
     added = Entry(state.seq + 1, state.t, ScoresAdded((), {}, "energy", {}, {}))
@@ -105,7 +108,7 @@ def test_what_was_measured_under_another_headline_is_not_shown_under_the_new_one
 
 
 def test_ever_more_variants_are_not_followed(recorded: Path) -> None:
-    state = State(journal.read(recorded)[0])
+    state = State(Session.at(recorded).header)
     for number in range(MOST_VARIANTS + 50):
         state = reduce(state, Entry(number + 1, 0.0, VariantFailed(f"invented {number}", "")))
     assert len(state.failed) == MOST_VARIANTS

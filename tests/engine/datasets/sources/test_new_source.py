@@ -27,7 +27,8 @@ from engine.images.image_set import Geometry
 from engine.plan.resources import Checkpoint, Resources
 from engine.protocol.events import ImageUnreadable, SetsPrepared
 from engine.service.request import settle
-from engine.session import journal, store
+from engine.session import store
+from engine.session.session import Session
 from tests.engine.datasets.sources import zips
 from tests.real import SMALL, photographs_like, random_model
 from tests.running import small_plan
@@ -157,7 +158,7 @@ def test_a_sweep_has_the_same_arrays_from_files_archives_and_kept_crops(
         swept(checkpoint, *archives, crops),
         swept(checkpoint, *archives, crops),
     ]
-    events = [[entry.event for entry in journal.read(session)[1]] for session in sessions]
+    events = [[entry.event for entry in Session.at(session).entries] for session in sessions]
     prepared = [event for of_session in events for event in of_session if isinstance(event, SetsPrepared)]
     assert len({(*(s.digest for s in e.sets), e.calibrations[0].digest) for e in prepared}) == 1
     assert len(hashes(sessions[0])) >= 4 and len(list(crops.iterdir())) == 4

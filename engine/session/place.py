@@ -1,0 +1,136 @@
+"""Where the files of a session are: what every reader asks, and the answer of a folder on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+from engine.session import lease
+from engine.session.layout import JOURNAL, SessionFile
+from engine.system.files import open_plain
+
+
+class Irregular(NamedTuple):
+    """Something in a session's place that is not a plain file; `problem` says what it is."""
+
+    name: str
+    problem: str
+
+
+class Place(Protocol):
+    """A place that holds one session. Its files are named as in `layout` and may come from a stranger.
+
+    A folder is one, a file in a `.qood` archive another; another machine would be a third.
+    """
+
+    may_grow: bool  # whether files may still be appended to
+
+    @property
+    def name(self) -> str:
+        """Return the name of the session."""
+        ...
+
+    def where(self, name: str) -> str:
+        """Return how messages name one of the files, or the place itself where `name` is empty."""
+        ...
+
+    def files(self) -> list[SessionFile]:
+        """List every plain file, by name."""
+        ...
+
+    def irregular(self) -> list[Irregular]:
+        """List what is there and is not a plain file."""
+        ...
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file to read from its start; raise OSError where it cannot be."""
+        ...
+
+    def open_local(self, name: str) -> IO[bytes]:
+        """Open a file that can be mapped into memory: on a disk of this machine, copied there if need be."""
+        ...
+
+    def is_being_written(self) -> bool:
+        """Return whether a live process writes the session, here or on another machine."""
+        ...
+
+
+class Folder:
+    """A session in a folder of this machine; links in it are not followed."""
+
+    may_grow = True
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """Return the name of the folder."""
+        return self.path.resolve().name
+
+    def where(self, name: str) -> str:
+        """Return the path of one of the files, or of the folder."""
+        return str(self.path / name)
+
+    def files(self) -> list[SessionFile]:
+        """List every plain file below the folder, by name."""
+        found = []
+        for path, about in self._entries():
+            if stat.S_ISREG(about.st_mode):
+                found.append(SessionFile(self._inside(path), about.st_size))
+        return sorted(found)
+
+    def irregular(self) -> list[Irregular]:
+        """List links, pipes and devices below the folder."""
+        found = []
+        for path, about in self._entries():
+            if stat.S_ISLNK(about.st_mode):
+                found.append(Irregular(self._inside(path), "it is a link to elsewhere"))
+            elif not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
+                found.append(Irregular(self._inside(path), "it is not a plain file"))
+        return sorted(found)
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a plain file in its place; raise OSError for anything else, or where its folder is a link.
+
+        The folder of the session may itself be reached through a link: that is the user's own.
+        """
+        path = self.path / name
+        if path.parent != self.path and path.parent.is_symlink():
+            raise OSError(0, "its folder is a link to elsewhere")
+        return open_plain(path)
+
+    def open_local(self, name: str) -> IO[bytes]:
+        """Open a plain file in its place."""
+        return self.open(name)
+
+    def is_being_written(self) -> bool:
+        """Return whether a live process writes the session, here or on another machine."""
+        return self.is_locked() or lease.is_held(self.path)
+
+    def is_locked(self) -> bool:
+        """Return whether a process holds the lock of the journal; the system drops it when that dies."""
+        try:
+            with self.open(JOURNAL) as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """Yield everything below the folder; files that only serve a writer come and go meanwhile."""
+        for folder, below, names in os.walk(self.path, followlinks=False):
+            for name in (*below, *names):
+                with contextlib.suppress(FileNotFoundError):
+                    path = Path(folder, name)
+                    yield path, path.lstat()
+
+    def _inside(self, path: Path) -> str:
+        return path.relative_to(self.path).as_posix()
