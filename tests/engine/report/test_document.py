@@ -170,7 +170,7 @@ def test_a_session_without_arrays_says_what_is_missing(copied: Path) -> None:
     with pytest.raises(JournalError, match=r"energy\.npy"):
         document(Session.at(copied))
     shutil.rmtree(copied / "arrays")
-    with pytest.raises(JournalError, match="folder arrays is not there"):
+    with pytest.raises(JournalError, match="folder arrays is missing"):
         document(Session.at(copied))
 
 

@@ -26,7 +26,6 @@ from engine.plan.variants import Variant
 from engine.protocol.events import AnyEvent, DeltasMeasured, FitSeen, Logged, SessionClosed, SetsPrepared
 from engine.report.sections import limits
 from engine.scores.outputs import Outputs
-from engine.session import attempts
 from engine.session.arrays import Arrays
 from engine.session.place import Folder
 from engine.session.session import Session
@@ -138,7 +137,7 @@ def test_a_sweep_stops_when_the_interval_of_the_mean_is_narrow_enough() -> None:
     entries = Session.at(session).entries
     events = [entry.event for entry in entries]
     prepared = next(e for e in events if isinstance(e, SetsPrepared))
-    rows = attempts.finished_rows(entry.event for entry in entries)
+    rows = Session.at(session).rows
     assert rows < prepared.rows and Session.at(session).state == "finished"
     assert any("enough after" in e.text for e in events if isinstance(e, Logged))
     last = [e for e in events if isinstance(e, DeltasMeasured)][-1]

@@ -214,7 +214,7 @@ def test_damage_is_refused_and_nothing_is_added(session: Path, name: str) -> Non
 
 def test_outputs_that_are_not_here_are_said(session: Path) -> None:
     shutil.rmtree(session / OUTPUTS)
-    with pytest.raises(JournalError, match="are not here"):
+    with pytest.raises(JournalError, match="are missing"):
         rescore(session, ["gen"], None, quiet)
 
 
