@@ -35,7 +35,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class _Findings:
-    """What is found in one session, gathered as it is found."""
+    """What is wrong with one session and what was checked, gathered step by step."""
 
     def __init__(self) -> None:
         self.damage: list[str] = []
@@ -58,47 +58,47 @@ def verify(place: Place, *, quick: bool = False) -> Verdict:
 
     `quick` leaves out measuring every number again from the arrays.
     """
-    found = _Findings()
+    findings = _Findings()
     try:
         session = Session(place)
         entries = session.entries
     except (JournalError, OSError) as error:
-        found.damage.append(str(error))
-        return found.verdict(place)
-    _journal(found, session, entries)
-    _closings(found, session)
-    _files(found, session)
-    has_rows = _rows(found, session)
-    _quantized(found, session)
-    _outputs(found, session)
-    if has_rows and not quick and not found.damage:
-        _numbers(found, session)
-    return found.verdict(place)
+        findings.damage.append(str(error))
+        return findings.verdict(place)
+    _journal(findings, session, entries)
+    _closings(findings, session)
+    _files(findings, session)
+    has_rows = _rows(findings, session)
+    _quantized(findings, session)
+    _outputs(findings, session)
+    if has_rows and not quick and not findings.damage:
+        _numbers(findings, session)
+    return findings.verdict(place)
 
 
-def _journal(found: _Findings, session: Session, entries: Sequence[Entry]) -> None:
+def _journal(findings: _Findings, session: Session, entries: Sequence[Entry]) -> None:
     journal = session.journal
-    found.damage += [f"{JOURNAL} {what}" for what in journal.damage]
+    findings.damage += [f"{JOURNAL} {what}" for what in journal.damage]
     if journal.skipped > len(journal.damage):
-        found.damage.append(f"{JOURNAL}: {journal.skipped:,} events are damaged or missing in all")
-    found.seen.append(f"{len(entries) + journal.unknown:,} events in format {journal.version}")
+        findings.damage.append(f"{JOURNAL}: {journal.skipped:,} events are damaged or missing in all")
+    findings.seen.append(f"{len(entries) + journal.unknown:,} events in format {journal.version}")
     if journal.unknown:
-        found.notes.append(f"{journal.unknown:,} events are of kinds that this version does not know")
+        findings.notes.append(f"{journal.unknown:,} events are of kinds that this version does not know")
     if journal.strange:
         names = ", ".join(journal.strange)
-        found.notes.append(f"the plan has fields that this version does not know: {names}")
+        findings.notes.append(f"the plan has fields that this version does not know: {names}")
     if journal.version < FIRST_SEALED:
-        found.notes.append(
+        findings.notes.append(
             f"lines of format {journal.version} have no checksums: only the closing event's hash"
         )
     if not session.is_closed and session.place.is_being_written():
-        found.notes.append("it is still being written")
+        findings.notes.append("it is still being written")
     elif journal.torn:
-        found.damage.append(f"{JOURNAL}: its last line, {journal.torn:,} bytes, is not finished")
+        findings.damage.append(f"{JOURNAL}: its last line, {journal.torn:,} bytes, is not finished")
     elif not session.is_closed:
-        found.damage.append(f"{JOURNAL}: the closing event is missing: interrupted, or cut off")
+        findings.damage.append(f"{JOURNAL}: the closing event is missing: interrupted, or cut off")
     if journal.version >= FIRST_SEALED and not is_identity(session.header.identity, _plan(session)):
-        found.damage.append(f"{JOURNAL} line 1: the plan is not the one that its identity belongs to")
+        findings.damage.append(f"{JOURNAL} line 1: the plan is not the one that its identity belongs to")
 
 
 def _plan(session: Session) -> bytes:
@@ -110,7 +110,7 @@ def _plan(session: Session) -> bytes:
     return bytes(msgspec.json.decode(session.journal.first_line, type=Raw).plan)
 
 
-def _closings(found: _Findings, session: Session) -> None:
+def _closings(findings: _Findings, session: Session) -> None:
     """Compare every closing event with the lines before it; what may follow one is a resumption."""
     decoder = msgspec.json.Decoder(Entry)
     state, line_number, before = hashlib.sha256(), 0, 0
@@ -123,36 +123,36 @@ def _closings(found: _Findings, session: Session) -> None:
                 event = None  # the reader has named this line
             if isinstance(event, SessionClosed):
                 if event.sha256 != state.hexdigest():
-                    found.damage.append(f"{JOURNAL}: what is before line {line_number} was changed")
+                    findings.damage.append(f"{JOURNAL}: what is before line {line_number} was changed")
                 if event.events != line_number - 2:
                     here = f"line {line_number} says that {event.events:,} events are before it"
-                    found.damage.append(f"{JOURNAL}: {here}; there are {line_number - 2:,}")
+                    findings.damage.append(f"{JOURNAL}: {here}; there are {line_number - 2:,}")
                 before = line_number
         state.update(line)
     if before == line_number:
-        found.seen.append("the closing event's count and SHA-256")
+        findings.seen.append("the closing event's count and SHA-256")
 
 
-def _files(found: _Findings, session: Session) -> None:
+def _files(findings: _Findings, session: Session) -> None:
     """Name what does not belong in a session's folder."""
-    found.damage += [f"{name}: {problem}" for name, problem in session.place.irregular()]
-    found.notes += [
+    findings.damage += [f"{name}: {problem}" for name, problem in session.place.irregular()]
+    findings.notes += [
         f"{file.name}: it is not part of a session"
         for file in session.files
         if not layout.is_kept(file.name) and not layout.is_passing(file.name)
     ]
 
 
-def _rows(found: _Findings, session: Session) -> bool:
+def _rows(findings: _Findings, session: Session) -> bool:
     """Compare the finished rows with their digests; return whether there are any."""
     chunks = session.of(ChunkFinished)
     if not chunks:
-        found.notes.append("no rows were finished")
+        findings.notes.append("no rows were finished")
         return False
     try:
         arrays = session.arrays
     except (JournalError, OSError) as error:
-        found.damage.append(str(error))
+        findings.damage.append(str(error))
         return False
     added = session.of(ScoresAdded)
     later = {name for event in added for name in event.digests} | {OUTPUTS}  # compared by themselves
@@ -160,51 +160,51 @@ def _rows(found: _Findings, session: Session) -> bool:
     for chunk in chunks:
         end = chunk.first + chunk.rows
         if chunk.first != rows or chunk.rows < 1:
-            found.damage.append(f"{ARRAYS}: rows {rows:,} to {chunk.first:,} have no event")
+            findings.damage.append(f"{ARRAYS}: rows {rows:,} to {chunk.first:,} have no event")
         if end > arrays.count:
-            found.damage.append(f"{ARRAYS}: {end:,} rows are finished, {arrays.count:,} are there")
+            findings.damage.append(f"{ARRAYS}: {end:,} rows are finished, {arrays.count:,} are there")
             return False
         if chunk.rows > 0:
-            _compare(found, arrays.digests(chunk.first, chunk.rows), chunk.digests, chunk, later)
+            _compare(findings, arrays.digests(chunk.first, chunk.rows), chunk.digests, chunk, later)
         rows = max(rows, end)
     for event in added:
         here = {name: digest for name, digest in arrays.digests(0, rows).items() if name in event.digests}
-        _compare(found, here, event.digests, ChunkFinished(0, rows, 0.0, {}), set())
+        _compare(findings, here, event.digests, ChunkFinished(0, rows, 0.0, {}), set())
     if not rows:
         return False
-    _samples(found, session)
-    found.seen.append(f"{rows:,} rows of {len(arrays.names)} arrays, by their SHA-256")
+    _samples(findings, session)
+    findings.seen.append(f"{rows:,} rows of {len(arrays.names)} arrays, by their SHA-256")
     return True
 
 
 def _compare(
-    found: _Findings, here: dict[str, str], written: dict[str, str], chunk: ChunkFinished, later: set[str]
+    findings: _Findings, here: dict[str, str], written: dict[str, str], chunk: ChunkFinished, later: set[str]
 ) -> None:
     for name in sorted((here.keys() | written.keys()) - later):
         if here.get(name) != written.get(name):
             last = chunk.first + chunk.rows - 1
-            found.damage.append(
+            findings.damage.append(
                 f"{ARRAYS}/{name}: rows {chunk.first:,} to {last:,} are not those that were written"
             )
 
 
-def _samples(found: _Findings, session: Session) -> None:
+def _samples(findings: _Findings, session: Session) -> None:
     """Compare which images the rows are of with the journal, and name arrays that no score has."""
     if session.rows:
-        found.damage += [
+        findings.damage += [
             f"{ARRAYS}/samples: {one.set or 'all sets'}, {one.what}: the journal says {one.journal}, "
             f"the arrays say {one.arrays}"
             for one in samples.differences(session)
         ]
     expected = {layout.array(name) for name in session.arrays.names}
-    found.notes += [
+    findings.notes += [
         f"{file.name}: no score of this session"
         for file in session.files
         if file.part == ARRAYS and file.name not in expected
     ]
 
 
-def _quantized(found: _Findings, session: Session) -> None:
+def _quantized(findings: _Findings, session: Session) -> None:
     """Compare saved quantizers with their digests; a session is intact without them."""
     saved = [v for v in session.plan.variants() if not v.bits.is_float and v.key in session.ready]
     there = {file.name for file in session.files}
@@ -217,43 +217,43 @@ def _quantized(found: _Findings, session: Session) -> None:
         try:
             is_same = digest_of(session.place, name) == session.ready[variant.key].digest
         except (InputError, OSError) as error:
-            found.damage.append(f"{name}: {error}")
+            findings.damage.append(f"{name}: {error}")
             continue
         if not is_same:
-            found.damage.append(f"{name}: it is not what was saved")
+            findings.damage.append(f"{name}: it is not what was saved")
     if checked:
-        found.seen.append(f"{checked} quantized variants, by their SHA-256")
+        findings.seen.append(f"{checked} quantized variants, by their SHA-256")
     if checked < len(saved):
-        found.notes.append(f"{len(saved) - checked} quantized variants are not kept; no number needs them")
+        findings.notes.append(f"{len(saved) - checked} quantized variants are not kept; no number needs them")
 
 
-def _outputs(found: _Findings, session: Session) -> None:
+def _outputs(findings: _Findings, session: Session) -> None:
     """Compare kept logits and features with their digests; a session is intact without them."""
     if not session.plan.keep_outputs:
         return
     if not any(file.part == OUTPUTS for file in session.files):
-        found.notes.append("its logits and features are not here; no number needs them")
+        findings.notes.append("its logits and features are not here; no number needs them")
         return
     try:
         damage = session.outputs.damage(session.events)
     except (JournalError, OSError) as error:
         damage = [str(error)]
-    found.damage += damage
+    findings.damage += damage
     if not damage:
-        found.seen.append("kept logits and features, by their SHA-256")
+        findings.seen.append("kept logits and features, by their SHA-256")
 
 
-def _numbers(found: _Findings, session: Session) -> None:
+def _numbers(findings: _Findings, session: Session) -> None:
     """Measure everything again from the arrays and compare it with the journal."""
     from engine.report import document, earlier
 
     try:
         again, before = document(session), earlier(session)
     except (QoodError, OSError) as error:
-        found.damage.append(str(error))
+        findings.damage.append(str(error))
         return
-    found.damage += [*again.mismatches, *map(str, before.mismatches)]
+    findings.damage += [*again.mismatches, *map(str, before.mismatches)]
     if not again.checked.numbers and again.state == "finished":
-        found.damage.append(f"{JOURNAL}: it is finished, and has no table of all its rows")
+        findings.damage.append(f"{JOURNAL}: it is finished, and has no table of all its rows")
     if count := again.checked.numbers + before.numbers:
-        found.seen.append(f"{count:,} numbers and points of curves, measured again from the arrays")
+        findings.seen.append(f"{count:,} numbers and points of curves, measured again from the arrays")

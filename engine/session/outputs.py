@@ -164,8 +164,8 @@ class KeptOutputs:
         return arrays
 
     def damage(self, events: Iterable[AnyEvent]) -> list[str]:
-        """Say in words what is not as it was written, by the events of the session's journal."""
-        found, fits = [], {}
+        """List in words what is not as it was written, by the events of the session's journal."""
+        damage, fits = [], {}
         for event in events:
             if isinstance(event, OutputsKept):
                 fits = event.fits
@@ -173,17 +173,17 @@ class KeptOutputs:
                 self.digest(event.first, event.rows) if event.first + event.rows <= len(self) else ""
             ):
                 last = event.first + event.rows - 1
-                found.append(f"{OUTPUTS}: rows {event.first:,} to {last:,} are not those that were written")
+                damage.append(f"{OUTPUTS}: rows {event.first:,} to {last:,} are not those that were written")
         for column in self.columns:
             key = self.variants[column].key
             try:
                 is_same = digest_of(*self.fit(column).values()) == fits.get(key)
             except JournalError as error:
-                found.append(str(error))
+                damage.append(str(error))
                 continue
             if not is_same:
-                found.append(f"{OUTPUTS}: what {key} says of the fit set is not what was written")
-        return found
+                damage.append(f"{OUTPUTS}: what {key} says of the fit set is not what was written")
+        return damage
 
     def digest(self, first: int, rows: int) -> str:
         """Return the SHA-256 of some rows of all variants, as `chunk.finished` has it."""

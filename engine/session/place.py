@@ -79,21 +79,21 @@ class Folder:
 
     def files(self) -> list[SessionFile]:
         """List every plain file below the folder, by name."""
-        found = []
-        for path, about in self._entries():
-            if stat.S_ISREG(about.st_mode):
-                found.append(SessionFile(self._inside(path), about.st_size))
-        return sorted(found)
+        return sorted(
+            SessionFile(self._inside(path), about.st_size)
+            for path, about in self._entries()
+            if stat.S_ISREG(about.st_mode)
+        )
 
     def irregular(self) -> list[Irregular]:
         """List links, pipes and devices below the folder."""
-        found = []
+        irregular = []
         for path, about in self._entries():
             if stat.S_ISLNK(about.st_mode):
-                found.append(Irregular(self._inside(path), "it is a link to elsewhere"))
+                irregular.append(Irregular(self._inside(path), "it is a link to elsewhere"))
             elif not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
-                found.append(Irregular(self._inside(path), "it is not a plain file"))
-        return sorted(found)
+                irregular.append(Irregular(self._inside(path), "it is not a plain file"))
+        return sorted(irregular)
 
     def open(self, name: str) -> IO[bytes]:
         """Open a plain file in its place; raise OSError for anything else, or where its folder is a link.

@@ -1,6 +1,6 @@
 """The seal of a journal's line: a CRC-32 of everything before it, as the line's last member.
 
-It tells a damaged line from a whole one, wherever the damage is; it does not tell who wrote the line.
+It tells a damaged line from an intact one, wherever the damage is; it does not say who wrote the line.
 """
 
 from __future__ import annotations

@@ -94,20 +94,20 @@ def rescore(
     addition.check_writable(session)
     said: list[AnyEvent] = []
     with ThreadPoolExecutor(usable_cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        found = _computed(begun, plan, tuple(wanted), said.append, tell, pool) if wanted else {}
-        words = [_compared(name, begun, found.pop(name)) for name in wanted if name in begun.arrays.names]
-        _check_values(found, begun, said)
+        computed = _computed(begun, plan, tuple(wanted), said.append, tell, pool) if wanted else {}
+        words = [_compared(name, begun, computed.pop(name)) for name in wanted if name in begun.arrays.names]
+        _check_values(computed, begun, said)
         if plan == begun.plan and begun.is_closed:
             return words
-        said += _measured(begun, plan, found, pool)
+        said += _measured(begun, plan, computed, pool)
     digests = {
-        name: hashlib.sha256(array[: begun.rows].tobytes()).hexdigest() for name, array in found.items()
+        name: hashlib.sha256(array[: begun.rows].tobytes()).hexdigest() for name, array in computed.items()
     }
     logged = {event.text for event in begun.of(Logged)}
     events = [e for e in said if not (isinstance(e, Logged) and e.text in logged)]
     if plan != begun.plan:
         events.insert(0, msgspec.structs.replace(added, digests=digests))
-    addition.add(session, begun.last, found, events)
+    addition.add(session, begun.last, computed, events)
     words += [f"{name}: added, {begun.rows:,} images of {len(begun.classes)} variants" for name in new]
     return [*words, f"headline: {plan.headline}"]
 
@@ -194,8 +194,8 @@ def _computed(
             f"{session.place.where(OUTPUTS)}: {session.rows:,} rows are needed, {len(outputs):,} are there"
         )
     fits = next((event.fits for event in reversed(session.of(OutputsKept))), {})
-    found = {name: np.zeros((session.arrays.count, len(plan.variants()))) for name in names}
-    for array in found.values():
+    computed = {name: np.zeros((session.arrays.count, len(plan.variants()))) for name in names}
+    for array in computed.values():
         array[: session.rows] = np.nan
     fitting = Fitting(plan, None, torch.device("cpu"), emit)
 
@@ -215,7 +215,7 @@ def _computed(
             with torch.inference_mode():
                 seen = Outputs(torch.from_numpy(logits), torch.from_numpy(features))
                 for name, function in functions.items():
-                    found[name][chunk.first : chunk.first + chunk.rows, column] = function(seen).numpy()
+                    computed[name][chunk.first : chunk.first + chunk.rows, column] = function(seen).numpy()
         tell(f"{key}: {', '.join(names)}")
         return read
 
@@ -225,7 +225,7 @@ def _computed(
         if here != chunk.digests.get(OUTPUTS):
             rows = f"rows {chunk.first:,} to {chunk.first + chunk.rows - 1:,}"
             raise JournalError(f"{session.place.where(OUTPUTS)}: {rows} are not those that were written")
-    return found
+    return computed
 
 
 def _fit_set(arrays: dict[str, Array]) -> FitSet:
@@ -235,9 +235,9 @@ def _fit_set(arrays: dict[str, Array]) -> FitSet:
     return FitSet(outputs, fit["fit_labels"], Head(fit["weight"], fit["bias"]))
 
 
-def _compared(name: str, session: Session, found: Array) -> str:
+def _compared(name: str, session: Session, computed: Array) -> str:
     """Say how a score that is there compares with what was computed; raise EngineError if it is another."""
-    here, now = session.arrays.array(name)[: session.rows], found[: session.rows]
+    here, now = session.arrays.array(name)[: session.rows], computed[: session.rows]
     if np.array_equal(here, now, equal_nan=True):
         return f"{name}: is there already; computed again, all {here.size:,} numbers are identical"
     worst = float(np.nanmax(np.abs(here - now), initial=0.0))
@@ -251,16 +251,16 @@ def _compared(name: str, session: Session, found: Array) -> str:
     return f"{name}: is there already; computed again, it differs by {rounding}"
 
 
-def _check_values(found: dict[str, Array], session: Session, said: Iterable[AnyEvent]) -> None:
+def _check_values(computed: dict[str, Array], session: Session, said: Iterable[AnyEvent]) -> None:
     """Raise EngineError for a score that has no value anywhere: a session would have it for good."""
-    for name, array in found.items():
+    for name, array in computed.items():
         if np.isnan(array[: session.rows]).all():
             why = next((e.text for e in said if isinstance(e, Logged) and f"{name}:" in e.text), "it is NaN")
             raise EngineError(f"{name} has no value in this session, so it is not added ({why})")
 
 
 def _measured(
-    session: Session, plan: Plan, found: dict[str, Array], pool: ThreadPoolExecutor
+    session: Session, plan: Plan, computed: dict[str, Array], pool: ThreadPoolExecutor
 ) -> list[AnyEvent]:
     """Return what a sweep of this plan would have said at its end."""
     if session.prepared is None:
@@ -270,6 +270,6 @@ def _measured(
     events: list[AnyEvent] = []
     progress = Progress(plan, events.append)
     progress.classes = session.classes
-    arrays = session.arrays.extended(plan, found)
+    arrays = session.arrays.extended(plan, computed)
     progress.measure(arrays, session.rows, session.planned, pool, last=True)
     return events

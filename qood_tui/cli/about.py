@@ -100,33 +100,33 @@ def _left_out(state: State) -> Iterator[str]:
         yield f"{warnings:,} warnings; 'qood-tui report' has them"
 
 
-def lines(found: About) -> list[str]:
+def lines(about: About) -> list[str]:
     """Return a session in brief as lines of text."""
-    reason = f": {found.reason}" if found.reason else ""
-    resumed = f", resumed {found.resumed} time{'s' * (found.resumed > 1)}" if found.resumed else ""
-    sizes = ", ".join(f"{part} {in_bytes(size)}" for part, size in found.bytes.items())
-    ends = f"; patch embedding and head at {found.first_and_last} bits" if found.first_and_last else ""
-    told = {
-        "session": found.name,
-        "lies in": str(Path(found.path).parent),
-        "id": found.id,
-        "recorded": f"{in_utc(found.created, seconds=True)} by {found.app}, format {found.format}",
-        "state": f"{found.state}{reason}{resumed}",
-        "models": ", ".join(found.models),
-        "bits": f"{', '.join(found.bits)} by {found.method}{ends}",
-        "ID set": found.id_set,
-        "OOD sets": ", ".join(found.ood_sets),
-        "calibrated on": found.calibration,
-        "scores": f"{', '.join(found.scores)}; headline {found.headline}",
-        "seed": f"{found.seed}, plan {found.identity[:16]}",
-        "images": f"{found.rows:,} of {found.images:,} in {duration(found.seconds)}",
-        "on disk": f"{in_bytes(sum(found.bytes.values()))}: {sizes}",
+    reason = f": {about.reason}" if about.reason else ""
+    resumed = f", resumed {about.resumed} time{'s' * (about.resumed > 1)}" if about.resumed else ""
+    sizes = ", ".join(f"{part} {in_bytes(size)}" for part, size in about.bytes.items())
+    ends = f"; patch embedding and head at {about.first_and_last} bits" if about.first_and_last else ""
+    rows = {
+        "session": about.name,
+        "lies in": str(Path(about.path).parent),
+        "id": about.id,
+        "recorded": f"{in_utc(about.created, seconds=True)} by {about.app}, format {about.format}",
+        "state": f"{about.state}{reason}{resumed}",
+        "models": ", ".join(about.models),
+        "bits": f"{', '.join(about.bits)} by {about.method}{ends}",
+        "ID set": about.id_set,
+        "OOD sets": ", ".join(about.ood_sets),
+        "calibrated on": about.calibration,
+        "scores": f"{', '.join(about.scores)}; headline {about.headline}",
+        "seed": f"{about.seed}, plan {about.identity[:16]}",
+        "images": f"{about.rows:,} of {about.images:,} in {duration(about.seconds)}",
+        "on disk": f"{in_bytes(sum(about.bytes.values()))}: {sizes}",
     }
-    if found.damaged:
-        told["damage"] = f"{found.damaged:,} lines cannot be read; 'qood-tui sessions verify' names them"
-    if found.unknown:
-        told["unknown"] = f"{found.unknown:,} events are of kinds that this version does not know"
-    told |= {f"went wrong {n}" if n > 1 else "went wrong": what for n, what in enumerate(found.left_out, 1)}
-    shown = [f"{label + ':':<15}{clean(text)}" for label, text in told.items()]
-    said = [*shown, "", *map(clean, found.findings)]
-    return [*said, "", *map(clean, found.note.split("\n"))] if found.note else said
+    if about.damaged:
+        rows["damage"] = f"{about.damaged:,} lines cannot be read; 'qood-tui sessions verify' names them"
+    if about.unknown:
+        rows["unknown"] = f"{about.unknown:,} events are of kinds that this version does not know"
+    rows |= {f"went wrong {n}" if n > 1 else "went wrong": what for n, what in enumerate(about.left_out, 1)}
+    shown = [f"{label + ':':<15}{clean(text)}" for label, text in rows.items()]
+    said = [*shown, "", *map(clean, about.findings)]
+    return [*said, "", *map(clean, about.note.split("\n"))] if about.note else said

@@ -46,13 +46,13 @@ def report(session: str, form: str, output: Path | None, force: bool, quick: boo
     reports.checked(form)
     if output is not None:
         _check(output, force)
-    found = reports.document(Session.at(store.find_readable(session)), quick=quick)
-    text = reports.render(found, form)
+    document = reports.document(Session.at(store.find_readable(session)), quick=quick)
+    text = reports.render(document, form)
     if output is None:
         click.echo(text, nl=False)
     else:
         _write(output, text, force)
-    wrong = found.mismatches
+    wrong = document.mismatches
     if wrong:
         click.echo(f"qood-tui: the journal and the arrays disagree in {len(wrong):,} places:", err=True)
         for line in wrong[:MOST_NAMED]:

@@ -179,14 +179,16 @@ class ReplaySource:
     def missing(self) -> list[str]:
         """List what is damaged in the journal, or missing."""
         journal = self._recorded.journal
-        found = [f"{JOURNAL} {what}" for what in journal.damage]
+        missing = [f"{JOURNAL} {what}" for what in journal.damage]
         if journal.torn:
-            found.append(f"{JOURNAL}: its last line, {journal.torn:,} bytes, is not finished")
+            missing.append(f"{JOURNAL}: its last line, {journal.torn:,} bytes, is not finished")
         if journal.unknown:
-            found.append(f"{journal.unknown:,} events are of a later version, and not shown")
+            missing.append(f"{journal.unknown:,} events are of a later version, and not shown")
         if not self._recorded.is_closed:
-            found.append("the closing event is missing: the session was interrupted, or its journal cut off")
-        return found
+            missing.append(
+                "the closing event is missing: the session was interrupted, or its journal cut off"
+            )
+        return missing
 
     def seek_time(self, seconds: float) -> None:
         """Show the moment so many seconds after the session began, pauses that a replay skips included."""
@@ -211,13 +213,13 @@ class ReplaySource:
         return next((one for one in self.markers if one.shown == self._shown), None)
 
     def jump(self, steps: int) -> Marker | None:
-        """Go to the next marker of the chosen kind, or the one before, and pause; return it."""
+        """Go to the next marker of the chosen kind, or the previous one, and pause; return it."""
         there = [one for one in of_kind(self.markers, self.kind) if (one.shown - self._shown) * steps > 0]
         if not there:
             return None
-        found = there[0] if steps > 0 else there[-1]
-        self.step(found.shown - self._shown)
-        return found
+        marker = there[0] if steps > 0 else there[-1]
+        self.step(marker.shown - self._shown)
+        return marker
 
     def toggle(self) -> None:
         """Play or pause; at the end, play from the start."""
