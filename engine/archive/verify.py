@@ -196,7 +196,7 @@ def _samples(findings: _Findings, session: Session) -> None:
             f"the arrays say {one.arrays}"
             for one in samples.differences(session)
         ]
-    expected = {layout.array(name) for name in session.arrays.names}
+    expected = {layout.array_file(name) for name in session.arrays.names}
     findings.notes += [
         f"{file.name}: no score of this session"
         for file in session.files
@@ -210,7 +210,7 @@ def _quantized(findings: _Findings, session: Session) -> None:
     there = {file.name for file in session.files}
     checked = 0
     for variant in saved:
-        name = layout.quantized(variant.stem)
+        name = layout.quantized_file(variant.stem)
         if name not in there:
             continue
         checked += 1

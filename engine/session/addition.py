@@ -12,8 +12,7 @@ import numpy as np
 from engine.errors import EngineError, QoodError
 from engine.protocol.events import AnyEvent
 from engine.session.arrays import Array
-from engine.session.layout import ARRAYS, JOURNAL
-from engine.session.layout import array as file_of
+from engine.session.layout import ARRAYS, JOURNAL, array_file
 from engine.session.lease import LeaseLost
 from engine.session.session import Session
 from engine.session.writer import Writer
@@ -59,7 +58,7 @@ def _commit(session: Path, last: int, partial: Mapping[str, Path], events: Seque
         if Session.at(session).journal.expected != last + 1:
             raise EngineError(f"{session}: something else was added to it meanwhile; try again")
         for name, made in partial.items():
-            placed.append(made.replace(session / file_of(name)))
+            placed.append(made.replace(session / array_file(name)))
         sync_folder(session / ARRAYS)
         for event in events:
             writer.append(event)

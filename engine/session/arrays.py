@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from engine.errors import EngineError, JournalError
 from engine.plan.plan import Plan
 from engine.plan.variants import Column
-from engine.session.layout import ARRAYS
-from engine.session.layout import array as file_of
+from engine.session.layout import ARRAYS, array_file
 from engine.session.place import Place
 from engine.system import npy
 from engine.system.files import sync, sync_folder
@@ -171,7 +170,7 @@ class Arrays:
         self._arrays: dict[str, Array] = {}
         for name, (dtype, columns) in layout(plan).items():
             types = (SHORT, LONG) if name == "rank" else (dtype,)
-            self._arrays[name] = mapped(place, file_of(name), types, (None, columns))
+            self._arrays[name] = mapped(place, array_file(name), types, (None, columns))
         if len({len(array) for array in self._arrays.values()}) != 1:
             raise JournalError(f"{place.where(ARRAYS)}: the arrays have different numbers of rows")
 

@@ -46,16 +46,16 @@ def is_passing(name: str) -> bool:
     return _PASSING.fullmatch(name) is not None
 
 
-def array(name: str) -> str:
+def array_file(name: str) -> str:
     """Return the file of one array of per-sample numbers."""
     return f"{ARRAYS}/{name}.npy"
 
 
-def output(variant: str, name: str) -> str:
+def output_file(variant: str, name: str) -> str:
     """Return the file of one kept output of a variant, which is given by its file stem."""
     return f"{OUTPUTS}/{variant}.{name}.npy"
 
 
-def quantized(variant: str) -> str:
+def quantized_file(variant: str) -> str:
     """Return the file of a quantized variant, which is given by its file stem."""
     return f"{QUANTIZED}/{variant}.safetensors"

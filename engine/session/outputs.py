@@ -22,7 +22,7 @@ from engine.plan.plan import Plan
 from engine.plan.variants import Column, Variant
 from engine.protocol.events import AnyEvent, ChunkFinished, OutputsKept
 from engine.session.arrays import Array, make_array, mapped, put_rows
-from engine.session.layout import OUTPUTS, output
+from engine.session.layout import OUTPUTS, output_file
 from engine.session.place import Place
 
 SINGLE, WHOLE = np.dtype("<f4"), np.dtype("<i8")
@@ -46,7 +46,7 @@ def bytes_of(classes: int, width: int, rows: int, fit_images: int) -> int:
 
 def path_of(session: Path, variant: Variant, name: str) -> Path:
     """Return the file of one of a variant's arrays."""
-    return session / output(variant.stem, name)
+    return session / output_file(variant.stem, name)
 
 
 class OutputWriter:
@@ -129,7 +129,7 @@ class KeptOutputs:
         self._rows: dict[int, tuple[Array, Array]] = {}
         there = {file.name for file in place.files()}
         for column, variant in enumerate(self.variants):
-            names = [output(variant.stem, name) for name in ROWS]
+            names = [output_file(variant.stem, name) for name in ROWS]
             if not there.isdisjoint(names):
                 logits, features = (mapped(place, name, (SINGLE,), (None, None)) for name in names)
                 self._rows[column] = logits, features
@@ -151,7 +151,7 @@ class KeptOutputs:
         """Return what scores of a variant are fitted on; its digest is that of all of it in this order."""
         stem = self.variants[column].stem
         arrays = {
-            name: np.array(mapped(self.place, output(stem, name), (dtype,), (None,) * count))
+            name: np.array(mapped(self.place, output_file(stem, name), (dtype,), (None,) * count))
             for name, (dtype, count) in FIT.items()
         }
         classes, width = (array.shape[1] for array in self._rows[column])
@@ -159,7 +159,7 @@ class KeptOutputs:
         wanted = ((images, classes), (images, width), (images,), (classes, width), (classes,))
         for (name, array), shape in zip(arrays.items(), wanted, strict=True):
             if array.shape != shape:
-                where = self.place.where(output(stem, name))
+                where = self.place.where(output_file(stem, name))
                 raise JournalError(f"{where}: {shape} is needed, this is {array.shape}")
         return arrays
 

@@ -31,8 +31,7 @@ from engine.scores import scorers
 from engine.scores.outputs import FitSet, Head, Outputs
 from engine.session import addition, store
 from engine.session.arrays import Array, stored_scores
-from engine.session.layout import OUTPUTS
-from engine.session.layout import array as array_file
+from engine.session.layout import OUTPUTS, array_file
 from engine.session.outputs import digest_of, joined
 from engine.session.session import Session, with_scores
 from engine.sweep.devices import usable_cores

@@ -36,19 +36,20 @@ def export(
     theme: str,
     force: bool,
 ) -> None:
-    """Write SESSION into one FILE that others can import: NAME.qood where no FILE is given.
+    """Write SESSION into one FILE that others can read: NAME.qood where no FILE is given.
 
-    Journal, note and arrays are in it: enough to replay it, to check every number and to print the report, on
-    a machine with neither GPU nor images. A FILE that ends in .cast is an asciicast of the replay, for people
+    Journal, note and arrays are in it: enough to replay it, check every number and print the report, on a
+    machine with neither GPU nor images. A FILE that ends in .cast is an asciicast of the replay, for people
     without this program.
     """
     from engine.errors import InputError
     from engine.session import store
+    from engine.session.layout import ARCHIVE_SUFFIX
     from engine.text import clean, in_bytes
 
     folder = store.find(session)
     form = form or ("asciicast" if file is not None and file.suffix == ".cast" else "session")
-    suffix = {"session": ".qood", "asciicast": ".cast"}[form]
+    suffix = {"session": ARCHIVE_SUFFIX, "asciicast": ".cast"}[form]
     target = file or Path(f"{folder.resolve().name}{suffix}")
     try:
         target.stat()
@@ -65,7 +66,7 @@ def export(
     from engine.archive import transfer
 
     made = transfer.export(folder, target, quantized=with_quantized, outputs=with_outputs, force=force)
-    click.echo(clean(f"{made.file}: {in_bytes(made.size)}; 'qood-tui sessions import' takes it."))
+    click.echo(clean(f"{made.file}: {in_bytes(made.size)}; 'qood-tui replay' and 'report' read it as it is."))
     if made.is_ahead:
         told = (
             "The session is still running: its journal is in there as far as it was, its arrays may be ahead."

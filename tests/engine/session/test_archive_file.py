@@ -17,9 +17,8 @@ from engine.archive.verify import verify
 from engine.errors import InputError, JournalError
 from engine.session import archive_file
 from engine.session.archive_file import ArchiveFile
-from engine.session.layout import JOURNAL, array
+from engine.session.layout import JOURNAL, array_file
 from engine.session.notes import LARGEST
-from engine.session.place import Folder
 from engine.session.session import Session
 from tests.journals import RECORDED
 
@@ -49,8 +48,8 @@ def test_files_are_read_from_any_place_in_them(archive: Path) -> None:
         assert file.read(10) == whole[:10]
         assert file.seek(50_000) == 50_000 and file.readline() == whole[50_000:].splitlines(True)[0]
         assert file.seek(7) == 7 and file.read() == whole[7:] and file.read() == b""
-    with place.open_local(array("nll")) as file:
-        assert file.read() == (RECORDED / "2" / array("nll")).read_bytes()
+    with place.open_local(array_file("nll")) as file:
+        assert file.read() == (RECORDED / "2" / array_file("nll")).read_bytes()
         assert os.fstat(file.fileno()).st_nlink == 0  # no name of it is left on the disk
     with pytest.raises(FileNotFoundError):
         place.open("quantized/x.safetensors")
@@ -139,11 +138,11 @@ def claim(size: int) -> Callable[[bytearray, zipfile.ZipInfo], None]:
 def test_a_damaged_array_is_named_and_nothing_is_made_of_it(
     archive: Path, change: Callable[[bytearray, zipfile.ZipInfo], object], tmp_path: Path
 ) -> None:
-    session = Session.at(changed(archive, array("nll"), change))
+    session = Session.at(changed(archive, array_file("nll"), change))
     assert session.rows == 120
     with pytest.raises(JournalError, match=r"one\.qood/arrays/nll\.npy"):
         _ = session.arrays
-    (damage,) = verify(Folder(session.place), quick=True).damage
+    (damage,) = verify(session.place, quick=True).damage
     assert "nll.npy" in damage and damage.isprintable()
     assert [path.name for path in tmp_path.iterdir()] == ["one.qood"]
 

@@ -93,12 +93,13 @@ def prepared(plan: Plan, rows: int) -> SetsPrepared:
 
 def test_what_an_attempt_says_of_rows_it_did_not_finish_is_not_the_sessions(tmp_path: Path) -> None:
     folder, writer = quick(tmp_path)
+    one, other = (variant.key for variant in writer.plan.variants()[:2])
     gone, there = WorkerStarted("gone", 1, {}), WorkerStarted("there", 1, {})
-    for event in (gone, prepared(writer.plan, 7), VariantReady("a", "1" * 64, 0.0, 10)):
+    for event in (gone, prepared(writer.plan, 7), VariantReady(one, "1" * 64, 0.0, 10)):
         writer.append(event)
     assert Session.at(folder).planned == 7 and Session.at(folder).rows == 0
-    of_second = (there, prepared(writer.plan, 9), VariantReady("a", "2" * 64, 0.0, 50))
-    for event in (SessionResumed(0), *of_second, VariantFailed("b", "it diverged")):
+    of_second = (there, prepared(writer.plan, 9), VariantReady(one, "2" * 64, 0.0, 50))
+    for event in (SessionResumed(0), *of_second, VariantFailed(other, "it diverged")):
         writer.append(event)
     for first, rows in ((0, 4), (4, 2), (8, 1)):
         writer.append(ChunkFinished(first, rows, 1.0, ROWS))
@@ -106,8 +107,8 @@ def test_what_an_attempt_says_of_rows_it_did_not_finish_is_not_the_sessions(tmp_
     assert session.state == "running"
     writer.abandon()
     assert (session.planned, session.rows, [chunk.first for chunk in session.chunks]) == (9, 6, [0, 4])
-    assert session.ready["a"].digest == "2" * 64 and session.classes == {"a": 50}
-    assert session.lost == {"b": "it diverged"} and session.worker == there
+    assert session.ready[one].digest == "2" * 64 and session.classes == {one: 50}
+    assert session.lost == {other: "it diverged"} and session.worker == there
     assert (session.resumptions, session.closed, session.is_closed) == (1, None, False)
     assert Session.at(folder).state == "interrupted"
 
