@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, OptionList
 
+from engine.archive.transfer import export
 from engine.session import store
 from qood_tui.app import QoodApp
 from qood_tui.screens.compare import CompareScreen
@@ -18,6 +19,7 @@ from qood_tui.screens.replay import ReplayScreen
 from qood_tui.screens.sessions import SessionsScreen
 from qood_tui.screens.setup import SetupScreen
 from qood_tui.widgets.picks import Picks
+from tests.journals import RECORDED
 from tests.qood_tui.driving import SIZES, screen_text, text_of, title_of, told, until
 
 
@@ -175,3 +177,15 @@ async def test_damaged_sessions_are_listed_with_what_is_wrong(copied: Path, few:
         await pilot.press("l")
         await listed(pilot)
         assert "damaged" in text_of(app, "list") and "\x1b" not in screen_text(app)
+
+
+async def test_a_file_is_replayed_and_compared_where_it_is(tmp_path: Path) -> None:
+    file = export(RECORDED / "2", tmp_path / "one.qood").file
+    app = QoodApp(file, speed=64.0, at=1e9)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, ReplayScreen))
+        await until(pilot, lambda: "one.qood" in screen_text(app) and "120/120" in screen_text(app))
+    app = QoodApp(file, others=(RECORDED / "1",))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        await until(pilot, lambda: "one.qood" in screen_text(app))
