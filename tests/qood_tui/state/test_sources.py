@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.archive.transfer import export
 from engine.errors import InputError
+from engine.plan.variants import Column
 from engine.protocol.events import Entry, Logged, PhaseChanged, SessionClosed, VariantReady
 from engine.session.layout import JOURNAL
 from engine.session.seal import sealed
@@ -36,7 +37,7 @@ def test_a_file_is_replayed_as_its_folder_is(recorded: Path, tmp_path: Path) -> 
     assert file.state == folder.state and file.times == folder.times and not file.missing
     rows, same = file.rows(), folder.rows()
     assert rows is not None and same is not None and rows.count == same.count
-    assert (rows.column("msp", 1, 0) == same.column("msp", 1, 0)).all()
+    assert (rows.values("msp", Column(1), 0) == same.values("msp", Column(1), 0)).all()
     live = LiveSource(file.session)
     assert live.tick(0.0) and live.state == folder.state and not live.tick(60.0) and not live.lost
 
