@@ -20,7 +20,6 @@ from zipfile import ZipFile, ZipInfo
 
 from engine.errors import InputError, JournalError, QoodError
 from engine.session.archive_file import BLOCK, SPARE, ArchiveFile, safe_name
-from engine.session.journal import Reader
 from engine.session.layout import JOURNAL, OUTPUTS, QUANTIZED, is_kept
 from engine.session.place import Folder
 from engine.session.session import Session
@@ -172,7 +171,7 @@ def _unpack(archive: ArchiveFile, name: str, path: Path) -> None:
 
 def _check_journal(made: Path, own: str) -> None:
     try:
-        Reader(Folder(made))
+        Session.at(made)
     except JournalError as error:
         reason = str(error).replace(str(made), own)
         raise InputError("session", own, f"it cannot be imported: {clean(reason)}") from None

@@ -16,9 +16,9 @@ from engine.archive import transfer
 from engine.archive.transfer import export, import_file
 from engine.errors import InputError
 from engine.plan.plan import preset
-from engine.protocol.events import ChunkFinished, Logged
+from engine.protocol.events import ChunkFinished
 from engine.session import archive_file, notes, store
-from engine.session.layout import JOURNAL, NOTE
+from engine.session.layout import JOURNAL
 from engine.session.place import Folder
 from engine.session.session import Session
 from engine.session.writer import Writer
@@ -361,54 +361,3 @@ def test_a_damaged_file_is_refused_or_harmless(
         taken = {name: found for name, found in files(recorded).items() if not name.startswith("quantized/")}
         assert files(imported.session).items() <= taken.items()
     assert {path.name for path in place.iterdir()} <= {"x.qood", "sessions"}
-
-
-def test_a_session_is_renamed_and_deleted_with_nothing_else(copied: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="of this name"):
-        store.rename(copied, copied.name)
-    there = store.rename(copied, "new-name")
-    assert there == copied.parent / "new-name" and Session.at(there).entries
-    outside = tmp_path / "outside.npy"
-    outside.write_text("mine")
-    (there / "arrays" / "linked.npy").symlink_to(outside)
-    (there / "mine.md").write_text("mine")
-    (there / "elsewhere").symlink_to(tmp_path)
-    assert set(store.delete(there)) == {"mine.md", "elsewhere", "arrays/linked.npy"}
-    assert outside.read_text() == "mine"
-    assert set(files(there)) == {"mine.md"}
-
-
-def test_a_deleted_session_is_gone(copied: Path) -> None:
-    notes.write(copied, "x")
-    (copied / "reserve").write_bytes(b"0")
-    assert store.delete(copied) == [] and not copied.exists()
-
-
-def test_what_is_not_the_users_is_not_touched(recorded: Path, tmp_path: Path) -> None:
-    link = tmp_path / "link"
-    link.symlink_to(recorded)
-    running = store.create(preset("quick"), (), tmp_path, "quick")
-    writer = Writer(running)
-    writer.append(Logged("info", "x"))
-    for session, words in ((store.find("demo"), "ships"), (link, "link"), (running, "running")):
-        before = files(session)
-        for attempt in (lambda s=session: store.rename(s, "other"), lambda s=session: store.delete(s)):
-            with pytest.raises(InputError, match=words):
-                attempt()
-        assert files(session) == before
-    writer.abandon()
-
-
-def test_a_note_is_kept_whole_or_not_at_all(copied: Path) -> None:
-    notes.write(copied, "  first é\nsecond\n\n")
-    assert notes.read(Folder(copied)) == "first é\nsecond" and notes.first_line(Folder(copied)) == "first é"
-    for text in ("x" * notes.LARGEST, "\ud800"):
-        with pytest.raises(InputError, match="note"):
-            notes.write(copied, text)
-    assert notes.first_line(Folder(copied)) == "first é"
-    assert not [path for path in copied.iterdir() if path.name.startswith(".")]
-    assert store.summary(copied).note == "first é"
-    notes.write(copied, " ")
-    assert not (copied / NOTE).exists() and notes.read(Folder(copied)) == ""
-    (copied / NOTE).symlink_to("/etc/passwd")
-    assert notes.read(Folder(copied)) == ""
