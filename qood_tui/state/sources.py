@@ -48,7 +48,7 @@ class Source(Protocol):
         ...
 
 
-class _Recorded:
+class _LazyArrays:
     """The arrays beside a journal, opened when they are first needed."""
 
     def __init__(self, place: Place) -> None:
@@ -75,7 +75,7 @@ class LiveSource:
     def __init__(self, session: Path) -> None:
         self.session = session
         self._reader = Session.at(session).follow()
-        self._arrays = _Recorded(self._reader.place)
+        self._arrays = _LazyArrays(self._reader.place)
         self._state = State(self._reader.header)
         self._unwatched = 0.0
         self.lost = False
@@ -126,13 +126,13 @@ class ReplaySource:
 
     def __init__(self, session: Path) -> None:
         self.session = session
-        self._recorded = Session.at(session)
-        self.entries = self._recorded.entries
-        self._arrays = _Recorded(self._recorded.place)
+        self._opened = Session.at(session)
+        self.entries = self._opened.entries
+        self._arrays = _LazyArrays(self._opened.place)
         self.times = play_times(self.entries)
         self.markers = markers(self.entries, self.times)
         self.kind = Kind.ALL  # of the markers that are jumped to
-        self._keyframes = _keyframes(State(self._recorded.header), self.entries)
+        self._keyframes = _keyframes(State(self._opened.header), self.entries)
         self.playing = True
         self.speed = 4.0
         self.position = 0.0
@@ -167,24 +167,24 @@ class ReplaySource:
     @property
     def ends(self) -> float:
         """Return when the session ended, in seconds since it began."""
-        swept = self._recorded.sweep
+        swept = self._opened.sweep
         return swept[-1].t if swept else 0.0
 
     @property
     def damaged(self) -> int:
         """Return how many lines of the journal are damaged."""
-        return self._recorded.damaged
+        return self._opened.damaged
 
     @property
     def missing(self) -> list[str]:
         """List what is damaged in the journal, or missing."""
-        journal = self._recorded.journal
+        journal = self._opened.journal
         missing = [f"{JOURNAL} {what}" for what in journal.damage]
         if journal.torn:
             missing.append(f"{JOURNAL}: its last line, {journal.torn:,} bytes, is not finished")
         if journal.unknown:
             missing.append(f"{journal.unknown:,} events are of a later version, and not shown")
-        if not self._recorded.is_closed:
+        if not self._opened.is_closed:
             missing.append(
                 "the closing event is missing: the session was interrupted, or its journal cut off"
             )
