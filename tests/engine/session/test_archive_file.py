@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.archive.transfer import export
 from engine.archive.verify import verify
@@ -20,6 +22,7 @@ from engine.session.archive_file import ArchiveFile
 from engine.session.layout import JOURNAL, array_file
 from engine.session.notes import LARGEST
 from engine.session.session import Session
+from tests.engine.session.test_session import nouns
 from tests.journals import RECORDED
 
 Change = Callable[[zipfile.ZipFile], object]
@@ -173,3 +176,25 @@ def test_arrays_outlive_their_files_and_leave_nothing_behind(
     assert arrays.digests(0, 120) == expected
     assert not list((tmp_path / "temporary").iterdir())
     shutil.rmtree(tmp_path / "temporary")
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_whatever_is_damaged_is_refused_or_named(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    file = export(RECORDED / "2", tmp_path_factory.mktemp("damaged") / "x.qood").file
+    content = bytearray(file.read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.sampled_from((0, directory)))
+        content[data.draw(st.integers(start, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    file.write_bytes(content[: data.draw(st.sampled_from((len(content), len(content) - 100)))])
+    try:
+        verdict = verify(ArchiveFile(file), quick=True)
+    except InputError as error:
+        assert str(error).isprintable()
+    else:
+        assert all(line.isprintable() for line in verdict.damage)
+        if verdict.is_whole:  # what was damaged is no byte of a file, but of what is said of it
+            assert nouns(Session.at(file)) == nouns(Session.at(RECORDED / "2"))
