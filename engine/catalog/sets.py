@@ -140,10 +140,10 @@ SETS: Mapping[str, Set] = by_name(
         note=_SHOWN.format(78, 400),
     ),
 )
-SOURCES: Mapping[str, str] = {  # where images lie; a path that is given is the first kind that accepts it
+SOURCES: Mapping[str, str] = {  # kinds of places to read images from; a path is of the first that accepts it
     "files": "engine.datasets.sources.files:Files",
 }
-LAYOUTS = (  # how sets lie below a root; what an earlier one finds, a later one does not look for
+LAYOUTS = (  # how sets lie below a root; what an earlier one finds, later ones do not look for
     "engine.datasets.layouts.openood:openood_lists",
     "engine.datasets.layouts.published:published_folders",
     "engine.datasets.layouts.imagenet:imagenet_folders",
@@ -152,7 +152,7 @@ LAYOUTS = (  # how sets lie below a root; what an earlier one finds, a later one
 
 
 def is_made(name: str) -> bool:
-    """Tell whether a set is one of the demo's, made and not found."""
+    """Return whether a set is one of the demo's, made and not found."""
     return name in SETS and SETS[name].made
 
 

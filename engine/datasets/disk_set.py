@@ -10,6 +10,7 @@ import msgspec
 from engine import catalog
 from engine.catalog import Set
 from engine.datasets.walk import Walked, passed_over
+from engine.text import counted
 
 
 class DiskSet(msgspec.Struct):
@@ -64,7 +65,7 @@ def sized(one: DiskSet, expected: int) -> DiskSet:
             f"{missing:,} of {expected:,} images are missing: its numbers are not the published ones"
         )
     elif missing < 0:
-        one.notes.append(f"{-missing:,} images more than the {expected:,} of the published set")
+        one.notes.append(f"{counted(-missing, 'image')} more than the {expected:,} of the published set")
     return one
 
 
