@@ -16,7 +16,8 @@ from engine.measure import bootstrap, means, table
 from engine.measure.bootstrap import ResampledId, ResampledPair
 from engine.measure.delong import Placements, mean_difference, placements
 from engine.measure.detection import Floats, check_scores
-from engine.measure.measures import COMPARED, COMPARED_OF_LABELS, Deltas, Labelled, Measure
+from engine.measure.measure import Deltas, Labelled, Measure
+from engine.measure.measures import COMPARED, COMPARED_OF_LABELS
 from engine.measure.significance import holm, mcnemar, sequential_reach, two_sided
 from engine.plan.variants import Column, Variant
 from engine.protocol.events import MAIN_MEASURE, Delta, DeltasMeasured, SetDeltas, VariantDelta

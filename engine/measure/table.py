@@ -10,7 +10,7 @@ import numpy as np
 from engine.errors import MeasureError
 from engine.measure import measures
 from engine.measure.detection import count, roc, thin
-from engine.measure.measures import Labelled
+from engine.measure.measure import Labelled
 from engine.measure.pair import PairMeasures
 from engine.plan.variants import Column
 from engine.protocol.events import Cell, Curve, Measured

@@ -15,7 +15,7 @@ DELTA = (
 INTERVAL = (
     "95 % percentile bootstrap (Efron & Tibshirani 1993): images resampled within each set, the ID "
     "images once for all OOD sets. Before the planned end: an asymptotic confidence sequence (Waudby-"
-    "Smith et al. 2024), which holds at all looks together."
+    "Smith et al. 2024), which is valid however often you look."
 )
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from engine.measure import means
-from engine.measure.measures import Measure
+from engine.measure.measure import Measure
 from engine.plan.plan import Plan
 from engine.protocol.events import BitsTabled, Delta, VariantDelta
 

@@ -29,7 +29,7 @@ from qood_tui.state.state import State, describe, fold, reduce
 from qood_tui.state.view_options import Unit
 from qood_tui.words import clean, duration
 
-NOTHING_FINISHED = "Nothing was finished, so there is no table."
+NOTHING_FINISHED = "No image was finished, so there is no table."
 
 
 def run(asked: Request, *, plain: bool, as_json: bool) -> int:
@@ -37,7 +37,7 @@ def run(asked: Request, *, plain: bool, as_json: bool) -> int:
     session = asked.session
     told = Console(stderr=True)
     for name in asked.missing:
-        sys.stderr.write(f"{name} is not below {clean(asked.resources.data)}; the study goes on without it\n")
+        sys.stderr.write(f"{name} is not below {clean(asked.resources.data)}; the study runs without it\n")
     plan = Session.at(session).header.plan
     if plan.keep_outputs:
         size = in_words(outputs_size(plan, asked.resources))
@@ -71,9 +71,9 @@ def print_table(found: Document, console: Console) -> None:
     for warning in found.guesses:
         console.print(f"! {clean(warning)}", style="yellow", markup=False, soft_wrap=True)
     console.print(_table(found))
-    legend = "* a change: p < 0.05, adjusted by Holm over the table, the means below it among themselves."
+    legend = "* p < 0.05, Holm-corrected across the table, and the means below it among themselves."
     if found.sequential:
-        legend = "* outside a 95 % interval that holds at all looks together: the sweep ended early."
+        legend = "* 95 % interval excludes zero, valid however often you look: the sweep ended early."
     told = [f"{legend} This is {found.note}." if found.note else legend]
     told += [*words.in_float(found.plan, found.bit_tables), *_stated(found), *_spread(found)]
     for line in told:

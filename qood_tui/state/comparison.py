@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.measure.measures import Measure
+from engine.measure.measure import Measure
 from engine.plan.variants import Variant
 from engine.report.blocks import Table
 from engine.report.formats import tables

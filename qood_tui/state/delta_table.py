@@ -9,7 +9,8 @@ import msgspec
 
 from engine import catalog
 from engine.measure.means import in_mean, mean_over_sets
-from engine.measure.measures import TOP1, Measure
+from engine.measure.measure import Measure
+from engine.measure.measures import TOP1
 from engine.measure.spread import groups, spread
 from engine.plan.variants import Variant
 from engine.protocol.events import Cell, Delta, VariantDelta
@@ -314,8 +315,8 @@ def _intervals(state: State, measure: Measure) -> str:
     if state.deltas.sequential:
         if state.deltas.variants[0].mean(measure.id) is None:
             return "this measure gets its intervals at the end"
-        return f"▼ ▲ outside 95 % intervals good at every look, {count}"
-    return f"▼ ▲ p < 0.05 by Holm over the table, intervals 95 % each, {count}"
+        return f"▼ ▲ 95 % interval excludes zero, valid at every look, {count}"
+    return f"▼ ▲ p < 0.05, Holm-corrected; 95 % intervals are not, {count}"
 
 
 def _is_provisional(state: State, measure: Measure) -> bool:

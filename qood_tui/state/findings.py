@@ -71,8 +71,8 @@ def headline(state: State, width: int = WIDEST) -> Text:
     measured = [text for text in (state.deltas.by_bits if state.deltas else ()) if text in known]
     if state.deltas is None or not measured:
         if state.measured:
-            return Text("First numbers of the first images; intervals come with more of them.", "dim")
-        return Text("Deltas appear once every set has some images.", "dim")
+            return Text("Numbers of the first images; intervals follow with more images.", "dim")
+        return Text("Deltas appear once every set has images.", "dim")
     bits = min(measured, key=lambda text: (known[text].weight + known[text].activation, text))
     mean = state.deltas.by_bits[bits]
     of_bits = means.at_bits(state.deltas.variants, bits)
@@ -98,15 +98,19 @@ def most_lost(state: State, width: int = WIDEST) -> Text:
         return Text("Nothing was lost on any OOD set.", "dim")
     identity = VariantId.parse(found.variant)
     p = found.delta.p_holm
-    tails = ["▼ so far, by an interval good at every look, not adjusted over the table", "▼ so far", "▼"]
+    tails = [
+        "▼ so far: the 95 % interval excludes zero, valid however often you look, not corrected",
+        "▼ so far",
+        "▼",
+    ]
     if p is not None:
         chance = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
-        tails = [f"▼, real: {chance} by Holm over the table", f"▼, real: {chance}", "▼ real"]
+        tails = [f"▼, real: {chance}, Holm-corrected", f"▼, real: {chance}", "▼ real"]
     if not found.delta.is_change:
         tails = [", may be chance", ", chance?"]
     name = f"{catalog.short_of(identity.model)} {identity.setting} on {clean(found.ood_set)}"
     for between in (f" points ({interval(found.delta)})", f" ({interval(found.delta)})", " points"):
-        line = Text("Most lost: ")
+        line = Text("Largest loss: ")
         line.append(name, "bold").append(f" {found.delta.value * 100:+.1f}{between}")
         if line.cell_len + len(tails[-1]) <= width:
             break

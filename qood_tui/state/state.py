@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from engine.measure.measures import COMPARED, Deltas, Measure
+from engine.measure.measure import Deltas, Measure
+from engine.measure.measures import COMPARED
 from engine.plan.validation import MOST_VARIANTS
 from engine.protocol.events import (
     AnyEvent,

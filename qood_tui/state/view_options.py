@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from engine.measure.measures import AP_OUT, Measure
+from engine.measure.measure import Measure
+from engine.measure.measures import AP_OUT
 from engine.plan.plan import Plan
 from engine.plan.variants import Variant
 from qood_tui.plot.curve import CurveView

@@ -157,10 +157,10 @@ def of_a_long_session() -> Iterator[Figure]:
     times = []
     for _ in range(5):
         with opened("replay", str(session), "--at", "999999") as terminal:
-            times.append(terminal.wait_for("Most lost", 30))
+            times.append(terminal.wait_for("Largest loss", 30))
     yield "100,000 events opened and shown at their end, median of 5", statistics.median(times), 1.5, "s"
     with opened("replay", str(session), "--at", "999999") as terminal:
-        terminal.wait_for("Most lost", 30)
+        terminal.wait_for("Largest loss", 30)
         terminal.read(2.0)
         memory = psutil.Process(terminal.process).memory_info().rss / 1e6
         yield "memory with 100,000 events", memory, 200, "MB"

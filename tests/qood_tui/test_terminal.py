@@ -35,7 +35,7 @@ def demo() -> tuple[str, ...]:
 
 def test_ctrl_z_stops_it_and_fg_paints_it_again(demo: tuple[str, ...]) -> None:
     with opened(*demo) as terminal:
-        terminal.wait_for("Most lost", 20)
+        terminal.wait_for("Largest loss", 20)
         terminal.press("\x1a")
         terminal.read(1.0)
         assert psutil.Process(terminal.process).status() == psutil.STATUS_STOPPED
@@ -43,14 +43,14 @@ def test_ctrl_z_stops_it_and_fg_paints_it_again(demo: tuple[str, ...]) -> None:
         terminal.read(0.5)
         assert terminal.written == written
         os.kill(terminal.process, signal.SIGCONT)
-        terminal.wait_for("Most lost", 10)
+        terminal.wait_for("Largest loss", 10)
         terminal.press("1")
         terminal.wait_for("ROC", 10)
 
 
 def test_an_open_filter_writes_nothing_while_nobody_types(demo: tuple[str, ...]) -> None:
     with opened(*demo) as terminal:
-        terminal.wait_for("Most lost", 20)
+        terminal.wait_for("Largest loss", 20)
         terminal.press("/")
         terminal.read(1.5)
         written = terminal.written
@@ -60,7 +60,7 @@ def test_an_open_filter_writes_nothing_while_nobody_types(demo: tuple[str, ...])
 
 def test_what_is_copied_reaches_the_terminal_of_the_user(demo: tuple[str, ...]) -> None:
     with opened(*demo) as terminal:
-        terminal.wait_for("Most lost", 20)
+        terminal.wait_for("Largest loss", 20)
         terminal.press("y")
         terminal.read(1.0)
         (sent,) = re.findall(rb"\x1b\]52;c;([A-Za-z0-9+/=]+)\x07", terminal.raw)
@@ -88,7 +88,7 @@ def test_no_size_at_any_moment_ends_it(demo: tuple[str, ...]) -> None:
 
 def test_no_color_writes_no_colour(demo: tuple[str, ...]) -> None:
     with opened(*demo, NO_COLOR="1") as terminal:
-        terminal.wait_for("Most lost", 20)
+        terminal.wait_for("Largest loss", 20)
         terminal.read(0.5)
         for found in re.findall(rb"38;2;(\d+);(\d+);(\d+)", terminal.raw):
             assert len(set(found)) == 1, f"{found} is a colour"
@@ -99,7 +99,7 @@ def test_terminals_of_few_colours_are_sent_none_that_they_do_not_have(
     demo: tuple[str, ...], term: str
 ) -> None:
     with opened(*demo, TERM=term, COLORTERM="") as terminal:
-        terminal.wait_for("Most lost", 20)
+        terminal.wait_for("Largest loss", 20)
         terminal.read(0.3)
         if "256" not in term:
             assert not COLOUR.search(terminal.raw)
@@ -109,14 +109,14 @@ def test_terminals_of_few_colours_are_sent_none_that_they_do_not_have(
 
 def test_another_locale_than_utf_8_gets_ascii(demo: tuple[str, ...]) -> None:
     with opened(*demo, LC_ALL="C", LANG="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0") as terminal:
-        terminal.wait_for("Most lost", 20)
+        terminal.wait_for("Largest loss", 20)
         terminal.read(0.3)
         terminal.raw.decode("ascii")
 
 
 def test_a_line_that_drops_ends_the_terminal_quietly(demo: tuple[str, ...]) -> None:
     with opened(*demo) as terminal:
-        terminal.wait_for("Most lost", 20)
+        terminal.wait_for("Largest loss", 20)
         terminal.hang_up()
         deadline = time.monotonic() + 10
         while psutil.pid_exists(terminal.process) and time.monotonic() < deadline:

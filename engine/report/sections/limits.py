@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from engine import catalog
 from engine.catalog.models import UNKNOWN
-from engine.measure.measures import MEASURES, Deltas
+from engine.measure.measure import Deltas
+from engine.measure.measures import MEASURES
 from engine.plan.variants import VariantId
 from engine.report.contents import Document
 from engine.report.sections.provenance import fit_images

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from engine import catalog
-from engine.measure.measures import COMPARED, COMPARED_OF_LABELS, MEASURES, OF_LABELS, Measure
+from engine.measure.measure import Measure
+from engine.measure.measures import COMPARED, COMPARED_OF_LABELS, MEASURES, OF_LABELS
 from engine.measure.spread import Spread
 from engine.measure.spread import spread as of_draws
 from engine.plan.variants import VariantId

@@ -97,8 +97,11 @@ def _in_a_sentence(found: Document) -> str:
     if not found.by_bits:
         return ""
     fewest, mean = max(found.by_bits.items(), key=lambda one: one[1].value)
+    said = "The largest mean loss of AUPR-out is"
+    if mean.value <= 0:
+        said = "No bit setting lost AUPR-out on average: FP32 minus quantized is at most"
     return (
-        f"The largest mean loss of AUPR-out is {points(mean).strip()} points ({interval(mean)}) at {fewest}, "
+        f"{said} {points(mean).strip()} points ({interval(mean)}) at {fewest}, "
         f"over {means.models_in_words(found.deltas, fewest)} and "
         f"{means.sets_in_words(found.deltas, found.plan.ood_sets)}."
     )

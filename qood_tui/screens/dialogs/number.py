@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from engine import catalog
-from engine.measure.measures import Measure
+from engine.measure.measure import Measure
 from engine.plan.variants import Variant
 from engine.report import definitions, study
 from qood_tui.screens.dialogs.dialog import Dialog
@@ -62,11 +62,12 @@ class NumberScreen(Dialog[None]):
         found = self.state.delta_of(self.variant.key)
         delta = found.sets(self.measure.id).get(self.ood_set) if found else None
         if delta is not None:
-            images = f"the first {self.state.deltas.rows:,} images" if self.state.deltas else ""
-            lines.append(("delta", f"{delta.value * 100:+.3f} points, FP32 minus quantized, on {images}"))
+            lines.append(
+                ("delta", f"{delta.value * 100:+.3f} points, FP32 minus quantized, on {self._images()}")
+            )
             lines.append(("interval", f"{delta.low * 100:+.3f} to {delta.high * 100:+.3f}"))
             if delta.p is not None and delta.p_holm is not None:
-                lines.append(("p", f"{delta.p:.3g}; adjusted over the table {delta.p_holm:.3g}"))
+                lines.append(("p", f"{delta.p:.3g}; Holm-corrected {delta.p_holm:.3g}"))
         if found is not None:
             for row in study.beside((found,)):
                 words = f"{row.stated:.1f} % ({study.label_of(row.measure)}; {catalog.STATED_BY})"
@@ -75,3 +76,7 @@ class NumberScreen(Dialog[None]):
             resamples, seed = self.state.deltas.resamples, self.state.deltas.seed
             lines.append(("bootstrap", f"{resamples:,} resamples, seed {seed}"))
         return lines or [("", "nothing is measured yet")]
+
+    def _images(self) -> str:
+        rows = self.state.deltas.rows if self.state.deltas else 0
+        return f"all {rows:,} images" if rows == self.state.total else f"the first {rows:,} images"

@@ -19,7 +19,8 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from engine.errors import MeasureError
 from engine.measure.bootstrap import ResampledId, ResampledPair, resample
-from engine.measure.measures import MEASURES, Basis, Deltas, Labelled, Measure, of_labelled, of_scores
+from engine.measure.measure import Basis, Deltas, Labelled, Measure
+from engine.measure.measures import MEASURES, of_labelled, of_scores
 
 Arrays = tuple[np.ndarray, ...]
 

@@ -55,8 +55,8 @@ def test_scores_that_learn_are_swept_and_measured(session: Path) -> None:
     assert sum("ash_s: it assumes features" in text for text in warned) == 1
     found = report.document(Session.at(session))
     assert {cell.score for row in found.variants for cell in row.sets} == set(SCORES)
-    assert all(cell.auroc is not None for row in found.variants for cell in row.sets)
-    fp32, low = (np.mean([c.auroc for c in row.sets if c.score == "vim"]) for row in found.variants)
+    assert all(cell.value("auroc") is not None for row in found.variants for cell in row.sets)
+    fp32, low = (np.mean([c.value("auroc") for c in row.sets if c.score == "vim"]) for row in found.variants)
     assert fp32 > 0.75 and fp32 != low
 
 

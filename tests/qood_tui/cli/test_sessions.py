@@ -171,7 +171,7 @@ def test_show_says_what_a_session_is(mine: Path) -> None:
     ):
         assert words in found
     assert "arrays" in found and "quantized" in found and "of two lines" in found
-    assert "AUPR-out" in found and "Most lost" in found
+    assert "AUPR-out" in found and "Largest loss" in found
     document = json.loads(call("show", "mine", "--json").stdout)
     assert document["rows"] == document["images"] == attempts.finished_rows(entry.event for entry in entries)
     on_disk = sum(path.stat().st_size for path in mine.rglob("*") if path.is_file())

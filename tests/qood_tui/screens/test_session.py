@@ -37,7 +37,7 @@ async def test_the_end_of_a_replay_tells_the_finding_and_every_pane_fits(
     async with app.run_test(size=size) as pilot:
         await at_end(pilot)
         assert "W4A4: no clear cost" in text_of(app, "status") and "ImageNet" in text_of(app, "status")
-        assert "Most lost: " in text_of(app, "status")
+        assert "Largest loss: " in text_of(app, "status")
         for number, name in enumerate(NAMES, 1):
             await pilot.press(str(number))
             await pilot.pause(0.05)
@@ -393,7 +393,7 @@ async def test_a_session_that_is_removed_while_it_is_shown_is_called_lost(copied
     app = QoodApp()
     async with app.run_test(size=(120, 40)) as pilot:
         app.open_session(copied, live=True)
-        await until(pilot, lambda: "Most lost" in text_of(app, "status"))
+        await until(pilot, lambda: "Largest loss" in text_of(app, "status"))
         shutil.rmtree(copied)
         await until(pilot, lambda: "ENGINE LOST" in text_of(app, "status"))
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from rich.text import Text
 
-from engine.measure.measures import AP_OUT, COMPARED, MEASURES, Measure
+from engine.measure.measure import Measure
+from engine.measure.measures import AP_OUT, COMPARED, MEASURES
 from engine.protocol.events import Delta, SetDeltas, VariantDelta
 from engine.session import store
 from engine.session.arrays import Arrays
@@ -206,7 +207,9 @@ def test_what_was_lost_most_is_said_with_its_certainty(demo: State) -> None:
     assert found is not None and demo.deltas is not None
     assert found.delta.value == max(d.value for v in demo.deltas.variants for d in v.main.sets.values())
     said = findings.most_lost(demo).plain
-    assert said.startswith(f"Most lost: {found.variant} on {found.ood_set} +") and "real: p < 0.001" in said
+    assert (
+        said.startswith(f"Largest loss: {found.variant} on {found.ood_set} +") and "real: p < 0.001" in said
+    )
     for width in (70, 80, 200):
         assert (
             findings.most_lost(demo, width).cell_len <= width
