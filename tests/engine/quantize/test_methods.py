@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -12,10 +13,10 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 
 from engine import catalog
 from engine.catalog import methods as entries
+from engine.commands import quantize as command_line
 from engine.errors import InputError, QuantizeError
 from engine.plan.bits import Bits
 from engine.plan.plan import Plan
@@ -24,6 +25,7 @@ from engine.plan.validation import validated
 from engine.protocol.events import BitsTabled, WorkerStarted
 from engine.quantize.formats import packed
 from engine.quantize.grids import search
+from engine.quantize.grids.base import Quantizer
 from engine.quantize.methods.base import QuantizationMethod, defaults, load_method, parse_method, quantize
 from engine.quantize.methods.round_to_nearest import calibrated
 from engine.quantize.sites import Widths
@@ -230,34 +232,44 @@ def test_a_file_of_anothers_method_brings_back_its_grid_and_its_extras(tmp_path:
         packed.restore(tiny_model(), unknown, packed.read(path)[1])
 
 
-def test_the_command_runs_anothers_method_and_lists_it(package: Path, tmp_path: Path) -> None:
+def test_the_command_finds_anothers_method_in_a_process_of_its_own(package: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", IMAGES.numpy())
+    environment = {**os.environ, "PYTHONPATH": f"{package}:{os.environ.get('PYTHONPATH', '')}"}
+    x, q = (str(tmp_path / name) for name in ("x.npy", "q.safetensors"))
+    command = [sys.executable, "-m", "engine", "quantize", "--model", "vit-narrow", "--calibration", x]
+    command += ["--output", q, "--method", "binary:shift=0.5", "--table"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and "| signs" in done.stdout, done.stderr
+    about, _ = packed.read(Path(q))
+    assert about.method == "binary" and about.method_parameters == {"shift": 0.5}
 
-    def call(*words: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": f"{package}:{os.environ.get('PYTHONPATH', '')}"}
-        command = [sys.executable, "-m", "engine", "quantize", *words]
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
 
-    listed = call("--list").stdout
+def command(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    command_line.arguments(parser)
+    return command_line.run(parser.parse_args(words))
+
+
+@pytest.mark.usefixtures("theirs")
+def test_the_command_lists_anothers_methods_with_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("--list") == 0
+    listed = capsys.readouterr().out
     assert "binary: from the package qood-theirs 1.5.\n  Parameters: shift = 0.0." in listed
     assert "broken: it cannot be loaded" in listed
-    x, q, a = (str(tmp_path / name) for name in ("x.npy", "q.safetensors", "a.npy"))
+
+
+@pytest.mark.usefixtures("theirs")
+def test_a_file_of_anothers_method_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "x.npy", IMAGES.numpy())
+    x, q, a, b = (str(tmp_path / name) for name in ("x.npy", "q.safetensors", "a.npy", "b.npy"))
     own = ("--model", "vit-narrow", "--calibration", x, "--inputs", x, "--logits", a, "--output", q)
-    done = call(*own, "--method", "binary:shift=0.5", "--table")
-    assert done.returncode == 0 and "| signs" in done.stdout, done.stderr
-    with safe_open(q, "np") as file:
-        header = msgspec.json.decode(file.metadata()["qood"])
-    assert header["method"] == "binary" and header["method_parameters"] == {"shift": 0.5}
-    again = call("--quantized", q, "--inputs", x, "--logits", str(tmp_path / "b.npy"))
-    assert again.returncode == 0, again.stderr
-    np.testing.assert_array_equal(np.load(a), np.load(tmp_path / "b.npy"))
-    elsewhere = subprocess.run(
-        [sys.executable, "-m", "engine", "quantize", "--quantized", q, "--inputs", x, "--logits", a],
-        capture_output=True,
-        text=True,
-    )
-    assert elsewhere.returncode == 2 and "install the method 'binary'" in elsewhere.stderr
-    assert "Traceback" not in elsewhere.stderr
+    command(*own, "--method", "binary:shift=0.5")
+    command("--quantized", q, "--inputs", x, "--logits", b)
+    np.testing.assert_array_equal(np.load(a), np.load(b))
+    monkeypatch.delitem(catalog.METHODS, "binary")  # type: ignore[arg-type]  # a dict of the fixture
+    monkeypatch.delitem(Quantizer.kinds, "signs")
+    with pytest.raises(InputError, match=r"'signs' cannot be used; .* install the method 'binary'"):
+        command("--quantized", q, "--inputs", x, "--logits", b)
 
 
 class Swept(NamedTuple):
