@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import re
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from tests.commands import engine
 
-def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "qood_tui", "metrics", *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+
+def call(*arguments: str) -> CompletedProcess[str]:
+    return engine("metrics", *arguments)
 
 
 def test_every_reference_case_through_the_command(reference: Path, tmp_path: Path) -> None:
@@ -45,8 +46,6 @@ def test_what_cannot_be_measured_is_refused_by_set(tmp_path: Path, scores: np.nd
     np.save(tmp_path / "far.npy", scores)
     done = call("--id", str(tmp_path / "id.npy"), "--ood", f"far={tmp_path / 'far.npy'}")
     assert done.returncode == 2
-    import re
-
     assert re.search(words, done.stderr), done.stderr
 
 
@@ -67,9 +66,8 @@ def test_what_scores_writes_is_read_by_name(tmp_path: Path) -> None:
     outputs = {"id": random.normal(0, 2, (90, 7)), "far": random.normal(0, 1, (60, 7))}
     for name, logits in outputs.items():
         np.savez(tmp_path / f"{name}-logits.npz", logits=logits.astype(np.float32))
-        command = [sys.executable, "-m", "qood_tui", "scores", str(tmp_path / f"{name}-logits.npz")]
-        command += ["-o", str(tmp_path / f"{name}.npz"), "--score", "msp,energy"]
-        assert subprocess.run(command, capture_output=True).returncode == 0
+        files = (str(tmp_path / f"{name}-logits.npz"), "-o", str(tmp_path / f"{name}.npz"))
+        assert engine("scores", *files, "--score", "msp,energy").returncode == 0
     given = ("--id", str(tmp_path / "id.npz"), "--ood", f"far={tmp_path / 'far.npz'}", "--json")
     found = json.loads(call(*given).stdout)["sets"]
     assert [(one["name"], one["score"]) for one in found] == [("far", "msp"), ("far", "energy")]

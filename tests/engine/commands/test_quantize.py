@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from engine.quantize.formats import packed
 from engine.quantize.methods import adalog
 from engine.quantize.methods import base as methods
 from engine.quantize.sites import Widths
+from tests.commands import engine
 from tests.engine.quantize.test_repq import tiny_model
 
 KWARGS = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 10}
@@ -45,9 +45,8 @@ def arrays(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-    quantize = [sys.executable, "-m", "qood_tui", "quantize", *arguments]
-    return subprocess.run(quantize, capture_output=True, text=True)
+def call(*arguments: str) -> CompletedProcess[str]:
+    return engine("quantize", *arguments)
 
 
 def test_quantize_save_load_and_run_give_the_same_bits(arrays: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from engine.session import store
 from engine.session.layout import JOURNAL, RESERVE
 from engine.session.writer import Writer
 from engine.system.files import open_end, open_new, whole
+from tests.commands import engine
 
 
 def test_a_new_file_takes_the_place_of_a_link(tmp_path: Path) -> None:
@@ -116,10 +115,5 @@ def test_saving_a_quantized_model_where_nothing_can_be_written_is_no_defect(tmp_
     np.save(images, np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32))
     given = ("--model", "vit-narrow", "--calibration", str(images), "--bits", "W8A8")
     output = tmp_path / "nowhere" / "saved.safetensors"
-    ran = subprocess.run(
-        [sys.executable, "-m", "engine", "quantize", *given, "--output", str(output)],
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
+    ran = engine("quantize", *given, "--output", str(output))
     assert ran.returncode in (1, 2) and "No such file" in ran.stderr and "defect" not in ran.stderr

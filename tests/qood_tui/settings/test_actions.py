@@ -17,8 +17,7 @@ from engine.service import client
 from engine.session import store
 from engine.system import paths
 from qood_tui.app import QoodApp
-from qood_tui.screens.compare import CompareScreen
-from qood_tui.screens.compare import View as CompareView
+from qood_tui.screens.compare import CompareScreen, ComparisonView
 from qood_tui.screens.dialogs.help import HelpScreen
 from qood_tui.screens.live import LiveScreen
 from qood_tui.screens.replay import ReplayScreen
@@ -90,7 +89,7 @@ def base_measure() -> tuple[Any, Any, Any]:
     from engine.measure.measures import AP_OUT
     from qood_tui.state.view_options import Unit
 
-    return AP_OUT, Unit.POINTS, CompareView.SIDE
+    return AP_OUT, Unit.POINTS, ComparisonView.SIDE
 
 
 async def by_key(pilot: Pilot[None], action: Action) -> None:
