@@ -98,7 +98,7 @@ HAPPENINGS = ("added", "removed", "replaced", "swapped", "torn", "copied", "deni
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     file = tmp_path_factory.mktemp("model") / "mine.pth"
-    torch.save(random_model(SMALL, num_classes=len(CLASSES)).state_dict(), file)
+    torch.save(random_model(SMALL, num_classes=len(CLASSES), img_size=48).state_dict(), file)
     return Checkpoint(str(file), SMALL)
 
 
