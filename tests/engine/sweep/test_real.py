@@ -1,4 +1,8 @@
-"""Sweeps of photographs with models from a weight cache, by the real engine."""
+"""Sweeps of photographs with a model from a weight cache, by a real engine.
+
+What is tested is what processes do together: the worker's environment, its processes and commands. What a
+sweep makes of its images is tested in `test_image_sets.py`, in one process.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import psutil
 import pytest
 
@@ -19,9 +23,7 @@ from engine.protocol.events import (
     BitsTabled,
     ChunkFinished,
     ImageUnreadable,
-    Logged,
     ModelLoaded,
-    PhaseChanged,
     SessionClosed,
     SetsPrepared,
     VariantReady,
@@ -59,6 +61,29 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return openood_root(tmp_path / "data")
+
+
+class Whole(NamedTuple):
+    """A session swept to its end, in chunks of eight, and where its images lie."""
+
+    session: Path
+    root: Path
+
+    def cut(self, place: Path, after: bytes, count: int = 1) -> Path:
+        """Copy the session as it was after its `count`-th event of a kind."""
+        shutil.copytree(self.session, place, ignore=shutil.ignore_patterns("lease*"))
+        lines = (self.session / JOURNAL).read_bytes().splitlines(keepends=True)
+        last = [at for at, line in enumerate(lines) if after in line][count - 1]
+        (place / JOURNAL).write_bytes(b"".join(lines[: last + 1]))
+        return place
+
+
+@pytest.fixture(scope="module")
+def whole(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    root = openood_root(tmp_path_factory.mktemp("whole") / "data")
+    session = begin(Plan(**{**PLAN, "chunk_images": 8}), given(root))  # type: ignore[arg-type]
+    assert closed(session).outcome == "finished"
+    return Whole(session, root)
 
 
 def begin(plan: Plan, resources: Resources) -> Path:
@@ -117,51 +142,38 @@ def test_an_openood_folder_is_swept_and_the_journal_says_what_moves_a_number(
     assert str(root) not in (session / JOURNAL).read_text()
 
 
-def test_an_interrupted_sweep_goes_on_with_the_saved_quantizers_to_the_same_bits(
-    weights: Path, root: Path, tmp_path: Path
+@pytest.mark.parametrize("saved", [True, False])
+def test_an_interrupted_sweep_goes_on_with_or_without_saved_quantizers_to_the_same_bits(
+    whole: Whole, tmp_path: Path, saved: bool
 ) -> None:
-    whole = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
-    assert closed(whole).outcome == "finished"
-    lines = (whole / JOURNAL).read_bytes().splitlines(keepends=True)
-    second = [at for at, line in enumerate(lines) if b"chunk.finished" in line][1]
-    results = {}
-    for case in ("with", "without"):
-        cut = tmp_path / case
-        shutil.copytree(whole, cut, ignore=shutil.ignore_patterns("lease*"))
-        (cut / JOURNAL).write_bytes(b"".join(lines[: second + 1]))
-        if case == "without":
-            shutil.rmtree(cut / "quantized")
-        asked = request.prepare(None, None, str(cut), resources=Resources(any_accuracy=True))
-        client.start(asked.session, asked.resources)
-        assert closed(cut).outcome == "finished"
-        assert arrays_of(cut) == arrays_of(whole)
-        results[case] = [e for e in events_of(cut)[second:] if getattr(e, "variant", "") == f"{SMALL} W4A4"]
-    assert (whole / "quantized").is_dir() and len(list((whole / "quantized").iterdir())) == 1
+    cut = whole.cut(tmp_path / "cut", b"chunk.finished", 2)
+    assert len(list((cut / "quantized").iterdir())) == 1
+    if not saved:
+        shutil.rmtree(cut / "quantized")
+    asked = request.prepare(None, None, str(cut), resources=Resources(any_accuracy=True))
+    client.start(asked.session, asked.resources)
+    assert closed(cut).outcome == "finished"
+    assert arrays_of(cut) == arrays_of(whole.session)
 
 
 def test_what_was_calibrated_before_an_interruption_is_not_calibrated_again(
-    weights: Path, root: Path, tmp_path: Path
+    whole: Whole, tmp_path: Path
 ) -> None:
-    whole = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
-    assert closed(whole).outcome == "finished"
-    lines = (whole / JOURNAL).read_bytes().splitlines(keepends=True)
-    tabled = next(at for at, line in enumerate(lines) if b"bits.tabled" in line)
-    assert not any(b"chunk.finished" in line for line in lines[:tabled])
-    cut = tmp_path / "cut"
-    shutil.copytree(whole, cut, ignore=shutil.ignore_patterns("lease*"))
-    (cut / JOURNAL).write_bytes(b"".join(lines[: tabled + 1]))
+    cut = whole.cut(tmp_path / "cut", b"bits.tabled")
+    assert not any(isinstance(event, ChunkFinished) for event in events_of(cut))
     (state,) = (cut / "quantized").iterdir()
     written = state.stat().st_mtime_ns
-    client.start(cut, given(root))
+    client.start(cut, given(whole.root))
     assert closed(cut).outcome == "finished"
     assert state.stat().st_mtime_ns == written
     # What the attempt that was cut off said of it is void, so it is said again.
     assert sum(isinstance(e, BitsTabled) for e in attempts.counted(events_of(cut))) == 1
-    assert arrays_of(cut) == arrays_of(whole)
+    assert arrays_of(cut) == arrays_of(whole.session)
 
 
-def test_a_killed_worker_takes_all_its_processes_along(weights: Path, root: Path) -> None:
-    session = begin(Plan(**{**PLAN, "chunk_images": 4}), given(root, devices="cpu,cpu"))  # type: ignore[arg-type]
+def test_a_killed_worker_takes_its_processes_along_and_two_devices_give_the_bits_of_one(whole: Whole) -> None:
+    plan = Plan(**{**PLAN, "chunk_images": 8})  # type: ignore[arg-type]
+    session = begin(plan, given(whole.root, devices="cpu,cpu"))
     reader, deadline = Session.at(session).follow(), time.monotonic() + 60
     while not any(isinstance(e.event, ChunkFinished) for e in reader.poll()) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -175,84 +187,8 @@ def test_a_killed_worker_takes_all_its_processes_along(weights: Path, root: Path
     _, left = psutil.wait_procs(below, timeout=15)
     assert not left, [process.cmdline() for process in left]
     assert closed(session).outcome == "finished"
-
-
-def test_two_devices_give_the_bits_of_one(weights: Path, root: Path) -> None:
-    alone = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
-    both = begin(Plan(**PLAN), given(root, devices="cpu,cpu"))  # type: ignore[arg-type]
-    assert closed(alone).outcome == closed(both).outcome == "finished"
-    assert arrays_of(alone) == arrays_of(both)
-    worker = next(e for e in events_of(both) if isinstance(e, WorkerStarted))
-    assert worker.device == "cpu,cpu"
-
-
-@pytest.mark.parametrize("lost", [".", "images_classic/texture"])
-def test_a_disk_that_goes_away_pauses_the_sweep_and_costs_no_image(
-    weights: Path, root: Path, lost: str
-) -> None:
-    session = begin(Plan(**{**PLAN, "chunk_images": 4}), given(root))  # type: ignore[arg-type]
-    reader = Session.at(session).follow()
-    deadline = time.monotonic() + 60
-    while not any(isinstance(e.event, ChunkFinished) for e in reader.poll()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    place = (root / lost).resolve()
-    away = place.with_name("away")
-    place.rename(away)
-    while not any(isinstance(e, PhaseChanged) and e.phase == "paused" for e in events_of(session)):
-        assert time.monotonic() < deadline, "it did not pause"
-        time.sleep(0.1)
-    assert not any(isinstance(e, SessionClosed) for e in events_of(session))
-    away.rename(place)
-    assert closed(session).outcome == "finished"
-    assert not any(isinstance(e, ImageUnreadable) for e in events_of(session))
-    assert report.document(Session.at(session)).rows == 88
-
-
-def test_models_that_do_not_know_the_labels_and_guessing_are_stopped_with_a_reason(
-    weights: Path, tmp_path: Path
-) -> None:
-    root = openood_root(tmp_path / "data", val=400)
-    session = begin(Plan(**{**PLAN, "chunk_images": 400}), given(root, any_accuracy=False))  # type: ignore[arg-type]
-    last = closed(session)
-    assert last.outcome == "refused" and "accuracy" in last.reason and "--any-accuracy" in last.reason
-
-
-def test_images_that_are_also_evaluated_are_not_learnt_from(weights: Path, root: Path) -> None:
-    listed = root / "benchmark_imglist" / "imagenet"
-    held = [line.split()[0] for line in (listed / "val_imagenet.txt").open()]
-    tested = [line.split()[0] for line in (listed / "test_imagenet.txt").open()]
-    large = root / "images_largescale"
-    shutil.copy(large / tested[0], large / held[0])
-    shutil.copy(large / tested[1], large / held[1])
-    session = begin(Plan(**PLAN), given(root))  # type: ignore[arg-type]
-    assert closed(session).outcome == "finished"
-    prepared = next(e for e in events_of(session) if isinstance(e, SetsPrepared))
-    assert prepared.fit is not None and prepared.fit.copies == 2 and prepared.fit.count == 10
-    too_many = begin(Plan(**{**PLAN, "fit_images": 11}), given(root))  # type: ignore[arg-type]
-    assert closed(too_many).outcome == "refused" and "fit_images" in closed(too_many).reason
-
-
-def test_without_training_images_a_tenth_of_the_id_set_is_held_out(
-    weights: Path, root: Path, tmp_path: Path
-) -> None:
-    from tests.real import photographs_like
-
-    for label in ("a", "b"):
-        photographs_like(tmp_path / "pets" / label, 30, ord(label))
-    plan = Plan(**{**PLAN, "id_set": "pets", "fit_images": 4, "calibration_images": 2})  # type: ignore[arg-type]
-    own = {"pets": str(tmp_path / "pets")}
-    guessed = begin(plan, given(root, id=own))
-    assert closed(guessed).outcome == "refused" and "--classes" in closed(guessed).reason
-    names = tmp_path / "classes.txt"
-    names.write_text("\n".join([f"other{i}" for i in range(998)] + ["a", "b"]))
-    session = begin(plan, given(root, id=own, classes=str(names)))
-    assert closed(session).outcome == "finished", closed(session).reason
-    prepared = next(e for e in events_of(session) if isinstance(e, SetsPrepared))
-    assert prepared.sets[0].count == 54 and prepared.calibrations[0].set == "held-out"
-    samples = np.load(session / "arrays" / "samples.npy")
-    assert np.bincount(samples[samples[:, 0] == 0, 2])[998:].tolist() == [27, 27]
-    warned = [e.text for e in events_of(session) if isinstance(e, Logged)]
-    assert any("2 of the 1000 classes" in text for text in warned)
+    assert arrays_of(session) == arrays_of(whole.session)
+    assert {e.device for e in events_of(session) if isinstance(e, WorkerStarted)} == {"cpu,cpu"}
 
 
 @pytest.mark.parametrize(
@@ -273,46 +209,6 @@ def test_what_does_not_fit_together_is_refused_before_a_session_is_made(
     with pytest.raises(InputError) as caught:
         request.settle(Plan(**{**PLAN, **changes}), given(root, **resources))  # type: ignore[arg-type]
     assert all(word in str(caught.value) for word in words), str(caught.value)
-
-
-def test_images_without_a_label_count_for_detection_and_not_for_accuracy(
-    weights: Path, root: Path, tmp_path: Path
-) -> None:
-    results = {}
-    listed = root / "benchmark_imglist" / "imagenet" / "test_imagenet.txt"
-    whole = listed.read_text().splitlines()
-    for name, lines in (
-        ("all", whole),
-        ("one missing", [whole[0].split()[0] + " -1", *whole[1:]]),
-        ("none", [line.split()[0] + " -1" for line in whole]),
-    ):
-        listed.write_text("\n".join(lines) + "\n")
-        session = begin(Plan(**{**PLAN, "scores": ("msp",), "score_parameters": {}}), given(root))  # type: ignore[arg-type]
-        assert closed(session).outcome == "finished"
-        results[name] = report.document(Session.at(session))
-    for name in ("one missing", "none"):
-        found = results[name]
-        assert found.deltas[0].main.mean.value == pytest.approx(results["all"].deltas[0].main.mean.value)
-        assert {cell.n_id for cell in found.variants[0].sets} == {40}
-    assert "top1" in results["one missing"].deltas[0].of_labels
-    unlabelled = results["none"].variants[0]
-    assert set(unlabelled.values.values()) == {None}
-    assert not results["none"].deltas[0].of_labels
-
-
-def test_calibration_images_that_cannot_be_decoded_are_replaced_and_counted(
-    weights: Path, root: Path
-) -> None:
-    held = [line.split()[0] for line in (root / "benchmark_imglist/imagenet/val_imagenet.txt").open()]
-    for name in held[:6]:
-        path = root / "images_largescale" / name
-        path.write_bytes(path.read_bytes()[:500])
-    plan = Plan(**{**PLAN, "scores": ("msp",), "score_parameters": {}, "calibration_images": 6})  # type: ignore[arg-type]
-    session = begin(plan, given(root))
-    assert closed(session).outcome == "finished", closed(session).reason
-    prepared = next(e for e in events_of(session) if isinstance(e, SetsPrepared))
-    (draw,) = prepared.calibrations
-    assert set(draw.images) == set(held[6:]) and draw.unreadable > 0
 
 
 def test_a_plan_file_names_checkpoints_and_folders_beside_it(root: Path, tmp_path: Path) -> None:
