@@ -316,7 +316,7 @@ def _intervals(state: State, measure: Measure) -> str:
         if state.deltas.variants[0].mean(measure.id) is None:
             return "this measure gets its intervals at the end"
         return f"▼ ▲ 95 % interval excludes zero, valid at every look, {count}"
-    return f"▼ ▲ p < 0.05, Holm-corrected; 95 % intervals are not, {count}"
+    return f"▼ ▲ p < 0.05, Holm-corrected (95 % intervals are not), {count}"
 
 
 def _is_provisional(state: State, measure: Measure) -> bool:

@@ -16,6 +16,7 @@ import pytest
 
 from engine import report
 from engine.errors import InputError
+from engine.measure.measures import COMPARED, COMPARED_OF_LABELS, MEASURES
 from engine.report.contents import Checked, Document, Mismatch
 from engine.report.formats import escaping
 from tests.engine.report.pages import Page
@@ -85,6 +86,19 @@ def test_json_has_everything(found: Document) -> None:
     told = json.loads(report.render(found, "json"))
     assert set(told) == set(Document.__struct_fields__)
     assert told["checked"]["mismatches"] == []
+
+
+def test_every_measure_is_in_every_format(found: Document) -> None:
+    texts = {form: report.render(found, form) for form in report.FORMATS}
+    page = Page(texts["html"]).text
+    for measure in MEASURES.values():
+        has_deltas = measure in (*COMPARED, *COMPARED_OF_LABELS)
+        assert f'"{measure.id}"' in texts["json"] and f",{measure.id}," in texts["csv"]
+        assert (f"{measure.name_of_delta}_lost_p_holm" in texts["csv"]) == has_deltas
+        for text in (texts["md"], page):
+            assert text.count(measure.label) >= 2 and f"{measure.label}: {measure.definition[:30]}" in text
+        if has_deltas or not measure.is_by_set:
+            assert escaping.latex(measure.label) in texts["latex"]
 
 
 @pytest.mark.parametrize("form", ["html", "md", "latex", "json"])

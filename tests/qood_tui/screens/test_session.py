@@ -310,7 +310,7 @@ async def test_a_number_says_where_it_comes_from(recorded: Path) -> None:
             "vit-narrow W4A4",
             "150 ID and 60 OOD",
             "interval",
-            "adjusted over the table",
+            "Holm-corrected",
             "resamples",
         ):
             assert words in text
