@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from engine.plan.resources import Resources
 from engine.protocol.events import AnyEvent, ChunkFinished, SessionResumed
 from engine.protocol.messages import Job
 from engine.session.writer import Writer
-from engine.sweep.sweep import Workers, sweep
+from engine.sweep.retry import Emit, RetryControl
+from engine.sweep.sweep import sweep
 from engine.sweep.worker import started
+from engine.sweep.workers import Workers, workers
 
 
 class Killed(BaseException):
@@ -72,9 +74,7 @@ def run_until(session: Path, resources: Resources, stop: Stop | None = None) -> 
 
     job = Job(str(session), writer.plan, resources, writer.finished_rows, writer.owner)
     try:
-        with a_team(job, DecodersHere(1, job.plan.most_pixels)) as team:
-            emit(team.worker)
-            sweep(job, emit, lambda: False, team)
+        sweep_here(job, DecodersHere(1, job.plan.most_pixels), emit)
     except Killed:
         writer.abandon()
         return "killed"
@@ -85,13 +85,20 @@ def run_until(session: Path, resources: Resources, stop: Stop | None = None) -> 
     return "finished"
 
 
+def sweep_here(
+    job: Job, decoders: Decoders, emit: Emit, is_cancelled: Callable[[], bool] = lambda: False
+) -> None:
+    """Sweep in this process on two threads, as the worker does; raises as `sweep` does."""
+    with workers_here(decoders) as own:
+        sweep(job, started(job, own, {}), own, RetryControl(emit, is_cancelled))
+
+
 @contextmanager
-def a_team(job: Job, decoders: Decoders) -> Iterator[Workers]:
-    """Give what a worker gathers for a job on the CPU: one thread per variant, two variants at once."""
+def workers_here(decoders: Decoders, *devices: str) -> Iterator[Workers]:
+    """Give what the worker gathers for a job: two cores for each device, one CPU if none is named."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield Workers(["cpu"], 2, pool, decoders, started(job, "cpu", 2, {}))
+        with workers(devices or ("cpu",), 2, decoders, tf32=False) as own:
+            yield own
     finally:
         torch.set_num_threads(threads)

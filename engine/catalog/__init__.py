@@ -1,5 +1,6 @@
 """What can be picked, as data. Objects lie behind `module:name` and are loaded only where they run."""
 
+from engine.catalog.devices import ACCELERATORS, CPU, DEVICES, Device
 from engine.catalog.methods import BITS, METHODS, Method, described
 from engine.catalog.models import (
     DEMO_MODELS,
@@ -36,14 +37,17 @@ from engine.catalog.sets import (
 )
 
 __all__ = [
+    "ACCELERATORS",
     "AUTO",
     "BITS",
     "CALIBRATION_IMAGES",
     "CLASS_ORDERS",
+    "CPU",
     "DEMO_CALIBRATION",
     "DEMO_FIT",
     "DEMO_MODELS",
     "DEMO_OOD",
+    "DEVICES",
     "FEATURES",
     "FIT_IMAGES",
     "HELD_OUT",
@@ -60,6 +64,7 @@ __all__ = [
     "STATED_NOT",
     "STUDY_MODELS",
     "UNKNOWN",
+    "Device",
     "Method",
     "Model",
     "Preset",

@@ -17,7 +17,7 @@ from engine.datasets.sources.base import TransientError, source_of
 from engine.datasets.walk import images_below, passed_over
 from engine.errors import FINISHED, WITH_FAILURES, InputError
 from engine.images.decoders import Decoders, Wanted
-from engine.sweep.devices import usable_cores
+from engine.system.machine import usable_cores
 from engine.text import clean
 
 AT_ONCE = 256

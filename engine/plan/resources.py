@@ -17,7 +17,9 @@ from engine.errors import InputError
 from engine.system import environment, paths
 
 HUB = ("hf-hub:", "hf_hub:")  # how the name of a repository begins
-_DEVICES = re.compile(r"auto|cuda|(cpu|cuda:\d+)(,(cpu|cuda:\d+))*")
+_KINDS = "|".join(catalog.ACCELERATORS)
+_ONE = rf"(cpu|({_KINDS}):\d+)"
+_DEVICES = re.compile(rf"auto|{_KINDS}|{_ONE}(,{_ONE})*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -70,7 +72,9 @@ def own_environment() -> dict[str, str]:
 def check_devices(given: str) -> None:
     """Raise InputError if devices cannot be meant."""
     if not _DEVICES.fullmatch(given):
-        right = "give auto, cpu, cuda for all GPUs, or some of them such as cuda:0,cuda:1"
+        one = catalog.ACCELERATORS[0]
+        kinds = ", ".join(f"{kind} for all {catalog.DEVICES[kind].label}" for kind in catalog.ACCELERATORS)
+        right = f"give auto, cpu, {kinds}, or some of them such as {one}:0,{one}:1"
         raise InputError("devices", given, right)
 
 

@@ -1,39 +1,34 @@
-"""How many images go through a model at once: as many as memory holds, the same after a resume."""
+"""Forward passes: how many images go through a model at once, and which thread runs which batch."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from engine.models.loaded import LoadedModel, normalise
-from engine.protocol.events import AnyEvent, BatchSized
+from engine.images.image_set import Geometry
+from engine.models.loaded import normalise
+from engine.plan.variants import Column
+from engine.protocol.events import BatchSized
 from engine.scores.outputs import Outputs
-from engine.sweep.devices import release_memory
+from engine.sweep.calibration import CalibratedVariant
+from engine.sweep.devices.backend import Backend, backend_of
 from engine.sweep.features import outputs
-
-ON_GPU = 256
-ON_CPU_PIXELS = 16 * 224 * 224  # more at once are no faster there
+from engine.sweep.retry import Emit, RetryControl
+from engine.sweep.threads import all_of
 
 T = TypeVar("T")
-Item = TypeVar("Item")
-
-
-def first_size(device: torch.device, chunk: int, size: int) -> int:
-    """Return how many images of `size` pixels a side to try at once: equal parts of a chunk."""
-    most = ON_GPU if device.type != "cpu" else max(1, ON_CPU_PIXELS // size**2)
-    return -(-chunk // -(-chunk // most))
 
 
 class Batches:
     """The number of images at once; halved where memory runs out, which is journaled."""
 
-    def __init__(self, size: int, emit: Callable[[AnyEvent], None]) -> None:
-        self.size, self._emit = size, emit
+    def __init__(self, size: int, backend: Backend, emit: Emit) -> None:
+        self.size, self.backend, self._emit = size, backend, emit
         self._halving = threading.Lock()
 
     def fitting(self, work: Callable[[int], T], first: int) -> T:
@@ -46,9 +41,9 @@ class Batches:
             try:
                 return work(size)
             except RuntimeError as error:
-                if size == 1 or not is_out_of_memory(error):
+                if size == 1 or not self.backend.is_out_of_memory(error):
                     raise
-            release_memory()
+            self.backend.release_memory()
             self._halve(size, first)
 
     def _halve(self, size: int, first: int) -> None:
@@ -60,41 +55,114 @@ class Batches:
                 self._emit(BatchSized(first, self.size, reason))
 
 
-def of_each(pool: ThreadPoolExecutor, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
-    """Return `work` of each item, several at a time.
+class Attempt:
+    """Work that threads have begun at the batch size of now, and do again where that turns out too large.
 
-    What one raises is raised once all have ended: none may still write when the work is done again.
+    `begin` hands the work for a batch size to threads; `first` is the first row that it is of.
     """
-    futures = [pool.submit(work, item) for item in items]
-    wait(futures)
-    return [future.result() for future in futures]
+
+    def __init__(self, batches: Batches, begin: Callable[[int], Sequence[Future[None]]], first: int) -> None:
+        self._batches, self._begin, self._first = batches, begin, first
+        self._size = batches.size
+        self._futures = begin(self._size)
+
+    @property
+    def pending(self) -> list[Future[None]]:
+        """List what has not ended."""
+        return [future for future in self._futures if not future.done()]
+
+    def finish(self) -> int:
+        """Wait until all work is done at one batch size, and return that."""
+
+        def work(size: int) -> int:
+            if size != self._size:
+                wait(self._futures)  # none may still write
+                self._size, self._futures = size, self._begin(size)
+            all_of(self._futures)
+            return size
+
+        return self._batches.fitting(work, self._first)
+
+    def cancel(self) -> None:
+        """Begin nothing more of it."""
+        for future in self._futures:
+            future.cancel()
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that memory ran out, on a GPU or off it."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def forward(
-    model: torch.nn.Module, source: LoadedModel, pixels: Tensor, size: int, *, features: bool
-) -> Outputs:
-    """Return what a model says of uint8 images, `size` at once.
+class Passes:
+    """The forward passes of one variant over uint8 images, one batch of them at a time.
 
     Every batch is full, the last one filled up with images that are thrown away: what is computed of an
-    image must not depend on how many others there are.
+    image must not depend on how many others there are, nor on the thread.
     """
-    parts = []
-    for start in range(0, len(pixels), size):
-        part = pixels[start : start + size]
-        count = len(part)
-        if count < size:
-            part = torch.cat([part, part.new_zeros(size - count, *part.shape[1:])])
-        given = normalise(part, source)
-        seen = outputs(model, given) if features else Outputs(model(given))
-        parts.append(
-            Outputs(seen.logits[:count], seen.features[:count] if seen.features is not None else None)
-        )
-    logits = torch.cat([part.logits for part in parts])
-    return Outputs(
-        logits, torch.cat([p.features for p in parts if p.features is not None]) if features else None
-    )
+
+    def __init__(
+        self, variant: CalibratedVariant, pixels: Mapping[Geometry, Tensor], size: int, *, features: bool
+    ) -> None:
+        self.model, self.float_model = variant.model, variant.float_model
+        self.size, self.features = size, features
+        self.pixels = pixels[variant.float_model.geometry]
+        self.count = -(-len(self.pixels) // size)
+        self._parts: dict[int, Outputs] = {}
+        self._counting = threading.Lock()
+
+    def run(self, number: int) -> Outputs | None:
+        """Run one batch; return what the variant says of all images if it was the last one left."""
+        with torch.inference_mode():
+            part = self._forward(self.pixels[number * self.size : (number + 1) * self.size])
+            with self._counting:
+                self._parts[number] = part
+                is_last = len(self._parts) == self.count
+            return self._joined() if is_last else None
+
+    def run_all(self) -> Outputs:
+        """Run all batches on this thread."""
+        *_, outputs = map(self.run, range(self.count))
+        assert outputs is not None, "the last batch completes them"
+        return outputs
+
+    def _forward(self, images: Tensor) -> Outputs:
+        count = len(images)
+        if count < self.size:
+            images = torch.cat([images, images.new_zeros(self.size - count, *images.shape[1:])])
+        normalised = normalise(images, self.float_model)
+        batch = outputs(self.model, normalised) if self.features else Outputs(self.model(normalised))
+        return Outputs(batch.logits[:count], batch.features[:count] if batch.features is not None else None)
+
+    def _joined(self) -> Outputs:
+        """Return the outputs of all images, where scores are computed, and keep none."""
+        parts = [self._parts[number] for number in range(self.count)]
+        self._parts.clear()
+        device = backend_of(self.pixels.device).scoring_device(self.pixels.device)
+        logits = torch.cat([part.logits for part in parts]).to(device)
+        features = [part.features for part in parts if part.features is not None]
+        return Outputs(logits, torch.cat(features).to(device) if self.features else None)
+
+
+def submit(
+    threads: ThreadPoolExecutor,
+    passes: Mapping[Column, Passes],
+    finish: Callable[[Column, Outputs], None],
+    batches: Batches,
+    control: RetryControl,
+) -> list[Future[None]]:
+    """Hand every batch of every variant, by column, to the threads.
+
+    The thread that runs the last batch of a variant calls `finish` with its column and outputs.
+    """
+
+    def run(column: Column, number: int) -> None:
+        control.stop_if_asked()
+        if passes[column].size != batches.size:  # halved meanwhile: all is done again
+            return
+        try:
+            if (outputs := passes[column].run(number)) is not None:
+                finish(column, outputs)
+        except RuntimeError as error:
+            if batches.backend.is_out_of_memory(error):
+                error.__traceback__ = None  # its frames hold tensors, and a failed future holds them
+            raise
+
+    return [
+        threads.submit(run, column, number) for column, one in passes.items() for number in range(one.count)
+    ]

@@ -1,10 +1,9 @@
-"""From a plan to variants that can be run: load, quantize or load what was quantized, tabulate."""
+"""From a plan to variants that can be run: quantize, or load what was quantized before, and tabulate."""
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -13,139 +12,90 @@ from torch import Tensor, nn
 
 from engine.errors import EngineError, QuantizeError
 from engine.images.image_set import Geometry
-from engine.images.sets import HeldOutPool, Sets
-from engine.models.loaded import LoadedModel, count_parameters, load, normalise
-from engine.plan.plan import Plan
-from engine.plan.resources import Resources
+from engine.images.sets import HeldOutPool
+from engine.models.loaded import LoadedModel, normalise
 from engine.plan.variants import Variant
-from engine.protocol.events import (
-    AnyEvent,
-    AttentionCompared,
-    BitsTabled,
-    Logged,
-    ModelLoaded,
-    SetsPrepared,
-    VariantFailed,
-    VariantReady,
-)
+from engine.protocol.events import AttentionCompared, BitsTabled, VariantFailed, VariantReady
 from engine.quantize.bit_table import tabulate
 from engine.quantize.layers import forget_exact, unquantized_copy
 from engine.quantize.methods import base as methods
 from engine.quantize.sites import Widths
 from engine.scores.outputs import Scorer
-from engine.sweep.devices import release_memory
+from engine.sweep.devices.backend import backend_of
+from engine.sweep.retry import Emit
 from engine.sweep.saved_variants import SavedVariants, key_of
-
-Emit = Callable[[AnyEvent], None]
+from engine.sweep.setup import Setup
 
 
 class CalibratedVariant(NamedTuple):
-    """A calibrated variant on its device, with its scores."""
+    """A calibrated variant on its device, with its scores; its model in floating point tells its classes."""
 
     variant: Variant
     model: nn.Module
-    source: LoadedModel
+    float_model: LoadedModel
     digest: str
     scorers: Mapping[str, Scorer] = {}
 
 
-class PriorVariants(NamedTuple):
-    """What a journal says of variants from before: their digests, bit tables, and why some failed.
-
-    It is binding where rows are finished: they are of exactly these variants.
-    """
-
-    digests: Mapping[str, str] = {}
-    tables: Mapping[str, BitsTabled] = {}
-    failed: Mapping[str, str] = {}
-    is_binding: bool = False
-
-
-class Models:
-    """The models of a plan on a device, in floating point."""
-
-    def __init__(self, plan: Plan, resources: Resources, device: torch.device, emit: Emit) -> None:
-        def tell(text: str) -> None:
-            emit(Logged("info", text))
-
-        self.by_name = {name: load(name, device, resources, tell) for name in plan.models}
-        self.digests = {name: state_digest(loaded.model) for name, loaded in self.by_name.items()}
-        self.geometries = sorted({loaded.geometry for loaded in self.by_name.values()})
-
-    def describe(self) -> list[ModelLoaded]:
-        """Return the events that say what the models are."""
-        return [
-            ModelLoaded(
-                name,
-                loaded.origin,
-                self.digests[name],
-                count_parameters(loaded.model),
-                loaded.classes,
-                *loaded.geometry,
-                loaded.mean,
-                loaded.std,
-                loaded.weights,
-            )
-            for name, loaded in self.by_name.items()
-        ]
+Variants = list[CalibratedVariant | None]  # by column; None is one that could not be calibrated
 
 
 class Calibration:
-    """How the quantizers of a plan are set, on images that are read once."""
+    """Calibrate the variants of a sweep on images that are read once; what is done is emitted."""
 
-    def __init__(
-        self, plan: Plan, models: Models, sets: Sets, prepared: SetsPrepared, states: SavedVariants
-    ) -> None:
-        self.plan, self.models, self.prepared, self.states = plan, models, prepared, states
-        self.pixels = [_read(one, models.geometries) for one in sets.calibrations]
+    def __init__(self, setup: Setup, emit: Emit) -> None:
+        self.setup, self.plan, self.emit = setup, setup.plan, emit
+        self.saved = SavedVariants(setup.session)
+        self.pixels = [_read(pool, setup.models.geometries) for pool in setup.sets.calibrations]
 
-    def calibrate(self, variant: Variant, known: PriorVariants, emit: Emit) -> CalibratedVariant | None:
-        """Quantize one variant and tabulate it, or load it as it was; one that cannot be is None.
+    def calibrate(self, variant: Variant) -> CalibratedVariant | None:
+        """Quantize one variant and tabulate it, or load it as it was; None if it cannot be quantized.
 
-        What is done is said. Raises EngineError if finished rows are of another variant of that name.
+        Raises EngineError if finished rows are of another variant of that name.
         """
         started = time.monotonic()
-        source = self.models.by_name[variant.model]
-        before = known.digests.get(variant.key)
-        required = before if known.is_binding else None
-        table = known.tables.get(variant.key)
-        if variant.key in known.failed:  # its finished rows have no values
-            emit(VariantFailed(variant.key, known.failed[variant.key]))
+        prior, float_model = self.setup.prior, self.setup.models.by_name[variant.model]
+        before = prior.digests.get(variant.key)
+        required = before if prior.is_binding else None
+        table = prior.tables.get(variant.key)
+        if variant.key in prior.failed:  # its finished rows have no values
+            self.emit(VariantFailed(variant.key, prior.failed[variant.key]))
             return None
         try:
             if variant.bits.is_float:
-                model, digest = source.model, self.models.digests[variant.model]
-                self._compare_attention(variant, source, emit)
-            elif (loaded := self._load(variant, known)) is not None and before is not None:
-                model, digest = loaded, before
+                model, digest = float_model.model, self.setup.models.digests[variant.model]
+                self._compare_attention(variant, float_model)
+            elif before is not None and (saved := self._load(variant, before)) is not None:
+                model, digest = saved, before
             else:
-                model, digest, table = self._quantize(variant, source, required)
+                model, digest, table = self._quantize(variant, float_model, required)
         except QuantizeError as error:
             if required is not None:
                 raise EngineError(
                     f"{variant.key}: it could be quantized before the interruption: {error}"
                 ) from None
-            emit(VariantFailed(variant.key, str(error)))
+            self.emit(VariantFailed(variant.key, str(error)))
             return None
-        emit(VariantReady(variant.key, digest, round(time.monotonic() - started, 3), source.classes))
-        if table is not None and not known.is_binding:
-            emit(table)
-        return CalibratedVariant(variant, model, source, digest)
+        seconds = round(time.monotonic() - started, 3)
+        self.emit(VariantReady(variant.key, digest, seconds, float_model.classes))
+        if table is not None and not prior.is_binding:
+            self.emit(table)
+        return CalibratedVariant(variant, model, float_model, digest)
 
-    def _compare_attention(self, reference: Variant, source: LoadedModel, emit: Emit) -> None:
-        """Say what the explicit product of quantized attention changes where nothing is quantized."""
+    def _compare_attention(self, reference: Variant, float_model: LoadedModel) -> None:
+        """Emit what the explicit product of quantized attention changes where nothing is quantized."""
         if all(variant.bits.is_float for variant in self.plan.variants()):
             return
-        images = self._images(reference, source)
+        images = self._images(reference, float_model)
         try:
-            copy = unquantized_copy(source.model)
-        except QuantizeError:  # said of every variant that it concerns
+            copy = unquantized_copy(float_model.model)
+        except QuantizeError:  # every variant that it concerns reports it
             return
         with torch.inference_mode():
-            fused, explicit = source.model(images), copy(images)
+            fused, explicit = float_model.model(images), copy(images)
         if not fused.isfinite().all() or not explicit.isfinite().all():
             return
-        emit(
+        self.emit(
             AttentionCompared(
                 reference.model,
                 len(images),
@@ -155,77 +105,69 @@ class Calibration:
             )
         )
 
-    def _load(self, variant: Variant, known: PriorVariants) -> nn.Module | None:
-        """Return a variant as it was saved; one whose bit table is not there is calibrated again for it."""
-        digest = known.digests.get(variant.key)
-        if digest is None or variant.key not in known.tables:
+    def _load(self, variant: Variant, digest: str) -> nn.Module | None:
+        """Return a variant as it was saved; one whose bit table is missing is calibrated again for it."""
+        if variant.key not in self.setup.prior.tables:
             return None
-        return load_saved(self.plan, self.models, self.prepared, self.states, variant, digest)
+        return _load(self.setup, self.saved, variant, digest)
 
     def _quantize(
-        self, variant: Variant, source: LoadedModel, required: str | None
+        self, variant: Variant, float_model: LoadedModel, required: str | None
     ) -> tuple[nn.Module, str, BitsTabled]:
         """Calibrate a variant, save it, and tabulate its bits on the calibration images."""
         widths = Widths(variant.bits, self.plan.overrides, first_and_last=self.plan.first_and_last or None)
-        images = self._images(variant, source)
+        images = self._images(variant, float_model)
         parameters = self.plan.method_parameters or {}
-        model = methods.quantize(variant.method, source.model, widths, images, parameters)
-        digest = self._save(variant, model, source, required)
+        model = methods.quantize(variant.method, float_model.model, widths, images, parameters)
+        digest = self._save(variant, model, float_model, required)
         table = tabulate(variant.key, model, images)
         forget_exact(model)
-        release_memory()
+        backend_of(images.device).release_memory()
         return model, digest, table
 
     def _save(
-        self, variant: Variant, model: VisionTransformer, source: LoadedModel, required: str | None
+        self, variant: Variant, model: VisionTransformer, float_model: LoadedModel, required: str | None
     ) -> str:
         about: dict[str, object] = {
             "overrides": self.plan.overrides,
             "first_and_last": self.plan.first_and_last or None,
             "method_parameters": self.plan.method_parameters or {},
-            "calibration": self.prepared.calibrations[variant.draw].digest,
+            "calibration": self.setup.prepared.calibrations[variant.draw].digest,
             "calibration_images": self.plan.calibration_images,
         }
-        key = _key(self.plan, self.models, self.prepared, variant)
-        return self.states.save(variant, model, source, key, about, required)
+        return self.saved.save(variant, model, float_model, _key(self.setup, variant), about, required)
 
-    def _images(self, variant: Variant, source: LoadedModel) -> Tensor:
-        device = next(source.model.parameters()).device
-        return normalise(self.pixels[variant.draw][source.geometry].to(device), source)
+    def _images(self, variant: Variant, float_model: LoadedModel) -> Tensor:
+        device = next(float_model.model.parameters()).device
+        return normalise(self.pixels[variant.draw][float_model.geometry].to(device), float_model)
 
 
-def load_saved(
-    plan: Plan,
-    models: Models,
-    prepared: SetsPrepared,
-    states: SavedVariants,
-    variant: Variant,
-    digest: str | None,
-) -> nn.Module | None:
+def load_calibrated(setup: Setup, variant: Variant, digest: str) -> CalibratedVariant:
+    """Return a variant that another process has calibrated; raise EngineError if it cannot be read back."""
+    float_model, saved = setup.models.by_name[variant.model], SavedVariants(setup.session)
+    if variant.bits.is_float:
+        return CalibratedVariant(variant, float_model.model, float_model, digest)
+    model = _load(setup, saved, variant, digest)
+    if model is None:
+        raise EngineError(f"{variant.key}: its quantized state cannot be read back from {saved.folder.name}")
+    return CalibratedVariant(variant, model, float_model, digest)
+
+
+def _load(setup: Setup, saved: SavedVariants, variant: Variant, digest: str) -> nn.Module | None:
     """Return a quantized variant as it was saved for exactly this plan and these images, else None."""
-    key = _key(plan, models, prepared, variant)
-    return states.load(variant, models.by_name[variant.model], key, digest)
+    return saved.load(variant, setup.models.by_name[variant.model], _key(setup, variant), digest)
 
 
-def _key(plan: Plan, models: Models, prepared: SetsPrepared, variant: Variant) -> str:
-    draw = prepared.calibrations[variant.draw].digest
-    source = models.by_name[variant.model]
-    return key_of(variant, source, models.digests[variant.model], draw, plan)
+def _key(setup: Setup, variant: Variant) -> str:
+    draw = setup.prepared.calibrations[variant.draw].digest
+    models = setup.models
+    return key_of(variant, models.by_name[variant.model], models.digests[variant.model], draw, setup.plan)
 
 
-def _read(learnt: HeldOutPool, geometries: list[Geometry]) -> dict[Geometry, Tensor]:
+def _read(pool: HeldOutPool, geometries: list[Geometry]) -> dict[Geometry, Tensor]:
     """Return uint8 images; raise EngineError for one that could be read when it was drawn."""
-    read = learnt.images.read(learnt.chosen, geometries)
+    read = pool.images.read(pool.chosen, geometries)
     for at, reason in read.unreadable.items():
-        name = learnt.images.name_of(int(learnt.chosen[at]))
-        raise EngineError(f"{learnt.images.name}: {name} is no longer the image it was: {reason}")
+        name = pool.images.name_of(int(pool.chosen[at]))
+        raise EngineError(f"{pool.images.name}: {name} is no longer the image it was: {reason}")
     return {geometry: torch.from_numpy(pixels) for geometry, pixels in read.pixels.items()}
-
-
-def state_digest(model: nn.Module) -> str:
-    """Return the SHA-256 of all parameters and buffers."""
-    state = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        state.update(name.encode())
-        state.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return state.hexdigest()

@@ -20,11 +20,12 @@ from engine.plan.plan import Plan
 from engine.plan.variants import Column
 from engine.protocol.events import ImageUnreadable
 from engine.scores.logits import brier, negative_log_likelihood, rank_of_label
+from engine.scores.outputs import Outputs
 from engine.session.arrays import LONG, READABLE, layout
 from engine.session.outputs import OutputWriter, joined
-from engine.sweep.batches import forward
+from engine.sweep.batches import Passes
 from engine.sweep.calibration import CalibratedVariant
-from engine.sweep.devices import use
+from engine.sweep.devices.backend import backend_of
 from engine.sweep.fitting import needs_features
 from engine.sweep.retry import RetryControl
 
@@ -58,8 +59,8 @@ class Chunk:
         }
         self.parts["samples"][:] = np.stack([which, places, self.labels, np.ones(len(which))], 1)
         self.unreadable: list[ImageUnreadable] = []
-        self.predicted: dict[int, NDArray[np.int64]] = {}
-        self.kept: dict[int, str] = {}
+        self.predicted: dict[Column, NDArray[np.int64]] = {}
+        self.kept: dict[Column, str] = {}
         self._features = needs_features(plan)
         self._pixels = self._read(sets, geometries)
 
@@ -70,46 +71,53 @@ class Chunk:
         """Put the images on the device."""
         self._pixels = {g: pixels.to(self.device, non_blocking=True) for g, pixels in self._pixels.items()}
 
-    def score(self, column: Column, ready: CalibratedVariant, size: int) -> None:
-        """Fill in what one variant says of the images, `size` of them at once."""
+    def passes(self, variant: CalibratedVariant, size: int) -> Passes:
+        """Return the forward passes of a variant over the images, `size` of them at once."""
+        return Passes(variant, self._pixels, size, features=self._features)
+
+    def fill(self, column: Column, variant: CalibratedVariant, outputs: Outputs) -> None:
+        """Fill in what a variant says of the images."""
         with torch.inference_mode():
-            given = self._pixels[ready.source.geometry]
-            seen = forward(ready.model, ready.source, given, size, features=self._features)
-            logits, labels = seen.logits, torch.from_numpy(self.labels).to(self.device)
-            found = {
+            logits = outputs.logits
+            labels = torch.from_numpy(self.labels).to(logits.device)
+            values = {
                 "nll": negative_log_likelihood(logits, labels),
                 "brier": brier(logits, labels),
                 "rank": rank_of_label(logits, labels),
             }
-            found |= {name: score(seen) for name, score in ready.scorers.items()}
+            values |= {name: score(outputs) for name, score in variant.scorers.items()}
         self.predicted[column] = logits.argmax(1).cpu().numpy()
-        if self.outputs is not None and seen.features is not None:
-            arrays = (logits.cpu().numpy(), seen.features.cpu().numpy())
+        if self.outputs is not None and outputs.features is not None:
+            arrays = (logits.cpu().numpy(), outputs.features.cpu().numpy())
             self.kept[column] = self.outputs.write(column, self.first, *arrays)
-        for name, values in found.items():
-            self.parts[name][:, column] = values.cpu().numpy()
+        for name, of_images in values.items():
+            self.parts[name][:, column] = of_images.cpu().numpy()
+
+    def score(self, column: Column, variant: CalibratedVariant, size: int) -> None:
+        """Run a variant over the images on this thread, `size` of them at once, and fill in what it says."""
+        self.fill(column, variant, self.passes(variant, size).run_all())
 
     def _read(self, sets: Sets, geometries: list[Geometry]) -> dict[Geometry, Tensor]:
         which, places = self.parts["samples"][:, 0], self.parts["samples"][:, 1].astype(np.int64)
         pixels = {g: np.empty((len(which), 3, g.size, g.size), np.uint8) for g in geometries}
-        for position, of_set in enumerate(sets.sets):
+        for position, image_set in enumerate(sets.sets):
             rows = np.flatnonzero(which == position)
-            read = of_set.read(places[rows], geometries)
+            read = image_set.read(places[rows], geometries)
             for geometry, images in read.pixels.items():
                 pixels[geometry][rows] = images
             for at, reason in read.unreadable.items():
-                name = of_set.name_of(int(places[rows[at]]))
-                self.unreadable.append(ImageUnreadable(of_set.name, name, reason))
+                name = image_set.name_of(int(places[rows[at]]))
+                self.unreadable.append(ImageUnreadable(image_set.name, name, reason))
                 self.parts["samples"][rows[at], READABLE] = 0
         tensors = {geometry: torch.from_numpy(images) for geometry, images in pixels.items()}
-        pinned = self.device.type == "cuda"
-        return {g: images.pin_memory() if pinned else images for g, images in tensors.items()}
+        is_pinned = backend_of(self.device).pins_memory
+        return {g: images.pin_memory() if is_pinned else images for g, images in tensors.items()}
 
 
 class ScoredChunk(NamedTuple):
-    """What all variants say of a chunk.
+    """What all variants say of a chunk: all that is written and journaled of it.
 
-    `predicted` is of the first variant alone; `kept` is the digest of outputs that are kept, if they are.
+    `predicted` is of the first variant only; `kept` is the digest of outputs that are kept, if they are.
     """
 
     first: int
@@ -124,8 +132,8 @@ class ScoredChunk(NamedTuple):
     @classmethod
     def of(cls, chunk: Chunk, batch: int, seconds: float, waited: float) -> ScoredChunk:
         """Return a chunk that was scored in so many seconds, `waited` of them for its images."""
-        none = np.full(len(chunk), -1)
-        predicted = chunk.predicted[min(chunk.predicted)] if chunk.predicted else none
+        unknown = np.full(len(chunk), -1)
+        predicted = chunk.predicted[min(chunk.predicted)] if chunk.predicted else unknown
         unreadable = tuple(chunk.unreadable)
         times = round(seconds, 3), round(waited, 3)
         kept = joined(chunk.kept) if chunk.outputs is not None else ""
@@ -135,13 +143,18 @@ class ScoredChunk(NamedTuple):
 class ReadAhead:
     """Chunks in the order in which they are asked for, read while earlier ones are scored."""
 
-    def __init__(self, read: Callable[[int], Chunk], patience: RetryControl, device: torch.device) -> None:
-        self._read, self._patience = read, patience
-        self._reader = ThreadPoolExecutor(1, initializer=use, initargs=(device,))
+    def __init__(self, read: Callable[[int], Chunk], control: RetryControl, device: torch.device) -> None:
+        self._read, self._control = read, control
+        self._reader = ThreadPoolExecutor(1, initializer=backend_of(device).use, initargs=(device,))
         self._asked: deque[tuple[int, Future[Chunk]]] = deque()
 
     def __len__(self) -> int:
         return len(self._asked)
+
+    @property
+    def reading(self) -> Future[Chunk] | None:
+        """Return the next chunk's reading, None if none is asked for."""
+        return self._asked[0][1] if self._asked else None
 
     def ask(self, first: int) -> None:
         """Begin to read the chunk from row `first` on."""
@@ -154,7 +167,7 @@ class ReadAhead:
         try:
             chunk = reading.result()
         except TransientError:
-            chunk = self._patience.patiently(lambda: self._read(first))
+            chunk = self._control.retrying(lambda: self._read(first))
         waited = monotonic() - started
         chunk.load()
         return chunk, waited

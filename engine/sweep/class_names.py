@@ -1,4 +1,4 @@
-"""Which classes a model's outputs are, where its own file names them, and whether labels agree with that."""
+"""Whether labels agree with the class names in the models' own files."""
 
 from __future__ import annotations
 
@@ -8,28 +8,23 @@ from engine.images.image_set import ImageSet
 from engine.images.sets import Sets
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
-from engine.sweep.calibration import Models
+from engine.sweep.loaded_models import LoadedModels
 
 
-def of(models: Models) -> tuple[str, ...]:
-    """Return the classes that the models' own files name, of the first that does; empty if none does."""
-    return next((one.class_names for one in models.by_name.values() if one.class_names), ())
-
-
-def check(plan: Plan, resources: Resources, sets: Sets, models: Models) -> list[str]:
+def check(plan: Plan, resources: Resources, sets: Sets, models: LoadedModels) -> list[str]:
     """Return warnings of labels that may not be meant; raise InputError where nothing tells the labels.
 
     Folders of classes have labels by their order, and timm counts them in another order than torchvision.
     """
-    learnt = [sets.fit.images] if sets.fit is not None else []
+    fit = [sets.fit.images] if sets.fit is not None else []
     warnings: list[str] = []
-    for images in dict.fromkeys((sets.sets[0], *learnt)):
+    for images in dict.fromkeys((sets.sets[0], *fit)):
         if images.classes:
             warnings += _check(plan, resources, images, models)
     return warnings
 
 
-def _check(plan: Plan, resources: Resources, images: ImageSet, models: Models) -> list[str]:
+def _check(plan: Plan, resources: Resources, images: ImageSet, models: LoadedModels) -> list[str]:
     unlike = differences(images.classes)
     if images.is_guessed and not plan.class_order and unlike:
         right = (

@@ -3,98 +3,153 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any, NamedTuple
 
-import torch
-
-from engine.images.sets import Sets
-from engine.plan.plan import Plan
-from engine.plan.resources import Resources
 from engine.plan.variants import Column
-from engine.session.outputs import OutputWriter
-from engine.sweep.batches import Batches, first_size, of_each
-from engine.sweep.calibration import CalibratedVariant, Models
-from engine.sweep.chunk import Chunk, ReadAhead, ScoredChunk
-from engine.sweep.devices import use
-from engine.sweep.features import sizes_of
-from engine.sweep.fitting import Fitting
+from engine.scores.outputs import Outputs
+from engine.session.arrays import stored_scores
+from engine.sweep import threads
+from engine.sweep.batches import Attempt, Batches, submit
+from engine.sweep.calibration import CalibratedVariant, Variants
+from engine.sweep.chunk import AHEAD, Chunk, ReadAhead, ScoredChunk
+from engine.sweep.devices.backend import backend_of
+from engine.sweep.fit_pass import FitPass
+from engine.sweep.fitting import Fitting, arrays_of
 from engine.sweep.retry import RetryControl
+from engine.sweep.setup import Setup
+from engine.sweep.workers import Workers
 
-Variants = list[CalibratedVariant | None]
+NextRow = Callable[[bool], int | None]  # the first row of the next chunk to do; waits for one if asked to
+
+
+class Begun(NamedTuple):
+    """A chunk that threads are scoring."""
+
+    chunk: Chunk
+    attempt: Attempt
+    started: float
+    waited: float
 
 
 class DeviceRunner:
     """Everything that one device needs to score the chunks of a sweep."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        resources: Resources,
-        sets: Sets,
-        device: torch.device,
-        patience: RetryControl,
-        pool: ThreadPoolExecutor,
-        session: Path,
-    ) -> None:
-        use(device)
-        self.plan, self.sets, self.device = plan, sets, device
-        self.patience, self.pool = patience, pool
-        self.models = Models(plan, resources, device, patience.emit)
-        largest = max(geometry.size for geometry in self.models.geometries)
-        self.batches = Batches(first_size(device, plan.chunk_images, largest), patience.emit)
-        sizes = {name: sizes_of(loaded.model) for name, loaded in self.models.by_name.items()}
-        self.outputs = OutputWriter(session, plan, sizes) if plan.keep_outputs else None
-        self.fitting = Fitting(plan, sets.fit, device, patience.emit, self.outputs)
-        self.ahead = ReadAhead(self._read, patience, device)
+    def __init__(self, setup: Setup, workers: Workers, control: RetryControl) -> None:
+        self.setup, self.plan, self.control = setup, setup.plan, control
+        self.passes = workers.passes
+        self.batches = Batches(setup.batch, backend_of(setup.device), control.emit)
+        self.outputs = setup.output_writer()
+        self.fitting = Fitting(setup.plan, control.emit)
+        self.fit_pass = (
+            FitPass(setup.sets.fit, setup.device, self.batches, control) if setup.sets.fit else None
+        )
+        self.ahead = ReadAhead(self._read, control, setup.device)
+        self._threads = workers.threads
+        self._ended = 0.0
 
-    def take(self, sets: Sets) -> None:
-        """Take the sets as they are once what is learnt from is told from what is evaluated."""
-        self.sets, self.fitting.learnt = sets, sets.fit
-
-    def each(self, work: Callable[[int], CalibratedVariant | None]) -> Variants:
+    def each(self, work: Callable[[Column], CalibratedVariant | None]) -> Variants:
         """Return what `work` makes of the column of every variant, several at a time."""
 
         def one(column: Column) -> CalibratedVariant | None:
-            self.patience.stop_if_asked()
+            self.control.stop_if_asked()
             return work(column)
 
-        return of_each(self.pool, one, range(len(self.plan.variants())))
-
-    def with_scorers(self, column: Column, ready: CalibratedVariant | None) -> CalibratedVariant | None:
-        """Return a variant with its scores, fitted where they learn."""
-        return ready and ready._replace(scorers=self.fitting.scorers(column, ready))
+        return threads.each(self.passes, one, range(len(self.plan.variants())))
 
     def fit(self, variants: Variants) -> Variants:
         """Return the variants with their scores, after one pass over the fit set if there is one."""
-        self.fitting.learn(variants, self.models.geometries, self.batches, self.patience, self.pool)
-        fitted = self.each(lambda column: self.with_scorers(column, variants[column]))
+        if self.fit_pass is not None:
+            self.fit_pass.run(variants, self.setup.models.geometries, self.passes)
+
+        def with_scorers(column: Column) -> CalibratedVariant | None:
+            variant = variants[column]
+            return self.with_scorers(column, variant) if variant is not None else None
+
+        fitted = self.each(with_scorers)
         if self.outputs is not None:
-            lost = [column for column, ready in enumerate(variants) if ready is None]
-            self.patience.emit(self.outputs.kept(lost))
+            lost = [column for column, variant in enumerate(variants) if variant is None]
+            self.control.emit(self.outputs.kept(lost))
         return fitted
 
-    def score(self, chunk: Chunk, variants: Variants) -> int:
-        """Let every variant score a chunk; return how many images went through at once."""
+    def with_scorers(self, column: Column, variant: CalibratedVariant) -> CalibratedVariant:
+        """Return a variant with its scores, fitted where they learn."""
+        fit = self.fit_pass.fit_set(column, variant) if self.fit_pass is not None else None
+        if fit is not None and self.outputs is not None:
+            self.outputs.keep_fit(column, arrays_of(fit))
+        scorers = self.fitting.fitted(variant.variant.key, stored_scores(self.plan), fit)
+        return variant._replace(scorers=scorers)
 
-        def all_at(size: int) -> int:
-            def one(column: Column) -> None:
-                if (ready := variants[column]) is not None:
-                    self.patience.stop_if_asked()
-                    chunk.score(column, ready, size)
+    def scored(self, variants: Variants, next_row: NextRow) -> Generator[ScoredChunk]:
+        """Yield the chunks that `next_row` asks for, in that order.
 
-            of_each(self.pool, one, range(len(variants)))
-            return size
+        While a chunk is waited for, threads that have nothing left to do for it begin the next one.
+        """
+        begun: deque[Begun] = deque()
+        try:
+            while True:
+                self.control.stop_if_asked()
+                self._read_ahead(next_row, must_wait=not begun)
+                if not begun and not len(self.ahead):
+                    return
+                if self._takes_next(begun, variants):
+                    begun.append(self.begin(variants))
+                else:
+                    yield self.finish(begun.popleft())
+        finally:
+            for one in begun:
+                one.attempt.cancel()
 
-        return self.batches.fitting(all_at, chunk.first)
-
-    def next_scored(self, variants: Variants) -> ScoredChunk:
-        """Return the next chunk that was asked for, scored."""
+    def begin(self, variants: Variants) -> Begun:
+        """Take the next chunk that was read and hand it to the threads."""
         started = time.monotonic()
         chunk, waited = self.ahead.take()
-        size = self.score(chunk, variants)
-        return ScoredChunk.of(chunk, size, time.monotonic() - started, waited)
+        return Begun(chunk, self.attempt(chunk, variants), started, waited)
+
+    def attempt(self, chunk: Chunk, variants: Variants) -> Attempt:
+        """Let every variant score a chunk, batch by batch on all threads."""
+        alive = {column: variant for column, variant in enumerate(variants) if variant is not None}
+
+        def fill(column: Column, outputs: Outputs) -> None:
+            chunk.fill(column, alive[column], outputs)
+
+        def score(size: int) -> list[Future[None]]:
+            passes = {column: chunk.passes(variant, size) for column, variant in alive.items()}
+            return submit(self.passes, passes, fill, self.batches, self.control)
+
+        return Attempt(self.batches, score, chunk.first)
+
+    def finish(self, begun: Begun) -> ScoredChunk:
+        """Wait until a chunk is scored; its seconds count from the chunk before it, if that ended later."""
+        size = begun.attempt.finish()
+        since, self._ended = max(begun.started, self._ended), time.monotonic()
+        return ScoredChunk.of(begun.chunk, size, self._ended - since, begun.waited)
+
+    def _read_ahead(self, next_row: NextRow, *, must_wait: bool) -> None:
+        while len(self.ahead) < AHEAD:
+            first = next_row(must_wait and not len(self.ahead))
+            if first is None:
+                return
+            self.ahead.ask(first)
+
+    def _takes_next(self, begun: deque[Begun], variants: Variants) -> bool:
+        """Return whether to begin another chunk before the oldest ends; wait until either can be done."""
+        if not begun:
+            return True
+        batches = -(-len(begun[0].chunk) // self.batches.size)
+        units = max(1, batches * sum(variant is not None for variant in variants))
+        if len(begun) > -(-self._threads // units):  # enough for all threads, whichever of them ends first
+            return False
+        while (reading := self.ahead.reading) is not None and not reading.done():
+            pending = begun[0].attempt.pending
+            if not pending:
+                return False
+            either: list[Future[Any]] = [reading, *pending]
+            wait(either, return_when=FIRST_COMPLETED)
+        return reading is not None and reading.exception() is None
 
     def _read(self, first: int) -> Chunk:
-        return Chunk(self.plan, self.sets, first, self.models.geometries, self.device, self.outputs)
+        setup = self.setup
+        return Chunk(self.plan, setup.sets, first, setup.models.geometries, setup.device, self.outputs)

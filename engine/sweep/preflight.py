@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -27,8 +26,8 @@ from engine.session.arrays import FinishedRows, layout, type_of_ranks
 from engine.session.layout import FOLDERS
 from engine.session.outputs import bytes_of
 from engine.sweep import class_names
-from engine.sweep.calibration import Models
-from engine.sweep.features import sizes_of
+from engine.sweep.devices.backend import backend_of
+from engine.sweep.loaded_models import LoadedModels
 from engine.text import in_bytes
 
 # Outputs of models that were trained on ImageNet-22k, by who counts, or on its 12k or larger classes.
@@ -40,7 +39,7 @@ SPARE = 256 * 2**20  # bytes of disk for the journal
 
 
 def check(
-    plan: Plan, resources: Resources, session: Path, sets: Sets, models: Models, device: torch.device
+    plan: Plan, resources: Resources, session: Path, sets: Sets, models: LoadedModels, device: torch.device
 ) -> list[str]:
     """Raise InputError for what would end the run later; return warnings."""
     _method(plan)
@@ -123,8 +122,8 @@ def _labels(
 ) -> list[str]:
     """Check that the labels of everything that has some are classes of a model."""
     images = sets.sets[0]
-    learnt = [("fit_set", sets.fit.images)] if sets.fit is not None else []
-    for field, of_set in (("id_set", images), *learnt):
+    fit = [("fit_set", sets.fit.images)] if sets.fit is not None else []
+    for field, of_set in (("id_set", images), *fit):
         highest = int(of_set.labels.max(initial=-1))
         if highest >= loaded.classes:
             right = (
@@ -171,18 +170,17 @@ def _outputs(
     raise InputError(field, f"{of_set} with labels up to {highest}", right)
 
 
-def _disk(plan: Plan, session: Path, sets: Sets, models: Models) -> None:
+def _disk(plan: Plan, session: Path, sets: Sets, models: LoadedModels) -> None:
     """Raise InputError if arrays, quantized variants and kept outputs would not fit on the disk."""
-    ranks = type_of_ranks(max(loaded.classes for loaded in models.by_name.values()))
+    ranks = type_of_ranks(models.most_classes)
     row = sum(dtype.itemsize * columns for dtype, columns in layout(plan, ranks).values())
     states = sum(
         count_parameters(models.by_name[v.model].model) for v in plan.variants() if not v.bits.is_float
     )
     needed = row * sets.rows + states + (0 if catalog.is_made(plan.id_set) else SPARE)
     if plan.keep_outputs:
-        learnt = len(sets.fit.chosen) if sets.fit is not None else 0
-        sizes = {name: sizes_of(loaded.model) for name, loaded in models.by_name.items()}
-        needed += sum(bytes_of(*sizes[v.model], sets.rows, learnt) for v in plan.variants())
+        fitted_on = len(sets.fit.chosen) if sets.fit is not None else 0
+        needed += sum(bytes_of(*models.sizes[v.model], sets.rows, fitted_on) for v in plan.variants())
     taken = sum(file.stat().st_size for part in FOLDERS for file in (session / part).glob("*"))
     free = shutil.disk_usage(session).free + taken
     if needed > free:
@@ -191,15 +189,13 @@ def _disk(plan: Plan, session: Path, sets: Sets, models: Models) -> None:
         raise InputError("disk", f"{in_bytes(free)} free where the session lies", right)
 
 
-def _memory(plan: Plan, models: Models, device: torch.device) -> list[str]:
+def _memory(plan: Plan, models: LoadedModels, device: torch.device) -> list[str]:
     """Warn if the variants alone fill most of the memory."""
     needed = (
         sum(count_parameters(models.by_name[v.model].model) for v in plan.variants()) * FLOAT_BYTES * COPIES
     )
-    if device.type == "cuda":
-        free, where = torch.cuda.mem_get_info(device)[0], str(device)
-    else:
-        free, where = psutil.virtual_memory().available, "this machine"
+    free = backend_of(device).free_memory(device)
+    where = "this machine" if device.type == catalog.CPU else str(device)
     if needed < 0.8 * free:
         return []
     sizes = f"{in_bytes(needed)} of weights for {in_bytes(free)} free on {where}"

@@ -14,7 +14,7 @@ from engine.plan.plan import Plan
 from engine.plan.variants import Column
 from engine.protocol.events import CurvesDrawn, DeltasMeasured, Logged, PhaseChanged
 from engine.session.arrays import Arrays, FinishedRows
-from engine.sweep.calibration import CalibratedVariant, Emit
+from engine.sweep.retry import Emit
 from engine.text import short
 
 FINAL_RESAMPLES, INTERIM_RESAMPLES = 1000, 200
@@ -37,10 +37,6 @@ class Progress:
         # there may not have been decided on yet.
         for finished in range(plan.chunk_images, first_row, plan.chunk_images):
             self._is_due(finished)
-
-    def know(self, variants: list[CalibratedVariant | None]) -> None:
-        """Take in which variants there are, in the order of their columns."""
-        self.classes = {ready.variant.key: ready.source.classes for ready in variants if ready is not None}
 
     def preview(self, parts: dict[str, NDArray[Any]], column: Column, classes: int) -> None:
         """Show what one variant says of the first chunk, before the others are there."""

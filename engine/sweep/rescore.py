@@ -34,10 +34,10 @@ from engine.session.arrays import Array, stored_scores
 from engine.session.layout import OUTPUTS, array_file
 from engine.session.outputs import digest_of, joined
 from engine.session.session import Session, with_scores
-from engine.sweep.devices import usable_cores
+from engine.sweep import threads
 from engine.sweep.fitting import Fitting
 from engine.sweep.progress import Progress
-from engine.sweep.worker import versions
+from engine.system.machine import usable_cores, versions
 from engine.text import clean, short
 
 KEEP = "sweep again with: qood-tui run … --keep-outputs"
@@ -92,7 +92,7 @@ def rescore(
     plan = _extended(begun.plan, added)
     addition.check_writable(session)
     said: list[AnyEvent] = []
-    with ThreadPoolExecutor(usable_cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with threads.pool(usable_cores()) as pool:
         computed = _computed(begun, plan, tuple(wanted), said.append, tell, pool) if wanted else {}
         words = [_compared(name, begun, computed.pop(name)) for name in wanted if name in begun.arrays.names]
         _check_values(computed, begun, said)
@@ -196,7 +196,7 @@ def _computed(
     computed = {name: np.zeros((session.arrays.count, len(plan.variants()))) for name in names}
     for array in computed.values():
         array[: session.rows] = np.nan
-    fitting = Fitting(plan, None, torch.device("cpu"), emit)
+    fitting = Fitting(plan, emit)
 
     def of_variant(column: Column) -> dict[int, str]:
         """Fill in one column; return the digests of what was read, by row."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +18,21 @@ from engine.protocol.events import (
 )
 from engine.session.layout import OUTPUTS
 from engine.session.session import Session
-from engine.sweep.calibration import PriorVariants
 
 NEW = "start a new session instead"
 DESCRIBING = ("origin", "weights")  # where weights are from; their digest says which they are
+
+
+class PriorVariants(NamedTuple):
+    """What a journal says of variants from before: their digests, bit tables, and why some failed.
+
+    It is binding where rows are finished: they are of exactly these variants.
+    """
+
+    digests: Mapping[str, str] = {}
+    tables: Mapping[str, BitsTabled] = {}
+    failed: Mapping[str, str] = {}
+    is_binding: bool = False
 
 
 class Before(NamedTuple):
@@ -31,7 +42,7 @@ class Before(NamedTuple):
     the last bits of a number, in words.
     """
 
-    known: PriorVariants
+    variants: PriorVariants
     batch: int = 0
     changes: tuple[str, ...] = ()
 

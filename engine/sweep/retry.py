@@ -1,4 +1,4 @@
-"""Waiting for a disk that does not answer: a run pauses, it neither fails nor loses an image."""
+"""Waiting for a disk that does not answer: the run pauses; it neither fails nor loses an image."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ RETRY_SECONDS = 5.0
 STEP_SECONDS = 0.2
 
 T = TypeVar("T")
+Emit = Callable[[AnyEvent], None]
 
 
 class Cancelled(Exception):
@@ -20,40 +21,43 @@ class Cancelled(Exception):
 
 
 class RetryControl:
-    """Try again until it works; say that the run is paused, and when it goes on."""
+    """Retry what a disk does not answer; report that the run is paused, and when it resumes.
 
-    def __init__(self, emit: Callable[[AnyEvent], None], cancelled: Callable[[], bool]) -> None:
-        self._emit, self._cancelled = emit, cancelled
+    A run's events all pass through `emit`, so that the phase it was in is known.
+    """
+
+    def __init__(self, emit: Emit, is_cancelled: Callable[[], bool]) -> None:
+        self._emit, self._is_cancelled = emit, is_cancelled
         self._phase = PhaseChanged("starting")
 
     def emit(self, event: AnyEvent) -> None:
-        """Pass an event on, and remember what the run was at."""
+        """Pass an event on."""
         if isinstance(event, PhaseChanged):
             self._phase = event
         self._emit(event)
 
     def stop_if_asked(self) -> None:
         """Raise Cancelled if the user asked to stop."""
-        if self._cancelled():
+        if self._is_cancelled():
             raise Cancelled
 
-    def patiently(self, work: Callable[[], T]) -> T:
+    def retrying(self, work: Callable[[], T]) -> T:
         """Return what `work` returns; while a disk does not answer, pause and try again."""
-        paused = False
+        is_paused = False
         while True:
             self.stop_if_asked()
             try:
-                found = work()
+                result = work()
             except TransientError as error:
-                if not paused:
-                    every = f"trying again every {RETRY_SECONDS:.0f} s"
-                    self._emit(PhaseChanged("paused", f"{error.strerror}; {every}"))
-                paused = True
+                if not is_paused:
+                    interval = f"trying again every {RETRY_SECONDS:.0f} s"
+                    self._emit(PhaseChanged("paused", f"{error.strerror}; {interval}"))
+                is_paused = True
                 self._sleep()
             else:
-                if paused:
+                if is_paused:
                     self._emit(self._phase)
-                return found
+                return result
 
     def _sleep(self) -> None:
         until = time.monotonic() + RETRY_SECONDS

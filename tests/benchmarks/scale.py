@@ -29,10 +29,10 @@ from engine.quantize.formats import packed
 from engine.service import client, request
 from engine.session import store
 from engine.session.session import Session
-from engine.sweep.batches import forward
+from engine.sweep.batches import Passes
 from engine.sweep.calibration import CalibratedVariant
-from engine.sweep.devices import usable_cores
 from engine.sweep.saved_variants import SavedVariants
+from engine.system.machine import usable_cores
 from tests.conftest import SHARED
 from tests.real import SMALL, photographs_like, random_model
 
@@ -101,8 +101,7 @@ def forwards(session: Path, plan: Plan, resources: Resources, images: int) -> fl
     torch.set_num_threads(1)
 
     def run(one: CalibratedVariant) -> None:
-        with torch.inference_mode():
-            forward(one.model, one.source, pixels, len(pixels), features=False)
+        Passes(one, {one.float_model.geometry: pixels}, len(pixels), features=False).run_all()
 
     with ThreadPoolExecutor(usable_cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         began = time.monotonic()

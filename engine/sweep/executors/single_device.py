@@ -4,78 +4,88 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from pathlib import Path
 
 from engine.plan.variants import Column
-from engine.protocol.events import PhaseChanged, SetsPrepared
-from engine.sweep.calibration import CalibratedVariant, Calibration, PriorVariants
+from engine.protocol.events import PhaseChanged
+from engine.sweep.calibration import CalibratedVariant, Calibration, Variants
 from engine.sweep.chunk import AHEAD, Chunk, ScoredChunk
-from engine.sweep.device_runner import DeviceRunner, Variants
-from engine.sweep.progress import Progress
-from engine.sweep.saved_variants import SavedVariants
+from engine.sweep.device_runner import DeviceRunner
+from engine.sweep.executors.base import Preview
+from engine.sweep.retry import RetryControl
+from engine.sweep.setup import Setup
+from engine.sweep.workers import Workers
 
 
 class SingleDevice:
-    """Score chunks on the one device that there is."""
+    """Score chunks on the device of this process."""
 
-    def __init__(self, station: DeviceRunner, progress: Progress, firsts: Sequence[int]) -> None:
-        self.station, self.progress, self.firsts = station, progress, firsts
+    def __init__(self, setup: Setup, workers: Workers, control: RetryControl) -> None:
+        self.setup, self.control = setup, control
+        self.runner = DeviceRunner(setup, workers, control)
+        self.variants: Variants = []
+        self._rows = iter(setup.firsts)
+        self._first: ScoredChunk | None = None
 
-    def scored(self, session: Path, prepared: SetsPrepared, known: PriorVariants) -> Generator[ScoredChunk]:
-        """Calibrate every variant, then yield chunk after chunk."""
-        station, patience = self.station, self.station.patience
-        for first in self.firsts[:AHEAD]:
-            station.ahead.ask(first)
-        try:
-            calibration = patience.patiently(
-                lambda: Calibration(
-                    station.plan, station.models, station.sets, prepared, SavedVariants(session)
-                )
-            )
-            started = time.monotonic()
-            chunk, waited = station.ahead.take() if self.firsts else (None, 0.0)
-            variants = self._begin(calibration, known, chunk)
-            self.progress.know(variants)
-            patience.emit(PhaseChanged("sweeping", f"{station.sets.rows} images"))
-            for position in range(len(self.firsts)):
-                if position + AHEAD < len(self.firsts):
-                    station.ahead.ask(self.firsts[position + AHEAD])
-                if not position and chunk is not None:
-                    yield ScoredChunk.of(chunk, station.batches.size, time.monotonic() - started, waited)
-                else:
-                    yield station.next_scored(variants)
-        finally:
-            station.ahead.close()
+    @staticmethod
+    def can_run(devices: Sequence[str]) -> bool:
+        """Return whether there is one device."""
+        return len(devices) == 1
 
-    def _begin(self, calibration: Calibration, known: PriorVariants, chunk: Chunk | None) -> Variants:
+    def prepare(self, preview: Preview) -> dict[str, int]:
         """Calibrate every variant and let it score the first chunk.
 
-        Where nothing has to be fitted, that is at once, so that a first curve is there before the last
+        Where nothing has to be fitted, it does so at once, so that a first curve is there before the last
         variant is calibrated.
         """
-        station = self.station
-        size = station.batches.size
+        for _ in range(AHEAD):
+            if (row := next(self._rows, None)) is not None:
+                self.runner.ahead.ask(row)
+        calibration = self.control.retrying(lambda: Calibration(self.setup, self.control.emit))
+        started = time.monotonic()
+        chunk, waited = self.runner.ahead.take() if self.setup.firsts else (None, 0.0)
+        self.variants = self._calibrated(calibration, chunk, preview)
+        if chunk is not None:
+            seconds = time.monotonic() - started
+            self._first = ScoredChunk.of(chunk, self.runner.batches.size, seconds, waited)
+        self.control.emit(PhaseChanged("sweeping", f"{self.setup.sets.rows} images"))
+        return {one.variant.key: one.float_model.classes for one in self.variants if one is not None}
 
-        def begin(column: Column) -> CalibratedVariant | None:
-            variant = station.plan.variants()[column]
-            ready = calibration.calibrate(variant, known, station.patience.emit)
-            if station.plan.needs_fit_set:
-                return ready
-            ready = station.with_scorers(column, ready)
-            if ready is not None and chunk is not None:
-                alive = ready
-                station.batches.fitting(lambda size: chunk.score(column, alive, size), chunk.first)
-                if not chunk.first:
-                    self.progress.preview(chunk.parts, column, ready.source.classes)
-            return ready
+    def chunks(self) -> Generator[ScoredChunk]:
+        """Yield the first chunk, then the others as they are scored."""
+        if self._first is not None:
+            yield self._first
+        yield from self.runner.scored(self.variants, lambda _: next(self._rows, None))
 
-        variants = station.each(begin)
-        if station.plan.needs_fit_set:
-            variants = station.fit(variants)
-        if chunk is not None and (station.plan.needs_fit_set or station.batches.size != size):
-            station.score(chunk, variants)
-            if not chunk.first and not station.plan.needs_fit_set:  # what was shown is of other batches
-                for column, ready in enumerate(variants):
-                    if ready is not None:
-                        self.progress.preview(chunk.parts, column, ready.source.classes)
+    def close(self) -> None:
+        """Read no more images."""
+        self.runner.ahead.close()
+
+    def _calibrated(self, calibration: Calibration, chunk: Chunk | None, preview: Preview) -> Variants:
+        """Return the variants with their scores; all of them have scored the chunk, at one batch size."""
+        runner, plan = self.runner, self.setup.plan
+        size = runner.batches.size
+
+        def calibrate(column: Column) -> CalibratedVariant | None:
+            variant = calibration.calibrate(plan.variants()[column])
+            if variant is None or plan.needs_fit_set:
+                return variant
+            scored = runner.with_scorers(column, variant)
+            if chunk is not None:
+                runner.batches.fitting(lambda size: chunk.score(column, scored, size), chunk.first)
+                show(column, scored)
+            return scored
+
+        def show(column: Column, variant: CalibratedVariant) -> None:
+            if chunk is not None and not chunk.first:
+                preview(chunk.parts, column, variant.float_model.classes)
+
+        variants = runner.each(calibrate)
+        if plan.needs_fit_set:
+            variants = runner.fit(variants)
+        if chunk is not None and (plan.needs_fit_set or runner.batches.size != size):
+            runner.attempt(chunk, variants).finish()
+            if not plan.needs_fit_set:  # what was shown is of other batches
+                for column, variant in enumerate(variants):
+                    if variant is not None:
+                        show(column, variant)
         return variants

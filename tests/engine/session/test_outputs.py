@@ -27,8 +27,8 @@ from engine.session.outputs import FIT, KeptOutputs, OutputWriter, path_of
 from engine.session.place import Folder
 from engine.session.session import Session
 from engine.sweep import preflight
-from engine.sweep.calibration import Models
 from engine.sweep.features import sizes_of
+from engine.sweep.loaded_models import LoadedModels
 from tests.engine.sweep.test_resume import cut_after, resumed
 from tests.running import CPU, small_plan, sweep
 
@@ -174,7 +174,7 @@ def test_outputs_that_the_disk_has_no_room_for_are_said_before_the_sweep(
         sets = open_sets(PLAN, CPU, decoders)
     finally:
         decoders.close()
-    models = Models(PLAN, CPU, device, lambda _: None)
+    models = LoadedModels(PLAN, CPU, device, lambda _: None)
     wanted = 2 * outputs.bytes_of(50, 64, 390, 60)
     usage = shutil.disk_usage(tmp_path)
     states_and_arrays = 2_000_000

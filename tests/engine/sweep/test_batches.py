@@ -5,17 +5,16 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 from engine.protocol.events import AnyEvent, BatchSized
-from engine.sweep.batches import Batches, of_each
+from engine.sweep.batches import Batches
+from engine.sweep.devices.backend import backend
 
 OUT = RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
 
 def test_a_late_failure_of_one_thread_does_not_raise_what_another_has_lowered() -> None:
     events: list[AnyEvent] = []
-    batches = Batches(64, events.append)
+    batches = Batches(64, backend("cpu"), events.append)
     lowered, tried = threading.Event(), []
 
     def late(size: int) -> int:
@@ -36,21 +35,3 @@ def test_a_late_failure_of_one_thread_does_not_raise_what_another_has_lowered() 
         assert (quick.result(), slow.result()) == (8, 8)
     assert tried == [64, 8] and batches.size == 8
     assert [event.images for event in events if isinstance(event, BatchSized)] == [32, 16, 8]
-
-
-def test_work_is_not_done_again_while_some_of_it_still_runs() -> None:
-    release, ended = threading.Event(), []
-
-    def work(item: int) -> int:
-        if item == 0:
-            raise OUT
-        release.wait(10)
-        ended.append(item)
-        return item
-
-    with ThreadPoolExecutor(2) as pool:
-        threading.Timer(0.2, release.set).start()
-        with pytest.raises(RuntimeError):
-            of_each(pool, work, range(2))
-        assert ended == [1]
-        assert of_each(pool, lambda item: item * 2, range(5)) == [0, 2, 4, 6, 8]

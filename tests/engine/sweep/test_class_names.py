@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,10 +26,9 @@ from engine.report.sections.guesses import guesses
 from engine.service.request import settle
 from engine.session import store
 from engine.sweep import class_names
-from engine.sweep.calibration import Models
-from engine.sweep.sweep import Workers, sweep
-from engine.sweep.worker import started
+from engine.sweep.loaded_models import LoadedModels
 from tests.real import SMALL, photographs_like, random_model
+from tests.sweeping import sweep_here
 
 BREEDS = ("ant", "Bee", "cat", "dog", "Eel", "fox", "gnu", "hen", "ibis", "jay", "kite", "lynx")
 NAMES = {
@@ -120,9 +118,7 @@ def run(plan: Plan, resources: Resources, decoders: Decoders) -> list[object]:
     session = store.create(settled, resources.names(), title="here")
     events: list[object] = []
     job = Job(str(session), settled, resources, 0)
-    with ThreadPoolExecutor(1) as pool:
-        team = Workers(["cpu"], 1, pool, decoders, started(job, "cpu", 1, {}))
-        sweep(job, events.append, lambda: False, team)
+    sweep_here(job, decoders, events.append)
     return events
 
 
@@ -203,15 +199,15 @@ def test_a_list_of_classes_decides(tmp_path: Path, decoders: Decoders) -> None:
 def test_the_names_in_a_models_own_file_decide(tmp_path: Path, decoders: Decoders) -> None:
     resources = resources_for(tmp_path, BREEDS)
     plan, resources, _ = settle(plan_of(models=("mine", "other")), resources_with(resources, "other"))
-    models = Models(plan, resources, torch.device("cpu"), lambda _: None)
+    models = LoadedModels(plan, resources, torch.device("cpu"), lambda _: None)
     names = tuple(reversed(BREEDS))
 
     def name(model: str, names: tuple[str, ...]) -> None:
         models.by_name[model] = models.by_name[model]._replace(class_names=names)
 
-    assert class_names.of(models) == ()
+    assert models.class_names == ()
     name("mine", names)
-    sets = open_sets(plan, resources, decoders, class_names.of(models))
+    sets = open_sets(plan, resources, decoders, models.class_names)
     pets = sets.sets[0]
     assert isinstance(pets, DiskImages)
     assert pets.classes == {known: names.index(known) for known in BREEDS}
@@ -229,9 +225,9 @@ def test_the_names_in_a_models_own_file_decide(tmp_path: Path, decoders: Decoder
 
 def test_what_is_said_against_a_models_own_file_is_a_warning(tmp_path: Path, decoders: Decoders) -> None:
     plan, resources, _ = settle(plan_of(class_order="codepoint"), resources_for(tmp_path, BREEDS))
-    models = Models(plan, resources, torch.device("cpu"), lambda _: None)
+    models = LoadedModels(plan, resources, torch.device("cpu"), lambda _: None)
     models.by_name["mine"] = models.by_name["mine"]._replace(class_names=BREEDS)
-    sets = open_sets(plan, resources, decoders, class_names.of(models))
+    sets = open_sets(plan, resources, decoders, models.class_names)
     assert sets.sets[0].classes == by_torchvision(tmp_path / "pets")
     (warning,) = class_names.check(plan, resources, sets, models)
     assert "--class-order codepoint" in warning and "'Bee' is its class 1" in warning

@@ -25,12 +25,14 @@ from engine.plan.validation import validated
 from engine.plan.variants import Variant
 from engine.protocol.events import AnyEvent, DeltasMeasured, FitSeen, Logged, SessionClosed, SetsPrepared
 from engine.report.sections import limits
-from engine.scores.outputs import Outputs
+from engine.scores.outputs import FitSet, Outputs
 from engine.session.arrays import Arrays
 from engine.session.place import Folder
 from engine.session.session import Session
 from engine.sweep.batches import Batches
 from engine.sweep.calibration import CalibratedVariant
+from engine.sweep.devices.backend import backend
+from engine.sweep.fit_pass import FitPass
 from engine.sweep.fitting import Fitting
 from engine.sweep.retry import RetryControl
 from tests.running import CPU, small_plan, sweep
@@ -73,18 +75,23 @@ def test_fit_images_are_neither_evaluated_nor_calibrated_on() -> None:
     assert len({image.tobytes() for image in fit}) == len(fit)
 
 
+def fitted_on(pool: HeldOutPool, said: list[AnyEvent]) -> FitSet:
+    """Return what a model says of a fit set, shown to it seven images at a time."""
+    loaded = load("vit-narrow", torch.device("cpu"), CPU, print)
+    variant = CalibratedVariant(Variant("vit-narrow", Bits(), "none"), loaded.model, loaded, "")
+    control, batches = RetryControl(said.append, lambda: False), Batches(7, backend("cpu"), said.append)
+    fit_pass = FitPass(pool, torch.device("cpu"), batches, control)
+    with ThreadPoolExecutor(2) as threads:
+        fit_pass.run([variant], [loaded.geometry], threads)
+    return fit_pass.fit_set(0, variant)
+
+
 def test_a_score_that_cannot_be_fitted_is_said_and_has_no_value() -> None:
     said: list[AnyEvent] = []
     plan = small_plan(scores=("msp", "knn"), fit_images=20)
     images = demo.load_set(catalog.DEMO_FIT)
-    learnt = HeldOutPool(images, np.arange(20), 20, 20)
-    source = load("vit-narrow", torch.device("cpu"), CPU, print)
-    ready = CalibratedVariant(Variant("vit-narrow", Bits(), "none"), source.model, source, "")
-    fitting = Fitting(plan, learnt, torch.device("cpu"), said.append)
-    patience = RetryControl(said.append, lambda: False)
-    with ThreadPoolExecutor(1) as pool:
-        fitting.learn([ready], [source.geometry], Batches(7, said.append), patience, pool)
-        scorers = fitting.scorers(0, ready)
+    fit = fitted_on(HeldOutPool(images, np.arange(20), 20, 20), said)
+    scorers = Fitting(plan, said.append).fitted("vit-narrow FP32", ("msp", "knn"), fit)
     assert any("knn: k = 50 neighbours" in e.text for e in said if isinstance(e, Logged))
     logits = torch.zeros(3, 50)
     assert torch.isnan(scorers["knn"](Outputs(logits, torch.zeros(3, 64)))).all()
@@ -100,13 +107,7 @@ def test_fit_images_that_cannot_be_read_are_not_counted_as_fitted(tmp_path: Path
     try:
         images = DiskImages(ood_set("mine", str(tmp_path)), decoders)
         said: list[AnyEvent] = []
-        source = load("vit-narrow", torch.device("cpu"), CPU, print)
-        ready = CalibratedVariant(Variant("vit-narrow", Bits(), "none"), source.model, source, "")
-        plan = small_plan(scores=("msp", "vim"), fit_images=12)
-        fitting = Fitting(plan, HeldOutPool(images, np.arange(12), 12, 12), torch.device("cpu"), said.append)
-        patience = RetryControl(said.append, lambda: False)
-        with ThreadPoolExecutor(1) as pool:
-            fitting.learn([ready], [source.geometry], Batches(7, said.append), patience, pool)
+        fitted_on(HeldOutPool(images, np.arange(12), 12, 12), said)
     finally:
         decoders.close()
     assert [event for event in said if isinstance(event, FitSeen)] == [FitSeen(10, 2)]

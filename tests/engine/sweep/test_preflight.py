@@ -35,7 +35,7 @@ def check(
     pixels = np.zeros((len(labels), 32, 32, 3), np.uint8)
     images = ArrayImages(of, "", "id", pixels, np.array(labels))
     sets = Sets([images], np.zeros(len(labels), np.int64), np.arange(len(labels)), [len(labels)], [], None)
-    models: Any = SimpleNamespace(by_name={"mine": loaded})
+    models: Any = SimpleNamespace(by_name={"mine": loaded}, most_classes=loaded.classes)
     return preflight.check(plan, Resources(**given), tmp_path, sets, models, torch.device("cpu"))
 
 

@@ -218,7 +218,7 @@ def test_a_plan_file_names_checkpoints_and_folders_beside_it(root: Path, tmp_pat
 
     import torch
 
-    from engine.sweep.calibration import state_digest
+    from engine.sweep.loaded_models import state_digest
     from tests.real import photographs_like
 
     place = tmp_path / "plans"

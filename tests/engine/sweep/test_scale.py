@@ -24,9 +24,8 @@ from engine.session.session import Session
 from engine.session.writer import Writer
 from engine.sweep import batches
 from engine.sweep.retry import Cancelled
-from engine.sweep.sweep import sweep
 from tests.real import SMALL, STUDY, openood_root, random_model
-from tests.sweeping import a_team
+from tests.sweeping import sweep_here
 
 
 class CountingDecoders(Decoders):
@@ -86,8 +85,8 @@ def run(
         return sum(isinstance(event, ChunkFinished) for event in events) >= stop_after
 
     job = Job(str(session), settled, resources, first_row)
-    with contextlib.suppress(Cancelled), a_team(job, decoders) as team:
-        sweep(job, events.append, is_cancelled, team)
+    with contextlib.suppress(Cancelled):
+        sweep_here(job, decoders, events.append, is_cancelled)
     return session, events
 
 
