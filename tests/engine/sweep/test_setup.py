@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import catalog
 from engine.errors import InputError
 from engine.images.source import digest_of
 from engine.plan.resources import Resources
@@ -22,7 +21,6 @@ from engine.sweep.retry import RetryControl
 from engine.sweep.setup import set_up
 from engine.sweep.worker import started
 from tests.engine.sweep.setups import set_up_here, tiny_plan
-from tests.running import CPU
 from tests.sweeping import DecodersHere, workers_here
 
 
@@ -116,5 +114,3 @@ def test_warnings_are_emitted_and_a_plan_that_keeps_outputs_has_a_writer(
         assert Logged("warning", "a doubt") in here.events
         writer = here.setup.output_writer()
         assert writer is not None and writer.sizes == {"vit-narrow": (50, 64)}
-
-
