@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from engine.images.source import Geometry
+from engine.images.image_set import Geometry
 from engine.models.loaded import LoadedModel
 from engine.models.zoo import load_model
 from engine.plan.bits import Bits

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engine.errors import EngineError, QuantizeError
-from engine.images.source import Images
+from engine.images.image_set import Images
 from engine.protocol.events import AttentionCompared, BitsTabled, VariantFailed, VariantReady
 from engine.sweep.calibration import Calibration, load_calibrated
 from engine.sweep.resume import PriorVariants
@@ -81,7 +81,7 @@ def test_a_variant_that_cannot_be_quantized_is_reported_and_stays_so(
 ) -> None:
     failed = {W4A4.key: "it was odd"}
     assert calibration_of(here, failed=failed, is_binding=True).calibrate(W4A4) is None
-    monkeypatch.setattr("engine.quantize.methods.repq.quantize", fail)
+    monkeypatch.setattr("engine.quantize.methods.repq.RepQ.quantize", fail)
     assert calibration_of(here).calibrate(W4A4) is None
     assert here.of(VariantFailed) == [
         VariantFailed(W4A4.key, "it was odd"),

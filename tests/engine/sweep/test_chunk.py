@@ -11,8 +11,10 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
+from engine.datasets.sources.base import TransientError
+from engine.images.array_images import ArrayImages
+from engine.images.image_set import Geometry, Images, Indices
 from engine.images.sets import Sets
-from engine.images.source import ArrayImages, Geometry, Images, Indices, PassingError
 from engine.models.zoo import load_model
 from engine.plan.plan import Plan
 from engine.protocol.events import AnyEvent, ImageUnreadable, PhaseChanged
@@ -153,7 +155,7 @@ def test_a_disk_that_fails_while_reading_ahead_pauses_the_sweep(
 ) -> None:
     monkeypatch.setattr(retry, "RETRY_SECONDS", 0.0)
     events: list[AnyEvent] = []
-    failures = [PassingError(errno.EIO, "Input/output error")] * 2
+    failures = [TransientError(errno.EIO, "Input/output error")] * 2
 
     def read_chunk(first: int) -> Chunk:
         if failures:

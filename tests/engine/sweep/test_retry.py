@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from engine.images.source import PassingError
+from engine.datasets.sources.base import TransientError
 from engine.protocol.events import AnyEvent, PhaseChanged
 from engine.sweep import retry
 from engine.sweep.retry import Cancelled, RetryControl
@@ -27,7 +27,7 @@ class Disk:
     def read(self) -> str:
         if self.failures:
             self.failures -= 1
-            raise PassingError(errno.EIO, "Input/output error")
+            raise TransientError(errno.EIO, "Input/output error")
         return "data"
 
 

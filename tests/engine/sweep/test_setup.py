@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError
-from engine.images.source import digest_of
+from engine.images.image_set import digest_of
 from engine.plan.resources import Resources
 from engine.protocol.events import BatchSized, Logged, ModelLoaded, PhaseChanged, SetsPrepared
 from engine.protocol.messages import Job
