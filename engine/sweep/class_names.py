@@ -12,7 +12,7 @@ from engine.sweep.loaded_models import LoadedModels
 
 
 def check(plan: Plan, resources: Resources, sets: Sets, models: LoadedModels) -> list[str]:
-    """Return warnings of labels that may not be meant; raise InputError where nothing tells the labels.
+    """Return warnings of labels that may be wrong; raise InputError where nothing says what they are.
 
     Folders of classes have labels by their order, and timm counts them in another order than torchvision.
     """
@@ -33,26 +33,26 @@ def _check(plan: Plan, resources: Resources, images: ImageSet, models: LoadedMod
             "ImageFolder), class_order in a plan, or name its classes in order (--classes FILE)"
         )
         raise InputError(f"labels of {images.name}", "the order of its folders", right)
-    said = "--classes" if resources.classes else f"--class-order {plan.class_order}"
-    is_said = bool(resources.classes or plan.class_order)
+    choice = "--classes" if resources.classes else f"--class-order {plan.class_order}"
+    is_chosen = bool(resources.classes or plan.class_order)
     warnings, silent = [], []
     for name, loaded in models.by_name.items():
         places = placed(images.classes, loaded.class_names)
         if places is None:
             silent.append(name)
             continue
-        wrong = [known for known, label in images.classes.items() if label not in (-1, places[known])]
+        wrong = [one for one, label in images.classes.items() if label not in (-1, places[one])]
         if not wrong:
             continue
         where = f"{wrong[0]!r} is its class {places[wrong[0]]} and has label {images.classes[wrong[0]]}"
-        if not is_said:
+        if not is_chosen:
             right = (
                 f"its file names classes in another order than that of the other models ({where}); sweep it "
                 "in a session of its own"
             )
             raise InputError("models", name, right)
-        warnings.append(f"labels of {images.name} follow {said}, but the file of {name} says that {where}")
-    if silent and unlike and not is_said:
+        warnings.append(f"labels of {images.name} follow {choice}, but the file of {name} says that {where}")
+    if silent and unlike and not is_chosen:
         warnings.append(
             f"labels of {images.name} are those that another model's file names; nothing says that they are "
             f"those of {', '.join(silent)} too"

@@ -57,5 +57,5 @@ def _weight(layer: nn.Linear | QuantizedLayer) -> Tensor:
 
 
 def _quantized(layer: nn.Linear | QuantizedLayer, x: Tensor) -> Tensor:
-    found: Tensor = layer.input_quantizer(x) if isinstance(layer, QuantizedLayer) else x
-    return found
+    quantized: Tensor = layer.input_quantizer(x) if isinstance(layer, QuantizedLayer) else x
+    return quantized

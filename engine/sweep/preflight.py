@@ -1,4 +1,4 @@
-"""Before a long run, and soon after its start: is everything there, and can the numbers be meant?"""
+"""Before a long run, and soon after its start: is everything there, and do the numbers make sense?"""
 
 from __future__ import annotations
 
@@ -38,16 +38,20 @@ COPIES = 2  # of its weights in a quantized variant: rounded, and as they were
 SPARE = 256 * 2**20  # bytes of disk for the journal
 
 
-def check(
-    plan: Plan, resources: Resources, session: Path, sets: Sets, models: LoadedModels, device: torch.device
-) -> list[str]:
-    """Raise InputError for what would end the run later; return warnings."""
+def check_plan(plan: Plan) -> None:
+    """Raise InputError for a method or a score that cannot be used as the plan says."""
     _method(plan)
     for name, parameters in plan.score_parameters.items():
         try:
             scorers.check(name, parameters)
         except ScoreError as error:
             raise InputError("score_parameters", parameters, str(error)) from None
+
+
+def check(
+    plan: Plan, resources: Resources, session: Path, sets: Sets, models: LoadedModels, device: torch.device
+) -> list[str]:
+    """Raise InputError for what would end the run later; return warnings."""
     classes = read_classes(resources.classes) if resources.classes else ()
     warnings = []
     for name, loaded in models.by_name.items():
@@ -86,7 +90,7 @@ def _form(plan: Plan, name: str, loaded: LoadedModel) -> list[str]:
 
 
 def check_accuracy(plan: Plan, rows: FinishedRows, classes: Mapping[str, int], hint: str) -> None:
-    """Raise InputError if a model in floating point knows no more than guessing would."""
+    """Raise InputError if a model in floating point is no better than guessing."""
     for column, variant in enumerate(plan.variants()):
         ranks = rows.values("rank", column, 0)
         labelled = ranks[ranks >= 0]
@@ -135,7 +139,7 @@ def _labels(
         distinct = len(of_set.classes)
         if of_set.is_guessed and distinct != loaded.classes:
             right = (
-                f"{name} has {loaded.classes} classes, so their alphabetical order does not tell the labels; "
+                f"{name} has {loaded.classes} classes, so their alphabetical order does not give the labels; "
                 "give the names of its classes in order (--classes FILE)"
             )
             raise InputError(field, f"{of_set.name} with {distinct} folders", right)

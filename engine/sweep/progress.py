@@ -1,4 +1,4 @@
-"""What a sweep says of its numbers while it runs."""
+"""What a sweep reports of its numbers while it runs."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Progress:
         self.diverged: set[str] = set()
         self.classes: dict[str, int] = {}  # of every variant that is measured
         self._enough = self._waits = False
-        # A sweep that goes on looks when it would have looked anyway, at its first row too: what it saw
-        # there may not have been decided on yet.
+        # A resumed sweep measures when it would have measured anyway, at its first row too: what it measured
+        # there before may not have been decided on.
         for finished in range(plan.chunk_images, first_row, plan.chunk_images):
             self._is_due(finished)
 
@@ -68,18 +68,18 @@ class Progress:
             for column, _ in alive:
                 self._curves(rows, column, points, decimals)
             resamples = FINAL_RESAMPLES if last else INTERIM_RESAMPLES
-            found = deltas.measure_deltas(rows, resamples, self.plan.seed, pool, planned=total)
-            self.emit(found)
-            self._look(found)
+            measured = deltas.measure_deltas(rows, resamples, self.plan.seed, pool, planned=total)
+            self.emit(measured)
+            self._decide(measured)
         if last:
             self._warn_of_ties(rows, alive)
 
     def is_enough(self) -> bool:
-        """Tell whether the plan wants no more images."""
+        """Return whether the plan needs no more images."""
         return self._enough
 
     def _is_due(self, finished: int) -> tuple[bool, bool]:
-        """Tell whether tables and curves are due, and set when they are next."""
+        """Return whether tables and curves are due, and set when they are next."""
         due = finished >= self.next_table, finished >= self.next_curve
         if due[0]:
             self.next_table = max(int(finished * MEASURE_STEP), finished + 1)
@@ -87,23 +87,23 @@ class Progress:
             self.next_curve = 2 * finished
         return due
 
-    def _look(self, found: DeltasMeasured) -> None:
-        """Decide whether the plan wants no more images: every mean is of all OOD sets and narrow enough."""
+    def _decide(self, measured: DeltasMeasured) -> None:
+        """Decide whether the plan needs no more images: every mean is of all OOD sets and narrow enough."""
         width = self.plan.stop_width
-        if width is None or self._enough or not found.by_bits or not found.sequential:
+        if width is None or self._enough or not measured.by_bits or not measured.sequential:
             return
-        widest = max(delta.high - delta.low for delta in found.by_bits.values()) * 100
+        widest = max(delta.high - delta.low for delta in measured.by_bits.values()) * 100
         if widest >= width:
             return
         reason = f"the widest interval of a mean is {widest:.1f} points, narrower than {short(width, 6)}"
-        missing = [n for n in self.plan.ood_sets if any(n not in one.main.sets for one in found.variants)]
+        missing = [n for n in self.plan.ood_sets if any(n not in one.main.sets for one in measured.variants)]
         if not missing:
             self._enough = True
-            self.emit(Logged("info", f"enough after {found.rows} images: {reason}"))
+            self.emit(Logged("info", f"enough after {measured.rows} images: {reason}"))
         elif not self._waits:
             self._waits = True
             few = f"fewer than {means.LEAST} images of {', '.join(missing)} were seen"
-            self.emit(Logged("info", f"not enough after {found.rows} images: {reason}, but {few}"))
+            self.emit(Logged("info", f"not enough after {measured.rows} images: {reason}, but {few}"))
 
     def _warn_of_ties(self, rows: FinishedRows, alive: list[tuple[int, int]]) -> None:
         for column, _ in alive:

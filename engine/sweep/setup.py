@@ -26,7 +26,7 @@ class Setup(NamedTuple):
     job: Job
     device: torch.device  # of the models
     models: LoadedModels
-    sets: Sets  # without images that are evaluated among those that are learnt from
+    sets: Sets  # what is calibrated or fitted on is not evaluated
     prepared: SetsPrepared
     batch: int  # images at once, to begin with
     prior: PriorVariants = PriorVariants()
@@ -56,6 +56,7 @@ class Setup(NamedTuple):
 def set_up(job: Job, started: WorkerStarted, workers: Workers, control: RetryControl) -> Setup:
     """Load the models, open the sets, and check both; raise a QoodError for what cannot be swept."""
     plan, resources, session, device = job.plan, job.resources, Path(job.session), workers.device
+    preflight.check_plan(plan)
     control.emit(PhaseChanged("models", f"{len(plan.models)} models on {device}"))
     models = LoadedModels(plan, resources, device, control.emit)
     control.emit(PhaseChanged("images"))

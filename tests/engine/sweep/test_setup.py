@@ -83,11 +83,12 @@ def test_what_is_learnt_from_is_not_evaluated(tmp_path: Path) -> None:
     ("changes", "resources", "field"),
     [
         ({"score_parameters": {"msp": {"k": 3}}}, {}, "score_parameters"),
-        ({}, {"classes": "two.txt"}, "classes"),
+        ({"method_parameters": {"k": 3}}, {}, "method_parameters"),
         ({"id_set": "missing"}, {}, "data"),
+        ({}, {"classes": "two.txt"}, "classes"),
     ],
 )
-def test_what_cannot_be_swept_is_refused_before_images_are_read(
+def test_what_cannot_be_swept_is_refused_as_early_as_it_is_known(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     changes: dict[str, Any],
@@ -96,6 +97,7 @@ def test_what_cannot_be_swept_is_refused_before_images_are_read(
 ) -> None:
     calls = Counter[str]()
     counting(monkeypatch, setup, "without_copies", calls)
+    counting(monkeypatch, loaded_models, "load", calls)
     (tmp_path / "two.txt").write_text("cat\ndog\n")
     monkeypatch.chdir(tmp_path)
     plan = tiny_plan(**changes)
@@ -103,7 +105,7 @@ def test_what_cannot_be_swept_is_refused_before_images_are_read(
     with workers_here(DecodersHere(1)) as workers, pytest.raises(InputError) as caught:
         set_up(job, started(job, workers, {}), workers, RetryControl(lambda _: None, lambda: False))
     assert caught.value.field == field
-    assert not calls
+    assert calls == ({} if "parameters" in field else {"load": 1})
 
 
 def test_warnings_are_emitted_and_a_plan_that_keeps_outputs_has_a_writer(
