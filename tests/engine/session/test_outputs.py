@@ -17,7 +17,6 @@ from engine.images.decoders import Decoders
 from engine.images.sets import open_sets
 from engine.models.loaded import load
 from engine.plan.plan import Plan
-from engine.plan.resources import Resources
 from engine.plan.validation import validated
 from engine.protocol.events import ChunkFinished, OutputsKept
 from engine.session import outputs
@@ -136,13 +135,6 @@ def test_outputs_that_were_changed_meanwhile_are_not_gone_on_with(
     array.flush()
     closed = resumed(cut)
     assert closed.outcome == "failed" and "start a new session" in closed.reason
-
-
-def test_several_devices_keep_what_one_keeps(kept: Path) -> None:
-    both = sweep(PLAN, resources=Resources(devices="cpu,cpu"))
-    assert files_of(both) == files_of(kept)
-    told = [e.event for e in Session.at(both).entries if isinstance(e.event, OutputsKept)]
-    assert told == [e.event for e in Session.at(kept).entries if isinstance(e.event, OutputsKept)]
 
 
 def test_a_variant_that_could_not_be_calibrated_keeps_nothing(tmp_path: Path) -> None:

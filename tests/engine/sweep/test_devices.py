@@ -14,7 +14,7 @@ from engine.errors import InputError
 from engine.plan.resources import check_devices
 from engine.protocol.events import BatchSized, ChunkFinished, WorkerStarted
 from engine.session import store
-from engine.session.journal import read
+from engine.session.session import Session
 from engine.sweep import batches
 from engine.sweep.devices.backend import Accelerator, backend, is_out_of_memory
 from engine.sweep.devices.choice import CPU, choose
@@ -157,7 +157,7 @@ def test_another_kind_of_device_is_one_class_and_one_line(
         assert run_until(session, ON_CPU) == "finished"
     finally:
         backend.cache_clear()
-    events = [entry.event for entry in read(session)[1]]
+    events = [entry.event for entry in Session.at(session).entries]
     sizes = [(event.first, event.images) for event in events if isinstance(event, BatchSized)]
     assert sizes == [(0, 8), (0, 4)]
     assert {event.batch for event in events if isinstance(event, ChunkFinished)} == {4}

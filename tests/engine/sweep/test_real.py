@@ -26,7 +26,6 @@ from engine.protocol.events import (
     ModelLoaded,
     SessionClosed,
     SetsPrepared,
-    VariantReady,
     WorkerStarted,
 )
 from engine.protocol.messages import Status
@@ -274,14 +273,3 @@ def test_a_refused_run_leaves_nothing_and_no_path(root: Path) -> None:
     )
     assert ran.returncode == 2 and "checkpoint mine" in ran.stderr and "Traceback" not in ran.stderr
     assert "'bad.pth'" in ran.stderr and len(store.folders()) == before
-
-
-def test_a_process_of_several_devices_that_cannot_begin_says_why(weights: Path, root: Path) -> None:
-    session = begin(Plan(**PLAN), given(root, devices="cpu,cpu"))  # type: ignore[arg-type]
-    reader, deadline = Session.at(session).follow(), time.monotonic() + 60
-    while not any(isinstance(e.event, VariantReady) for e in reader.poll()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    (root / "benchmark_imglist/imagenet/test_textures.txt").unlink()
-    (root / "images_classic").rename(root.with_name("elsewhere"))
-    last = closed(session)
-    assert last.outcome == "failed" and "textures" in last.reason, last.reason
