@@ -11,22 +11,25 @@ FINISHED, BAD_INPUT, WITH_FAILURES, CANCELLED = 0, 2, 3, 130
 
 
 class QoodError(Exception):
-    """Base of every error that is shown to the user in words."""
+    """Base of every error that is shown to the user as a message."""
 
 
-def _said(given: object) -> str:
-    """Return what was given as a user would write it."""
+def _shown(given: object) -> str:
+    """Return a value as the user would write it."""
     if isinstance(given, list | tuple):
         return ", ".join(map(str, given)) or "nothing"
     return repr(given)
 
 
 class InputError(QoodError):
-    """Say that something the user gave cannot be used; nothing has been started."""
+    """Something the user gave cannot be used, or is missing (`given` is None); nothing has been started."""
 
-    def __init__(self, field: str, given: object, right: str) -> None:
+    def __init__(self, field: str, given: object, right: str, *, wrong: str = "cannot be used") -> None:
         self.field, self.given, self.right = field, given, right
-        super().__init__(f"{field}: {_said(given)} cannot be used; {right}")
+        if given is None:
+            super().__init__(f"{right[0].upper()}{right[1:]}")
+        else:
+            super().__init__(f"{field}: {_shown(given)} {wrong}; {right}")
 
 
 class QuantizeError(QoodError):

@@ -32,22 +32,22 @@ from qood_tui.settings.config import Config, keymap
 from qood_tui.state.sources import LiveSource, ReplaySource
 
 THEMES = {"dark": "textual-dark", "light": "textual-light", "terminal": "ansi-dark"}
-LIGHT_BACKGROUNDS = ("7", "15")  # as COLORFGBG counts
+LIGHT_BACKGROUNDS = ("7", "15")  # in COLORFGBG
 
 
 class PlainScrollBar(ScrollBarRender):
-    """A scroll bar of colours alone, for terminals that show ASCII alone."""
+    """A scroll bar without characters, for ASCII-only terminals."""
 
     VERTICAL_BARS = HORIZONTAL_BARS = [" "] * 8
 
 
 class QoodApp(App[None]):
-    """Begin with the set-up screen, or with sessions where some are given."""
+    """Open the set-up screen, or the given sessions."""
 
     TITLE = "qood-tui"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS = bindings("Everywhere", prefix="app.")
-    CSS = "ToastRack { dock: top; align: right top; margin-top: 4; }"  # the status stays in sight
+    CSS = "ToastRack { dock: top; align: right top; margin-top: 4; }"  # the status stays visible
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class QoodApp(App[None]):
             self.push_screen(SetupScreen(self.plan, self.resources, root=self.root))
 
     def open_session(self, session: Path, *, live: bool | None = None) -> None:
-        """Show a session: live while it is written, else as a replay."""
+        """Show a session: live if it is being written, otherwise as a replay."""
         try:
             if live is None:
                 live = place_at(session).is_being_written()
@@ -111,19 +111,19 @@ class QoodApp(App[None]):
 
     @on(SetupScreen.Opened)
     def show_opened(self, event: SetupScreen.Opened) -> None:
-        """Show a session that was started or chosen."""
+        """Show a session that was started."""
         self.open_session(event.session, live=event.live)
 
     @on(SessionsScreen.Chosen)
     def show_chosen(self, event: SessionsScreen.Chosen) -> None:
-        """Show the sessions that were chosen from the list."""
+        """Show the sessions chosen from the list."""
         if len(event.sessions) > 1:
             self.compare(event.sessions)
         else:
             self.open_session(event.sessions[0])
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Offer the actions of the screen that is shown, by name, in the palette."""
+        """Offer the actions of the current screen in the palette."""
         groups = (*screen.GROUPS, "Everywhere") if isinstance(screen, BaseScreen) else ("Everywhere",)
         for group in groups:
             for action in GROUPS[group]:
@@ -135,26 +135,26 @@ class QoodApp(App[None]):
                     )
 
     def _fatal_error(self) -> None:
-        """Keep the traceback of a defect in a log instead of writing it over the user's screen."""
-        running = "; a running sweep goes on, 'qood-tui sessions' lists it"
+        """Write the traceback of a defect to a log instead of the user's screen."""
+        running = "; a running sweep continues, 'qood-tui sessions' lists it"
         self.panic(Text(f"qood-tui: {keep_traceback()}{running}"))
 
     def action_command_palette(self) -> None:
-        """Find an action by its name; without an id, since the palette before may still be closing."""
+        """Find an action by name; without an id, as the previous palette may still be closing."""
         if not any(isinstance(screen, CommandPalette) for screen in self.screen_stack):
             self.push_screen(CommandPalette())
 
     async def action_quit(self) -> None:
-        """Leave; say that a sweep goes on, if one does."""
+        """Quit, and say whether a sweep continues."""
         running = [
             s.source for s in self.screen_stack if isinstance(s, LiveScreen) and not s.source.state.closed
         ]
-        told = [f"The sweep goes on in the background: {source.session}" for source in running]
-        hint = ["Open it again with qood-tui (l lists sessions), end it with qood-tui stop."] if told else []
-        self.exit(message=Text("\n".join(told + hint)) if told else None)
+        lines = [f"The sweep continues in the background: {source.session}" for source in running]
+        hint = "Run qood-tui and press l to open it again; qood-tui stop ends it."
+        self.exit(message=Text("\n".join([*lines, hint])) if lines else None)
 
     def action_help(self) -> None:
-        """Show all keys, and run the action that is chosen there."""
+        """Show all keys, and run the action chosen there."""
         screen = self.screen
         groups = screen.GROUPS if isinstance(screen, BaseScreen) else ()
 
@@ -165,7 +165,7 @@ class QoodApp(App[None]):
         self.push_screen(HelpScreen(groups, self.keys), run)
 
     def action_toggle_theme(self) -> None:
-        """Change between dark, light and the terminal's own colours."""
+        """Switch between dark, light and the terminal's own colours."""
         names = list(THEMES.values())
         at = names.index(self.theme) if self.theme in names else -1
         self.theme = names[(at + 1) % len(names)]
@@ -174,17 +174,17 @@ class QoodApp(App[None]):
             self.call_after_refresh(self.screen.draw)
 
     def action_close(self) -> None:
-        """Take a filter away, or go back one screen; from the first one, nowhere."""
+        """Clear a filter, or go back one screen unless this is the first."""
         if isinstance(self.screen, SessionScreen | SessionsScreen) and self.screen.close_filter():
             return
         if len(self.screen_stack) > 2:
             self.pop_screen()
         else:
-            self.notify("This is the first screen; q leaves.", timeout=2)
+            self.notify("This is the first screen. Press q to quit.", timeout=2)
 
 
 def _runner(screen: Screen[object], identity: str) -> Callable[[], Awaitable[None]]:
-    """Return a function that runs an action on the screen that the palette was opened from."""
+    """Return a function that runs an action on the screen from which the palette was opened."""
 
     async def run() -> None:
         if isinstance(screen, BaseScreen):
@@ -196,7 +196,7 @@ def _runner(screen: Screen[object], identity: str) -> Callable[[], Awaitable[Non
 
 
 def preferred_theme(config: Config) -> str:
-    """Return dark, light or terminal: as configured, else by what the terminal says of its background."""
+    """Return dark, light or terminal: as configured, otherwise by the terminal's background."""
     if config.theme != "auto":
         return config.theme
     background = os.environ.get("COLORFGBG", "").rpartition(";")[2]

@@ -1,4 +1,4 @@
-"""What happens with a defect: the traceback goes to a log, the user reads where."""
+"""Defects: the traceback goes to a log file, and the user is told which."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from engine.system.paths import log_file
 
 
 def keep_traceback() -> str:
-    """Append the exception being handled to the terminal's log and return what to tell the user."""
-    told = without_secrets(f"{' '.join(sys.argv)}\n{traceback.format_exc()}\n")
+    """Append the exception being handled to the terminal's log and return the message for the user."""
+    entry = without_secrets(f"{' '.join(sys.argv)}\n{traceback.format_exc()}\n")
     try:
         path = log_file("terminal")
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')} {told}")
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')} {entry}")
     except OSError as error:
-        return (
-            f"this is a defect, and its log cannot be written ({error.strerror}); set QOOD_LOGS to a folder"
-        )
-    return f"this is a defect; what happened is in {path}"
+        reason = f"its log cannot be written ({error.strerror})"
+        return f"a defect in qood-tui, and {reason}; set QOOD_LOGS to a folder"
+    return f"a defect in qood-tui; details are in {path}"

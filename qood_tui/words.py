@@ -1,4 +1,4 @@
-"""Numbers and names as the screen says them."""
+"""Numbers and names as the screen shows them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.text import Text
 from engine.protocol.events import Delta
 from engine.text import clean
 
-LONGEST = 1e9  # seconds that are told apart
+LONGEST = 1e9  # seconds; longer times are shown as this
 _ASCII = {
     ord(fancy): plain
     for fancy, plain in zip("▼▲━╌…·×▬╍╺┅┉✗●★░▒▓█↑↓←→±°┃•", "v^=-~.x==-==x**.:%#^v<>~o|+", strict=True)
@@ -19,7 +19,7 @@ _ASCII |= {ord(block): " .:-=+*"[level] for level, block in enumerate("▁▂▃
 
 
 def to_ascii(text: str) -> str:
-    """Return `text` for terminals that show ASCII alone."""
+    """Return `text` for ASCII-only terminals."""
     return text.translate(_ASCII).encode("ascii", "replace").decode()
 
 
@@ -31,7 +31,6 @@ __all__ = [
     "falling",
     "fitted",
     "roughly",
-    "size",
     "sparkline",
     "squeeze",
     "to_ascii",
@@ -41,12 +40,12 @@ __all__ = [
 
 
 def clip(text: str, width: int) -> str:
-    """Cut `text` to `width` cells with a sign that something is missing."""
+    """Cut `text` to `width` cells with an ellipsis."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
 def squeeze(text: str, width: int) -> str:
-    """Cut `text` to `width` cells in its middle, so that names that end differently stay different."""
+    """Cut `text` to `width` cells in the middle, so that different endings stay visible."""
     if len(text) <= width:
         return text
     end = (width - 1) // 2
@@ -64,21 +63,14 @@ def duration(seconds: float | None) -> str:
 
 
 def roughly(seconds: float) -> str:
-    """Return an estimate no more exact than it is."""
+    """Return an estimate without false precision."""
     if seconds < 90:
         return f"{max(round(seconds / 10), 1) * 10} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def size(count: float) -> str:
-    """Return bytes as kB, MB or GB."""
-    if count >= 1e9:
-        return f"{count / 1e9:.1f} GB"
-    return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e3:.0f} kB"
-
-
 def verdict(delta: Delta, *, larger_is_better: bool = True) -> str:
-    """Return the mark of a delta: lost, gained, or not distinguishable from no change."""
+    """Return the mark of a delta: a significant loss or gain, or none."""
     if not delta.is_change:
         return " "
     return "▼" if (delta.value > 0) == larger_is_better else "▲"
@@ -92,19 +84,19 @@ def bar(share: float, width: int) -> str:
 
 def sparkline(values: Sequence[float], width: int) -> str:
     """Return the last `width` values from 0 to 100 as a line of blocks."""
-    known = [min(max(value, 0.0), 100.0) if math.isfinite(value) else 0.0 for value in values[-width:]]
-    return "".join("▁▂▃▄▅▆▇█"[min(int(value / 100 * 8), 7)] for value in known)
+    finite = [min(max(value, 0.0), 100.0) if math.isfinite(value) else 0.0 for value in values[-width:]]
+    return "".join("▁▂▃▄▅▆▇█"[min(int(value / 100 * 8), 7)] for value in finite)
 
 
 def falling(values: Sequence[float], width: int) -> str:
-    """Return how the last `width` values fell from the largest of them, as a line of blocks."""
-    known = [value for value in values if math.isfinite(value)]
-    top = max(known, default=0.0)
-    return sparkline([100 * (value / top) for value in known], width) if top > 0 else ""
+    """Return the last `width` values relative to the largest, as a line of blocks."""
+    finite = [value for value in values if math.isfinite(value)]
+    top = max(finite, default=0.0)
+    return sparkline([100 * (value / top) for value in finite], width) if top > 0 else ""
 
 
 def fitted(line: Text, width: int) -> Text:
-    """Cut a sentence to `width` cells with a sign that something is missing."""
+    """Cut a sentence to `width` cells with an ellipsis."""
     if line.cell_len <= width:
         return line
     short = line.copy()
@@ -113,7 +105,7 @@ def fitted(line: Text, width: int) -> Text:
 
 
 def wrapped(text: Text, width: int) -> list[Text]:
-    """Return a sentence as lines of at most `width` cells, words that are longer cut with a sign."""
+    """Wrap a sentence to lines of at most `width` cells, cutting longer words."""
     lines: list[str] = [""]
     for word in clean(text.plain).split():
         if lines[-1] and len(lines[-1]) + 1 + len(word) > width:

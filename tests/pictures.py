@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from engine.session import store
-from qood_tui.screens import setup_actions
+from qood_tui.screens import setup
 from tests.qood_tui.scenes import DARK, SCENES, SIZES, shown
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "screens"
@@ -35,8 +35,8 @@ def main() -> None:
             QOOD_SESSIONS=f"{home}/sessions", QOOD_STATE=home, QOOD_LOGS=home, QOOD_RUNTIME=home
         )
         os.environ.update(QOOD_CONFIG=f"{home}/none.toml", TEXTUAL_ANIMATIONS="none")
-        setup_actions.measured_pace = lambda is_real: None  # type: ignore[assignment]
-        setup_actions.client.warm = lambda: None  # type: ignore[assignment]
+        setup.measured_pace = lambda is_real: None  # type: ignore[assignment]
+        setup.client.warm = lambda: None  # type: ignore[assignment]
         os.chdir(store.find("demo"))
         TARGET.mkdir(parents=True, exist_ok=True)
         wanted = [(scene, size) for scene in EVERY_SIZE for size in SIZES]

@@ -79,7 +79,7 @@ def export(
 def replacing(target: Path, *, force: bool, field: str = "file") -> Iterator[IO[bytes]]:
     """Give a file to write that takes the place of `target` once it is whole; raise InputError."""
     if target.exists() and not force:
-        raise InputError(field, str(target), "it is there already; give another name, or --force")
+        raise InputError(field, str(target), "it already exists; give another name, or --force")
     try:
         with whole(target) as file:
             yield file

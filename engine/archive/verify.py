@@ -16,6 +16,7 @@ from engine.session.migrations import FIRST_SEALED
 from engine.session.place import Place
 from engine.session.quantized_files import digest_of
 from engine.session.session import Session
+from engine.text import counted
 
 MOST_LINES = 200
 
@@ -80,13 +81,13 @@ def _journal(findings: _Findings, session: Session, entries: Sequence[Entry]) ->
     journal = session.journal
     findings.damage += [f"{JOURNAL} {what}" for what in journal.damage]
     if journal.skipped > len(journal.damage):
-        findings.damage.append(f"{JOURNAL}: {journal.skipped:,} events are damaged or missing in all")
+        findings.damage.append(f"{JOURNAL}: {journal.skipped:,} events damaged or missing in all")
     findings.seen.append(f"{len(entries) + journal.unknown:,} events in format {journal.version}")
     if journal.unknown:
-        findings.notes.append(f"{journal.unknown:,} events are of kinds that this version does not know")
+        findings.notes.append(f"{counted(journal.unknown, 'event')} of kinds unknown to this version")
     if journal.strange:
         names = ", ".join(journal.strange)
-        findings.notes.append(f"the plan has fields that this version does not know: {names}")
+        findings.notes.append(f"the plan has fields unknown to this version: {names}")
     if journal.version < FIRST_SEALED:
         findings.notes.append(
             f"lines of format {journal.version} have no checksums: only the closing event's hash"
@@ -94,7 +95,7 @@ def _journal(findings: _Findings, session: Session, entries: Sequence[Entry]) ->
     if not session.is_closed and session.place.is_being_written():
         findings.notes.append("it is still being written")
     elif journal.torn:
-        findings.damage.append(f"{JOURNAL}: its last line, {journal.torn:,} bytes, is not finished")
+        findings.damage.append(f"{JOURNAL}: its last line ({counted(journal.torn, 'byte')}) is incomplete")
     elif not session.is_closed:
         findings.damage.append(f"{JOURNAL}: the closing event is missing: interrupted, or cut off")
     if journal.version >= FIRST_SEALED and not is_identity(session.header.identity, _plan(session)):

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import psutil
 
-from engine.doctor.findings import Finding, content, first_line, gigabytes
+from engine.doctor.findings import Finding, content, first_line
 from engine.doctor.software import MATCHING, fault
-from engine.text import counted
+from engine.text import counted, in_bytes
 
 UNSEEN_MEMORY = 2e9  # an idle GPU's driver keeps less than this for itself
 CARDS = Path("/sys/bus/pci/devices")
@@ -178,7 +178,7 @@ def judge_gpu(name: str, gpu: Gpu, number: int | None, torch: Torch) -> Finding:
     ]
     memory = "memory unknown"
     if gpu.free is not None and gpu.total is not None:
-        memory = f"{gigabytes(gpu.free)} of {gigabytes(gpu.total)} free"
+        memory = f"{in_bytes(gpu.free)} of {in_bytes(gpu.total)} free"
         if not used and gpu.total - gpu.free > UNSEEN_MEMORY:
             others, used = 1, ["used by processes that are not visible from here"]
     device = "not used by torch" if number is None else f"cuda:{number}"

@@ -74,8 +74,3 @@ def content(path: Path) -> str:
         return path.read_text(errors="replace").strip()
     except OSError:
         return ""
-
-
-def gigabytes(count: float) -> str:
-    """Return a number of bytes in gigabytes."""
-    return f"{count / 1e9:.1f} GB"

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import psutil
 
-from engine.doctor.findings import Finding, content, gigabytes
+from engine.doctor.findings import Finding, content
 from engine.errors import InputError
 from engine.system import environment
+from engine.text import in_bytes
 
-LITTLE_MEMORY, NO_MEMORY = 4e9, 1e9
+LITTLE_MEMORY, NO_MEMORY = 4 * 2**30, 2**30  # bytes
 OWN_GROUP = Path("/proc/self/cgroup")
 GROUPS = Path("/sys/fs/cgroup")
 
@@ -42,9 +43,9 @@ def memory(groups: Path = GROUPS, own: Path = OWN_GROUP) -> list[Finding]:
             used = int(content(folder / "memory.current") or 0) - int(cached[1] if cached else 0)
             if int(limit) - used < free:
                 free, total, whose = max(int(limit) - used, 0), int(limit), " (the cgroup's limit)"
-    found = f"{gigabytes(free)} of {gigabytes(total)}{whose} available"
+    found = f"{in_bytes(free)} of {in_bytes(total)}{whose} available"
     if free < LITTLE_MEMORY:
-        do = f"close other programs, or request more: {gigabytes(LITTLE_MEMORY)} is a good start"
+        do = f"close other programs, or request more: {in_bytes(LITTLE_MEMORY)} is a good start"
         return [Finding("bad" if free < NO_MEMORY else "warning", "memory", found, do)]
     return [Finding("good", "memory", found)]
 

@@ -15,7 +15,7 @@ from platformdirs import user_cache_path
 
 from engine import catalog
 from engine.datasets.discover import discover
-from engine.doctor.findings import Finding, gigabytes, short
+from engine.doctor.findings import Finding, short
 from engine.errors import InputError, QoodError
 from engine.plan.plan import preset
 from engine.protocol.messages import Status
@@ -24,9 +24,10 @@ from engine.session import store
 from engine.session.writer import NO_LOCKS, Writer
 from engine.system import runtime
 from engine.system.paths import sessions_folder
+from engine.text import in_bytes
 
 NETWORK_FILE_SYSTEMS = ("nfs", "lustre", "fuse.sshfs", "cifs", "smb", "beegfs")
-LITTLE_DISK, NO_DISK = 2e9, 1e8
+LITTLE_DISK, NO_DISK = 2 * 2**30, 100 * 2**20  # bytes
 
 
 def folders() -> list[Finding]:
@@ -62,7 +63,7 @@ def judge_folder(name: str, place: Path, elsewhere: str, locks: bool = False) ->
     there = next(p for p in (place, *place.absolute().parents) if os.access(p, os.F_OK))
     free = shutil.disk_usage(there).free
     kind = file_system(there.resolve(), [(d.mountpoint, d.fstype) for d in psutil.disk_partitions(all=True)])
-    found = f"{gigabytes(free)} free in {short(place)}"
+    found = f"{in_bytes(free)} free in {short(place)}"
     try:
         if locks:
             _try_session(there)

@@ -18,6 +18,7 @@ from engine.models.checkpoints import check_known, load_checkpoint, of_google, r
 from engine.models.loaded import LoadedModel, Tell
 from engine.plan.resources import Resources
 from engine.protocol.events import WeightsTaken
+from engine.text import in_bytes
 
 CACHED = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 
@@ -108,8 +109,8 @@ def _teller(tag: str, tell: Tell) -> type[tqdm[Any]]:
             tenth = int(10 * self.n / self.total) if self.total else 0
             if tenth > self.said:
                 self.said = tenth
-                of = f" of {self.total / 1e6:.0f}" if self.total else ""
-                tell(f"{tag}: {self.n / 1e6:.0f}{of} MB downloaded")
+                of_total = f" of {in_bytes(self.total)}" if self.total else ""
+                tell(f"{tag}: {in_bytes(self.n)}{of_total} downloaded")
             return shown
 
     return Told

@@ -38,7 +38,8 @@ class Bits(msgspec.Struct, frozen=True):
         widths = [int(width) for width in found.groups()] if found else []
         if not widths or any(not 2 <= width <= 8 and width != FLOAT for width in widths):
             near = unknown_name("bits", text, catalog.BITS).right
-            raise InputError("bits", text, f"{near} (any WxAy from 2 to 8 bits, or 32 for floating point)")
+            right = f"{near} (any WxAy from 2 to 8 bits, or 32 for floating point)"
+            raise InputError("bits", text, right, wrong="is not a bit setting")
         return cls(*widths)
 
 

@@ -112,7 +112,7 @@ def _check_demo(plan: Plan) -> None:
         right = f"{real[0]} takes photographs: name an ID set and OOD sets of your own, with --data or --id"
         raise InputError(field, made[0], right)
     if not real and not all(catalog.is_made(name) for name in sets):
-        raise InputError("id_set", plan.id_set, f"{plan.models[0]} knows the classes of fractals alone")
+        raise InputError("id_set", plan.id_set, f"{plan.models[0]} knows only the classes of fractals")
 
 
 def check_shape(plan: Plan) -> None:

@@ -7,10 +7,10 @@ SCORE = (
     "Images with equal scores are one threshold."
 )
 DELTA = (
-    "A delta is FP32 minus quantized on the same images. A mark means p < 0.05, adjusted by Holm "
-    "(1979): for each measure over all variants, OOD sets and means over sets together. Means over models "
-    "by bit setting, those by pretraining and those of twins are three families of their own. Tests: "
-    "McNemar (1947) for top-1, DeLong et al. (1988) for AUROC, else the standard error of the bootstrap."
+    "A delta is FP32 minus quantized on the same images. A mark means p < 0.05, corrected by Holm (1979) "
+    "for each measure across all variants, OOD sets and means over sets. Means over models by bit "
+    "setting, by pretraining and of twins are three separate families. Tests: McNemar (1947) for top-1, "
+    "DeLong et al. (1988) for AUROC, otherwise the standard error of the bootstrap."
 )
 INTERVAL = (
     "95 % percentile bootstrap (Efron & Tibshirani 1993): images resampled within each set, the ID "
@@ -20,8 +20,8 @@ INTERVAL = (
 
 
 def recompute(session: str) -> str:
-    """Say where the numbers behind a session's tables lie, and the command that computes them again."""
+    """Return where the numbers behind a session's tables are, and the command that recomputes them."""
     return (
-        f"Every image's scores lie in {session}/arrays/SCORE.npy, one column per variant in table order, "
-        f"its set and label in samples.npy; `qood-tui report {session}` computes everything again."
+        f"The scores of every image are in {session}/arrays/SCORE.npy, one column per variant in table "
+        f"order, its set and label in samples.npy; `qood-tui report {session}` recomputes everything."
     )

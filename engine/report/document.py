@@ -111,7 +111,7 @@ def _arrays(session: Session) -> Arrays:
     """Return the arrays of a session; raise JournalError unless all finished rows are there."""
     place = session.place
     if not session.has_arrays:
-        why = f"its folder {ARRAYS} is missing; a report measures every number again from it"
+        why = f"its folder {ARRAYS} is missing; a report recomputes every number from it"
         raise JournalError(f"{place.where('')}: {why}")
     if (here := session.arrays.count) < session.rows:
         why = f"{session.rows:,} rows are finished by the journal, {here:,} are there"

@@ -50,8 +50,11 @@ def prepare(
     """
     check_devices(resources.devices)
     if sum(given is not None for given in (plan_file, preset_name, resume)) != 1:
-        right = "give one of PLAN.toml, --demo, --preset NAME or --resume SESSION"
-        raise InputError("plan", plan_file or "", right)
+        if plan_file is preset_name is resume is None:
+            right = "give a plan (PLAN.toml), --demo, --preset NAME or --resume SESSION"
+            raise InputError("plan", None, right)
+        right = "give only one of PLAN.toml, --demo, --preset NAME and --resume SESSION"
+        raise InputError("plan", plan_file or preset_name, right)
     if resume is not None:
         if changes:
             field, value = next(iter(changes.items()))
@@ -88,7 +91,7 @@ def _check_checkpoints(plan: Plan, resources: Resources) -> None:
         right = f"the plan has no model of this name, only {', '.join(plan.models)}; name it in models"
         raise InputError("checkpoint", unused[0], right)
     if resources.ema and not resources.checkpoints:
-        raise InputError("ema", "--ema", "it is for checkpoints, and none is given")
+        raise InputError("ema", "--ema", "it applies to checkpoints, and none is given")
 
 
 def settle(
@@ -158,9 +161,9 @@ def _check_there(field: str, name: str, resources: Resources, found: Mapping[str
     if known is None or known.made or name in found:
         return
     if not resources.data:
-        raise InputError(field, name, f"say where {known.label} lies: --data ROOT")
+        raise InputError(field, name, f"say where {known.label} is: --data ROOT")
     seen = ", ".join(found) or "no image set"
-    right = f"it is not below {resources.data}, where 'qood-tui data check' finds {seen}"
+    right = f"it is not in {resources.data}, where 'qood-tui data check' finds {seen}"
     raise InputError(field, name, right)
 
 
@@ -177,20 +180,20 @@ def resumable(folder: Path, given: Resources, *, take_over: bool = False) -> tup
     environment.check_same(session.worker.arithmetic if session.worker else None)
     resources = merge(recall(header.id), given)
     if missing := [name for name in header.folders if name not in resources.names()]:
-        raise InputError("session", str(folder), f"say again where its sets lie: --ood {missing[0]}=FOLDER")
+        raise InputError("session", str(folder), f"say again where its sets are: --ood {missing[0]}=FOLDER")
     plan = header.plan
     sets = [
         name for name in (plan.id_set, *plan.ood_sets) if name in catalog.SETS and not catalog.is_made(name)
     ]
     if sets and not resources.data:
-        raise InputError("session", str(folder), f"say again where {sets[0]} lies: --data ROOT")
+        raise InputError("session", str(folder), f"say again where {sets[0]} is: --data ROOT")
     return resources, session.last
 
 
 def _check_free(folder: Path, session: Session, take_over: bool) -> None:
     """Raise InputError if a session is finished or somebody writes it."""
     if session.is_closed and session.closed is not None and session.closed.outcome == "finished":
-        raise InputError("session", str(folder), "it is finished, there is nothing to resume")
+        raise InputError("session", str(folder), "it is finished; there is nothing to resume")
     try:
         lease.check_free(folder, take_over=take_over)
         is_running = Folder(folder).is_locked()
@@ -202,4 +205,4 @@ def _check_free(folder: Path, session: Session, take_over: bool) -> None:
         right = f"its lease cannot be read ({error.strerror})"
         raise InputError("session", str(folder), right) from None
     if is_running:
-        raise InputError("session", str(folder), "it is running, there is nothing to resume")
+        raise InputError("session", str(folder), "it is running; there is nothing to resume")

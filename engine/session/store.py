@@ -24,7 +24,7 @@ from engine.session.session import Session
 from engine.session.writer import create as create_journal
 from engine.system.files import open_plain
 from engine.system.paths import sessions_folder
-from engine.text import in_utc
+from engine.text import counted, in_utc
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
 
@@ -125,7 +125,8 @@ def summary(folder: Path) -> SessionSummary:
     except JournalError as error:
         return SessionSummary(folder, "", str(error), "damaged", 0, 0, note)
     plan = session.header.plan
-    title = f"{len(plan.models)} models, {len(plan.bits)} bit settings, {plan.method}"
+    counts = f"{counted(len(plan.models), 'model')}, {counted(len(plan.bits), 'bit setting')}"
+    title = f"{counts}, {plan.method}"
     created = in_utc(session.header.created)
     return SessionSummary(folder, created, title, state, session.rows, session.planned, note)
 

@@ -26,7 +26,7 @@ RESERVE_BYTES = 64 * 1024  # set aside so that a full disk can still be reported
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 LOCK_SECONDS = 1.0
 
-_READ_ONLY = "it cannot be written to; copy it into a folder of your own to resume it"
+_READ_ONLY = "it is read-only; copy it to a folder of your own to resume it"
 
 
 class Writer:
@@ -42,7 +42,7 @@ class Writer:
         is_old = reader.version < FIRST_WRITABLE
         if is_old or reader.strange:
             why = "in an older format" if is_old else f"with {', '.join(reader.strange)}"
-            raise JournalError(f"{session}: it was begun {why}; it can be shown, but not resumed")
+            raise JournalError(f"{session}: it was begun {why}; it can be shown but not resumed")
         self.session = session
         self.plan = reader.header.plan
         self._monotonic = time.monotonic() - max(0.0, time.time() - _created(reader.header, session))

@@ -38,7 +38,7 @@ from engine.sweep import threads
 from engine.sweep.fitting import Fitting
 from engine.sweep.progress import Progress
 from engine.system.machine import usable_cores, versions
-from engine.text import clean, short
+from engine.text import clean, counted, short
 
 KEEP = "sweep again with: qood-tui run … --keep-outputs"
 NEAR = 1e-6  # of a score's range: more than rounding on another device would change
@@ -107,7 +107,8 @@ def rescore(
     if plan != begun.plan:
         events.insert(0, msgspec.structs.replace(added, digests=digests))
     addition.add(session, begun.last, computed, events)
-    words += [f"{name}: added, {begun.rows:,} images of {len(begun.classes)} variants" for name in new]
+    scope = f"{counted(begun.rows, 'image')} and {counted(len(begun.classes), 'variant')}"
+    words += [f"{name}: added for {scope}" for name in new]
     return [*words, f"headline: {plan.headline}"]
 
 
@@ -120,7 +121,7 @@ def opened(folder: Path) -> Session:
     session = Session.at(folder)
     if session.state != "finished":
         right = "a finished one is needed"
-        right += "; resume it first: qood-tui run --resume" if session.state != "running" else ""
+        right += "; resume it first with: qood-tui run --resume" if session.state != "running" else ""
         raise InputError("session", f"{folder.name}, {session.state}", right)
     journal = session.journal
     if journal.skipped or journal.torn:
@@ -238,7 +239,7 @@ def _compared(name: str, session: Session, computed: Array) -> str:
     """Say how a score that is there compares with what was computed; raise EngineError if it is another."""
     here, now = session.arrays.array(name)[: session.rows], computed[: session.rows]
     if np.array_equal(here, now, equal_nan=True):
-        return f"{name}: is there already; computed again, all {here.size:,} numbers are identical"
+        return f"{name}: already there; recomputed, all {here.size:,} numbers are identical"
     worst = float(np.nanmax(np.abs(here - now), initial=0.0))
     largest = float(np.nanmax(np.abs(here), initial=0.0))
     if not np.array_equal(np.isnan(here), np.isnan(now)) or worst > NEAR * largest:
@@ -247,7 +248,7 @@ def _compared(name: str, session: Session, computed: Array) -> str:
             "neither was changed; scores of this program do not belong beside those, so nothing is added"
         )
     rounding = f"{short(worst, 1)} at most, which is rounding"
-    return f"{name}: is there already; computed again, it differs by {rounding}"
+    return f"{name}: already there; recomputed, it differs by {rounding}"
 
 
 def _check_values(computed: dict[str, Array], session: Session, said: Iterable[AnyEvent]) -> None:

@@ -1,4 +1,4 @@
-"""What a recorded session is, in a few lines: for `qood-tui sessions show`."""
+"""A recorded session in a few lines, for `qood-tui sessions show`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 
 from engine.session.session import Session
-from engine.text import clean, in_bytes, in_utc
-from qood_tui.state.findings import headline, most_lost
+from engine.text import clean, counted, in_bytes, in_utc
+from qood_tui.state.findings import headline, largest_loss
 from qood_tui.state.state import State, fold
 from qood_tui.words import duration
 
 
 class About(msgspec.Struct, frozen=True):
-    """A session in brief; `bytes` are on the disk, by part; `damaged` counts lines that are not whole."""
+    """A session in brief; `bytes` are on disk by part, `damaged` counts broken lines."""
 
     name: str
     path: str
@@ -44,9 +44,9 @@ class About(msgspec.Struct, frozen=True):
     damaged: int
     bytes: dict[str, int]
     note: str
-    left_out: tuple[str, ...]  # what went wrong: variants, images, warnings counted
+    left_out: tuple[str, ...]  # problems: failed variants, counts of unreadable images and of warnings
     findings: tuple[str, ...]
-    first_and_last: int | None = None  # bits of patch embedding and head, where they are not the setting's
+    first_and_last: int | None = None  # bits of patch embedding and head, if they differ from the setting
 
 
 def about(path: Path) -> About:
@@ -73,7 +73,7 @@ def about(path: Path) -> About:
         plan.method,
         plan.id_set,
         plan.ood_sets,
-        f"{plan.calibration_images} images of {plan.calibration_set}{draws}",
+        f"{counted(plan.calibration_images, 'image')} of {plan.calibration_set}{draws}",
         plan.scores,
         plan.headline,
         plan.seed,
@@ -87,7 +87,7 @@ def about(path: Path) -> About:
         size,
         session.note,
         tuple(_left_out(state)),
-        tuple(text for text in (headline(state).plain, most_lost(state).plain) if text),
+        tuple(text for text in (headline(state).plain, largest_loss(state).plain) if text),
         plan.first_and_last or None,
     )
 
@@ -95,20 +95,20 @@ def about(path: Path) -> About:
 def _left_out(state: State) -> Iterator[str]:
     yield from (f"{variant}: {reason}" for variant, reason in state.failed.items())
     if state.unreadable:
-        yield f"{state.unreadable:,} images that cannot be read"
+        yield counted(state.unreadable, "unreadable image")
     if warnings := sum(line.level == "warning" for line in state.log):
-        yield f"{warnings:,} warnings; 'qood-tui report' has them"
+        yield f"{counted(warnings, 'warning')}; see 'qood-tui report'"
 
 
 def lines(about: About) -> list[str]:
     """Return a session in brief as lines of text."""
     reason = f": {about.reason}" if about.reason else ""
-    resumed = f", resumed {about.resumed} time{'s' * (about.resumed > 1)}" if about.resumed else ""
+    resumed = f", resumed {counted(about.resumed, 'time')}" if about.resumed else ""
     sizes = ", ".join(f"{part} {in_bytes(size)}" for part, size in about.bytes.items())
     ends = f"; patch embedding and head at {about.first_and_last} bits" if about.first_and_last else ""
     rows = {
         "session": about.name,
-        "lies in": str(Path(about.path).parent),
+        "folder": str(Path(about.path).parent),
         "id": about.id,
         "recorded": f"{in_utc(about.created, seconds=True)} by {about.app}, format {about.format}",
         "state": f"{about.state}{reason}{resumed}",
@@ -123,10 +123,10 @@ def lines(about: About) -> list[str]:
         "on disk": f"{in_bytes(sum(about.bytes.values()))}: {sizes}",
     }
     if about.damaged:
-        rows["damage"] = f"{about.damaged:,} lines cannot be read; 'qood-tui sessions verify' names them"
+        rows["damage"] = f"{counted(about.damaged, 'broken line')}; 'qood-tui sessions verify' lists them"
     if about.unknown:
-        rows["unknown"] = f"{about.unknown:,} events are of kinds that this version does not know"
-    rows |= {f"went wrong {n}" if n > 1 else "went wrong": what for n, what in enumerate(about.left_out, 1)}
+        rows["unknown"] = f"{counted(about.unknown, 'event')} of kinds unknown to this version"
+    rows |= {f"problem {n}": what for n, what in enumerate(about.left_out, 1)}
     shown = [f"{label + ':':<15}{clean(text)}" for label, text in rows.items()]
-    said = [*shown, "", *map(clean, about.findings)]
-    return [*said, "", *map(clean, about.note.split("\n"))] if about.note else said
+    text = [*shown, "", *map(clean, about.findings)]
+    return [*text, "", *map(clean, about.note.split("\n"))] if about.note else text

@@ -1,7 +1,7 @@
-"""A replay as an asciicast: what the terminal would show, for people who have a player and not this program.
+"""A replay as an asciicast: what the terminal would show, for people who do not have this program.
 
 The format is asciicast v2 (docs.asciinema.org): a header, then `[seconds, "o", text]` and markers
-`[seconds, "m", label]`, one a line.
+`[seconds, "m", label]`, one per line.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from qood_tui.screens.replay import ReplayScreen
 from qood_tui.settings.config import Config
 from qood_tui.state.markers import Kind
 from qood_tui.state.sources import SPEEDS, ReplaySource
+from qood_tui.terminal_size import LEAST
 from qood_tui.words import clean
 
 SUFFIX = ".cast"
 FRAME_SECONDS = 0.25
-WANTED_SECONDS = 60  # that a cast lasts at most where no speed was asked for
-LAST_SECONDS = 2.0  # that the last picture stays
-LEAST, MOST = (60, 16), (400, 200)  # columns and lines
+WANTED_SECONDS = 60  # longest cast if no speed is given
+LAST_SECONDS = 2.0  # for which the last frame stays
+LARGEST = (400, 200)  # columns and lines
 LONGEST_LABEL = 80
 MARKED = (Kind.PHASE, Kind.WARNING)
 SETTLE_TURNS = 40
@@ -39,7 +40,7 @@ Frame = tuple[float, list[Strip]]
 
 
 class Recorded(ReplaySource):
-    """A replay whose time passes only where the recorder says so."""
+    """A replay whose time is set only by the recorder."""
 
     def tick(self, elapsed: float) -> bool:
         """Let no time pass."""
@@ -47,7 +48,7 @@ class Recorded(ReplaySource):
 
 
 class Stage(QoodApp):
-    """The application with one replay on its screen, and nobody before it."""
+    """The application with one replay and no user."""
 
     def __init__(self, source: ReplaySource, theme: str) -> None:
         super().__init__(source.session, config=Config(theme=theme))  # type: ignore[arg-type]
@@ -58,16 +59,16 @@ class Stage(QoodApp):
         self.push_screen(ReplayScreen(self.source))
 
 
-def check_size(given: str) -> tuple[int, int]:
+def check_size(text: str) -> tuple[int, int]:
     """Read `120x40`; raise InputError."""
-    columns, _, lines = given.partition("x")
+    columns, _, lines = text.partition("x")
     try:
         size = int(columns), int(lines)
     except ValueError:
         size = 0, 0
-    if not all(least <= side <= most for side, least, most in zip(size, LEAST, MOST, strict=True)):
-        right = f"give COLUMNSxLINES such as 120x40, from {LEAST[0]}x{LEAST[1]} to {MOST[0]}x{MOST[1]}"
-        raise InputError("size", given, right)
+    if not all(least <= side <= most for side, least, most in zip(size, LEAST, LARGEST, strict=True)):
+        right = f"give COLUMNSxLINES, e.g. 120x40, from {LEAST[0]}x{LEAST[1]} to {LARGEST[0]}x{LARGEST[1]}"
+        raise InputError("size", text, right)
     return size
 
 
@@ -80,9 +81,9 @@ def write(
     theme: str = "dark",
     force: bool = False,
 ) -> float:
-    """Play a session on a screen that nobody sees and write what it shows; return how many seconds it lasts.
+    """Write what the screen shows while a session is replayed; return the length in seconds.
 
-    Where no speed is given, it is the lowest that ends within a minute. Raises InputError, JournalError.
+    Without a speed, the lowest one that ends within a minute is used. Raises InputError, JournalError.
     """
     source = Recorded(session)
     if speed is None:
@@ -116,7 +117,7 @@ def _line(file: IO[bytes], content: object) -> None:
 
 
 async def frames(source: ReplaySource, size: tuple[int, int], theme: str) -> AsyncIterator[Frame]:
-    """Yield what the screen shows, every so often from the start to the end."""
+    """Yield what the screen shows, four times per second from start to end."""
     app = Stage(source, theme)
     async with app.run_test(size=size) as pilot:
         now = 0.0
@@ -131,7 +132,7 @@ async def frames(source: ReplaySource, size: tuple[int, int], theme: str) -> Asy
 
 
 async def _settled(pilot: Pilot[None]) -> list[Strip]:
-    """Return the lines of the screen, once two looks at it are the same."""
+    """Return the lines of the screen once they no longer change."""
     screen = pilot.app.screen
     before: list[Strip] = []
     for _ in range(SETTLE_TURNS):
@@ -146,7 +147,7 @@ async def _settled(pilot: Pilot[None]) -> list[Strip]:
 
 
 def changed(before: list[Strip], after: list[Strip]) -> str:
-    """Return what makes a terminal that shows some lines show others: what differs in them alone."""
+    """Return what turns some lines on a terminal into others: only the cells that differ."""
     parts = []
     for row, strip in enumerate(after):
         old = before[row] if row < len(before) else Strip.blank(0)
@@ -159,7 +160,7 @@ def changed(before: list[Strip], after: list[Strip]) -> str:
 
 
 def _cells(strip: Strip) -> list[tuple[str, object]]:
-    """Return what each cell shows; a wide character is in the first of its two."""
+    """Return the content of each cell; a wide character is in the first of its two cells."""
     cells: list[tuple[str, object]] = []
     for segment in strip:
         style = segment.style
@@ -170,7 +171,7 @@ def _cells(strip: Strip) -> list[tuple[str, object]]:
 
 
 def _span(old: list[tuple[str, object]], new: list[tuple[str, object]]) -> tuple[int, int]:
-    """Return from which cell to which two lines differ, whole characters included."""
+    """Return the first and the end of the cells that differ, extended to whole characters."""
     differing = [at for at, cell in enumerate(new) if at >= len(old) or old[at] != cell]
     if not differing:
         return 0, 0
@@ -183,7 +184,7 @@ def _span(old: list[tuple[str, object]], new: list[tuple[str, object]]) -> tuple
 
 
 def _ansi(strip: Strip) -> str:
-    """Return a line in colours; neighbours of one style share what says it."""
+    """Return a line with colour codes, one per run of equal style."""
     parts: list[str] = []
     for text, style, control in Segment.simplify(strip):
         if not control and text:

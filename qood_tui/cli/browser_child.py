@@ -1,4 +1,4 @@
-"""`python -m qood_tui.cli.browser_child` is `qood-tui` behind a page: it ends when its server is gone."""
+"""`python -m qood_tui.cli.browser_child` is `qood-tui` behind a web page: it ends with its server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECONDS = 1.0
 
 
 def watch(server: int) -> None:
-    """Hang up like a terminal that is closed once `server` is not the parent any more."""
+    """Send SIGHUP, as a closing terminal does, once `server` is no longer the parent."""
     while os.getppid() == server:
         time.sleep(SECONDS)
     os.kill(os.getpid(), signal.SIGHUP)
@@ -20,7 +20,7 @@ def watch(server: int) -> None:
 if __name__ == "__main__":
     from qood_tui.cli.main import main
 
-    # The server may have been started by nohup, which would make this deaf as well.
+    # Under nohup the server ignores SIGHUP, and its children would inherit that.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     threading.Thread(target=watch, args=(os.getppid(),), daemon=True).start()
     main(prog_name="qood-tui")

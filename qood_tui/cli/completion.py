@@ -1,4 +1,4 @@
-"""`qood-tui completion`: scripts that complete commands in a shell, and what can stand for an argument."""
+"""`qood-tui completion`: completion scripts for shells, and completers of arguments."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 PROGRAM = "qood-tui"
 VARIABLE = "_QOOD_TUI_COMPLETE"
-# Shells put a completed word into the command line as it is, and may run what it says.
+# Shells insert completions verbatim, so they must not contain anything a shell interprets.
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 INSTALL = {
-    "bash": 'put this into ~/.bashrc: eval "$(qood-tui completion bash)"',
-    "zsh": 'put this into ~/.zshrc, after compinit: eval "$(qood-tui completion zsh)"',
+    "bash": 'add to ~/.bashrc: eval "$(qood-tui completion bash)"',
+    "zsh": 'add to ~/.zshrc, after compinit: eval "$(qood-tui completion zsh)"',
     "fish": "qood-tui completion fish > ~/.config/fish/completions/qood-tui.fish",
 }
 
@@ -26,7 +26,7 @@ Completer = Callable[[click.Context, click.Parameter, str], Items]
 
 
 def _completer(names: Callable[[], Iterable[tuple[str, str]]]) -> Completer:
-    """Make a completer of names with words for them; whatever fails, nothing is completed."""
+    """Return a completer of names with descriptions; on any failure it completes nothing."""
 
     @wraps(names)
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
@@ -45,7 +45,7 @@ def _completer(names: Callable[[], Iterable[tuple[str, str]]]) -> Completer:
 
 @_completer
 def shells() -> Iterable[tuple[str, str]]:
-    """Complete the shells there are scripts for."""
+    """Complete the names of supported shells."""
     return [(name, "") for name in INSTALL]
 
 
@@ -84,7 +84,7 @@ def _archives() -> Iterable[tuple[str, str]]:
 
 
 def sessions(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Complete the names of sessions, or folders where a path has been begun."""
+    """Complete the names of sessions, or folders if none matches."""
     return _session_names(context, parameter, incomplete) or folders(context, parameter, incomplete)
 
 
@@ -108,7 +108,7 @@ def folders(context: click.Context, parameter: click.Parameter, incomplete: str)
 @click.argument("shell", shell_complete=shells)
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that completes qood-tui's commands in SHELL: bash, zsh or fish."""
+    """Print a completion script for SHELL: bash, zsh or fish."""
     from engine.errors import unknown_name
 
     if shell not in INSTALL:
@@ -117,6 +117,6 @@ def completion(context: click.Context, shell: str) -> None:
     assert made, "click knows these shells"
     script = made(context.find_root().command, {}, PROGRAM, VARIABLE).source()
     comment = f"# To install: {INSTALL[shell]}\n"
-    # zsh looks for #compdef in the first line alone.
+    # zsh looks for #compdef only in the first line.
     first, rest = script.split("\n", 1) if script.startswith("#compdef") else ("", script)
     click.echo(f"{first}\n{comment}{rest}" if first else comment + rest, nl=False)

@@ -1,4 +1,4 @@
-"""`qood-tui config`: where the configuration file is, what it can hold and whether it is valid."""
+"""`qood-tui config`: the path, contents and problems of the configuration file."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 @click.group()
 def config() -> None:
-    """Show and check the configuration file: colours, keys and the folder of sessions."""
+    """Show and check the configuration file."""
 
 
 @config.command()
 def path() -> None:
-    """Print where the configuration file is expected."""
+    """Print the path of the configuration file."""
     from qood_tui.settings import config as settings
 
     file = settings.path()
     _print(file)
     try:
-        there = "It exists." if file.exists() else "It does not exist; 'qood-tui config show' prints one."
+        status = "The file exists." if file.exists() else "No such file; 'qood-tui config show' prints one."
     except OSError as error:
-        there = f"It cannot be read: {error.strerror}."
-    click.echo(there, err=True)
+        status = f"It cannot be read: {error.strerror}."
+    click.echo(status, err=True)
 
 
 @config.command()
@@ -44,32 +44,32 @@ def schema() -> None:
 @config.command()
 @click.argument("file", required=False, type=Path, shell_complete=files)
 def check(file: Path | None) -> None:
-    """Report every problem of FILE, or of the configuration file.
+    """List all problems in FILE, by default the configuration file.
 
-    Exit status: 0 no problem, 2 otherwise.
+    Exit status: 0 no problems, 2 problems.
     """
     from engine.errors import InputError
     from engine.text import counted
     from qood_tui.settings import config as settings
 
-    given, file = file, file or settings.path()
-    found, wrong = settings.examine(file)
-    for error in wrong:
-        _print(error, err=True)
-    if wrong:
+    is_default, file = file is None, file or settings.path()
+    config, problems = settings.examine(file)
+    for problem in problems:
+        _print(problem, err=True)
+    if problems:
         raise SystemExit(BAD_INPUT)
     if not file.exists():
-        if given:
+        if not is_default:
             raise InputError("config", str(file), "there is no such file")
-        _print(f"{file} does not exist: the defaults hold.")
+        _print(f"No {file}: the defaults apply.")
         return
-    keys = len(settings.keymap(found))
-    _print(f"{file} is valid: theme {found.theme}, {counted(keys, 'action')} with keys of your own.")
+    keys = counted(len(settings.keymap(config)), "action")
+    _print(f"{file} is valid: theme {config.theme}, {keys} with changed keys.")
 
 
 @config.command()
 def show() -> None:
-    """Print the present configuration, as a file to copy and edit."""
+    """Print the current configuration as a file to copy and edit."""
     from qood_tui.settings import config as settings
 
     for line in _shown(settings.read(), settings.path()):
@@ -95,12 +95,12 @@ def _schema() -> dict[str, Any]:
 
 
 def _shown(current: Config, file: Path) -> Iterator[str]:
-    """Yield a configuration as lines of TOML, with the keys of every action."""
+    """Yield a configuration as TOML, including the keys of every action."""
     from qood_tui.settings.actions import GROUPS
 
     words = _schema()["$defs"]["Config"]["properties"]
-    yield f"# The configuration of qood-tui, expected in {file}."
-    for name in ("theme", "ascii", "session_dir"):
+    yield f"# Configuration of qood-tui, read from {file}."
+    for name in (name for name in current.__struct_fields__ if name != "keys"):
         yield f"\n# {words[name]['description']}"
         yield f"{name} = {json.dumps(getattr(current, name), ensure_ascii=False)}"
     yield f"\n# {words['keys']['description']}"

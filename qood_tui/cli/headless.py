@@ -1,4 +1,4 @@
-"""Sweep and replay without the terminal application."""
+"""Sweep, replay and compare without the terminal application."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from engine.service import client
 from engine.service.request import Request
 from engine.session import store
 from engine.session.session import Session
+from engine.text import counted
 from qood_tui.setup.cost import in_words, outputs_size
 from qood_tui.state import comparison
 from qood_tui.state.sources import ReplaySource
@@ -29,31 +30,32 @@ from qood_tui.state.state import State, describe, fold, reduce
 from qood_tui.state.view_options import Unit
 from qood_tui.words import clean, duration
 
-NOTHING_FINISHED = "No image was finished, so there is no table."
-
 
 def run(asked: Request, *, plain: bool, as_json: bool) -> int:
-    """Sweep a session whose journal has been made, print the result and return the exit status."""
+    """Sweep an accepted session, print the result and return the exit status."""
     session = asked.session
-    told = Console(stderr=True)
+    console = Console(stderr=True)
     for name in asked.missing:
-        sys.stderr.write(f"{name} is not below {clean(asked.resources.data)}; the study runs without it\n")
+        sys.stderr.write(f"{name} is not in {clean(asked.resources.data)}; continuing without it\n")
     plan = Session.at(session).header.plan
     if plan.keep_outputs:
         size = in_words(outputs_size(plan, asked.resources))
-        sys.stderr.write(f"keeps logits and features, from which scores can be added later: {size}\n")
-    attended = told.is_terminal and not plain
+        sys.stderr.write(f"Keeping logits and features, to add scores later: {size}\n")
+    attended = console.is_terminal and not plain
     with _cancelling(session):
         client.start(session, asked.resources, take_over=asked.take_over)
-        state = _attended(asked, told) if attended else _plain(asked)
+        state = _attended(asked, console) if attended else _plain(asked)
     if state.phase == "refused":
         if attended:
             sys.stderr.write(f"qood-tui: {clean(state.note)}\n")
         store.discard(session)
         return BAD_INPUT
     if state.rows == 0:
-        sys.stderr.write(f"{NOTHING_FINISHED} {clean(state.note)}\n")
-        return CANCELLED if state.phase == "cancelled" else WITH_FAILURES
+        if state.phase == "cancelled":
+            sys.stderr.write("Cancelled before any image finished; no table.\n")
+            return CANCELLED
+        sys.stderr.write(f"No image finished, so there is no table: {clean(state.note)}\n")
+        return WITH_FAILURES
     found = msgspec.structs.replace(report.document(Session.at(session), quick=True), session=str(session))
     if as_json:
         sys.stdout.write(report.render(found, "json"))
@@ -65,30 +67,32 @@ def run(asked: Request, *, plain: bool, as_json: bool) -> int:
 
 
 def print_table(found: Document, console: Console) -> None:
-    """Print the delta table, what its numbers are, and where the session lies."""
+    """Print the delta table, a legend, and the session's folder."""
     if not console.is_terminal:
         console.width = max(console.width, 80 + 14 * sum(s.role == "ood" for s in found.images))
     for warning in found.guesses:
         console.print(f"! {clean(warning)}", style="yellow", markup=False, soft_wrap=True)
     console.print(_table(found))
-    legend = "* p < 0.05, Holm-corrected across the table, and the means below it among themselves."
+    legend = "* p < 0.05, Holm-corrected across the table, and separately across the means below it."
     if found.sequential:
         legend = "* 95 % interval excludes zero, valid however often you look: the sweep ended early."
-    told = [f"{legend} This is {found.note}." if found.note else legend]
-    told += [*words.in_float(found.plan, found.bit_tables), *_stated(found), *_spread(found)]
-    for line in told:
+    notes = [f"{legend} This is {found.note}." if found.note else legend]
+    notes += [*words.in_float(found.plan, found.bit_tables), *_stated(found), *_spread(found)]
+    for line in notes:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for model in found.models:
         if model.weights is not None and (
             model.weights.entry or model.weights.prefixes or model.weights.mapped
         ):
-            said = clean(f"{model.model}: {model.origin}, {model.weights}")
-            console.print(said, markup=False, highlight=False, soft_wrap=True)
+            line = clean(f"{model.model}: {model.origin}, {model.weights}")
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     for warning in found.warnings:
         console.print(f"! {clean(warning)}", style="yellow", markup=False)
     for failure in found.failures:
         console.print(f"! {clean(failure)}", style="red", markup=False)
-    where = f"{found.rows} images, {found.seconds:.1f} s, seed {found.seed}. Session: {found.session}"
+    where = (
+        f"{counted(found.rows, 'image')}, {found.seconds:.1f} s, seed {found.seed}. Session: {found.session}"
+    )
     console.print(clean(where), markup=False, soft_wrap=True, highlight=False)
 
 
@@ -119,7 +123,7 @@ def _table(found: Document) -> Table:
 
 
 def _stated(found: Document) -> list[str]:
-    """Return what the study states beside what was measured."""
+    """Return what the study states next to what was measured."""
     lines = []
     for one in found.stated:
         relative = f", {one.measured.relative:+.1%} relative" if one.measured.relative is not None else ""
@@ -131,7 +135,7 @@ def _stated(found: Document) -> list[str]:
 
 
 def _spread(found: Document) -> list[str]:
-    """Return what the draws of calibration images alone change, where there are several."""
+    """Return the spread between draws of calibration images, if there are several."""
     return [
         f"{one.model} {one.bits}: {one.spread.mean * 100:+.1f} points, SD {one.spread.deviation * 100:.1f} "
         f"over {one.spread.draws} calibration draws"
@@ -153,13 +157,13 @@ def compared(paths: Sequence[Path], *, as_csv: bool) -> str:
 
 
 def moment(session: Path, at: float | None) -> str:
-    """Return the moment `at` seconds into a replay (the end without it) as text."""
+    """Return the state `at` seconds into a session, by default at its end, as text."""
     source = ReplaySource(session)
     source.seek_time(source.ends if at is None else at)
     state = source.state
     lines = [
         f"{session.name}: {duration(source.state.t)} of {duration(source.ends)}, {state.phase}, "
-        f"{state.rows}/{state.total} images"
+        f"{state.rows:,}/{state.total:,} images"
     ]
     for variant in state.header.plan.variants():
         key, measured = variant.key, state.measured.get(variant.key)
@@ -187,17 +191,17 @@ def _value(value: float | None) -> str:
 
 def _plain(asked: Request) -> State:
     state = State(Session.at(asked.session).header)
-    said = -1
+    printed = -1
     for entries in client.watch(asked.session, asked.beyond):
         for entry in entries:
             state = reduce(state, entry)
             if words := describe(entry.event):
                 sys.stderr.write(f"{entry.t:7.1f} s  {clean(words[1])}\n")
             tenth = state.rows * 10 // state.total if state.total else -1
-            if tenth > said and state.rows:
-                said = tenth
+            if tenth > printed and state.rows:
+                printed = tenth
                 left = duration(state.seconds_left)
-                sys.stderr.write(f"{entry.t:7.1f} s  {state.rows}/{state.total} images, {left} left\n")
+                sys.stderr.write(f"{entry.t:7.1f} s  {state.rows:,}/{state.total:,} images, {left} left\n")
         sys.stderr.flush()
     return state
 
@@ -232,12 +236,12 @@ def _attended(asked: Request, console: Console) -> State:
 
 @contextmanager
 def _cancelling(session: Path) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into a request to stop; a second one leaves at once."""
+    """Turn Ctrl-C and SIGTERM into a request to cancel; a second one quits at once."""
 
     def stop(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        sys.stderr.write("Stopping; what is finished is kept.\n")
+        sys.stderr.write("Stopping; finished work is kept.\n")
         try:
             client.cancel(session)
         except QoodError as error:

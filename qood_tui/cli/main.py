@@ -1,8 +1,9 @@
-"""The command line: `qood-tui` opens the terminal, its commands work without one."""
+"""The command line: `qood-tui` opens the application; its commands work without a terminal."""
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,12 +22,14 @@ from qood_tui.cli.run import run
 from qood_tui.cli.serve import serve
 from qood_tui.cli.sessions import sessions
 
+STOP_SECONDS = 10.0  # for which `stop` waits for a running sweep to end
+
 
 class Guarded(click.Group):
-    """Turn every error into words: bad input exits with 2, a defect names its log."""
+    """Turn every error into a message: bad input exits with 2, a defect names its log."""
 
     def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
-        """Run a command as a process does: output that cannot be written is reported in words too."""
+        """Run a command as a process: output that cannot be written is reported in a message too."""
         from engine.system.streams import served
 
         served(lambda: self.main(*arguments, **options), "qood-tui")
@@ -65,16 +68,16 @@ class Guarded(click.Group):
     "--preset",
     "preset_name",
     metavar="NAME",
-    help="Begin with the choices of a preset.",
+    help="Start with the choices of a preset.",
     shell_complete=complete.presets,
 )
-@click.option("--plan", "plan_file", type=Path, metavar="PLAN.toml", help="Begin with the choices of a plan.")
+@click.option("--plan", "plan_file", type=Path, metavar="PLAN.toml", help="Start with the choices of a plan.")
 @click.option(
     "--session-dir",
     type=Path,
     metavar="FOLDER",
     callback=name_sessions_folder,
-    help="Folder of sessions (else QOOD_SESSIONS, else the configuration).",
+    help="Sessions folder (default: QOOD_SESSIONS, then the configuration).",
     shell_complete=complete.folders,
 )
 @screen_options
@@ -91,18 +94,19 @@ def main(
 ) -> None:
     """See what low-bit quantization does to the OOD detection of vision transformers.
 
-    Without a command this opens the terminal application. The demo needs no download:
+    Without a command, the terminal application opens. The demo needs no download:
     it is a miniature of the study on fractals, not ImageNet.
     """
     if context.invoked_subcommand is not None:
-        given = [n for n in context.params if context.get_parameter_source(n) == ParameterSource.COMMANDLINE]
-        if given:
+        source = context.get_parameter_source
+        misplaced = [name for name in context.params if source(name) == ParameterSource.COMMANDLINE]
+        if misplaced:
             from engine.errors import InputError
 
             names = {"ascii_only": "ascii", "own_id": "id", "preset_name": "preset", "plan_file": "plan"}
-            option = "--" + names.get(given[0], given[0]).replace("_", "-")
-            right = f"put it behind the command: qood-tui {context.invoked_subcommand} {option} …"
-            raise InputError(option, context.params[given[0]], right)
+            option = "--" + names.get(misplaced[0], misplaced[0]).replace("_", "-")
+            right = f"put it after the command: qood-tui {context.invoked_subcommand} {option} …"
+            raise InputError(option, context.params[misplaced[0]], right)
         return
     plan, there = begun(preset_name, plan_file, resources(machine))
     open_screen(resources=there, root=session_dir, ascii_only=ascii_only, theme=theme, plan=plan)
@@ -113,7 +117,7 @@ for command in (run, report, replay, compare_sessions, sessions, completion, con
 
 
 def _forwarded(name: str, words: str) -> None:
-    """Add a command that computes with models or arrays: it runs in a process of its own."""
+    """Add a command that computes with models or arrays: it runs in a separate process."""
 
     @main.command(
         name, help=words, context_settings={"ignore_unknown_options": True, "help_option_names": []}
@@ -126,21 +130,21 @@ def _forwarded(name: str, words: str) -> None:
         raise SystemExit(ran.returncode)
 
 
-_forwarded(
-    "quantize", "Quantize a model of your own, save it packed, or run a saved one (--help tells more)."
-)
-_forwarded("scores", "Compute OOD scores of logits and features of your own (--list shows all).")
-_forwarded("data", "See which image sets a folder holds and whether they can be read: data check ROOT.")
-_forwarded("metrics", "Measure OOD scores of your own: AUROC, AUPR, FPR95, with intervals.")
+_forwarded("quantize", "Quantize your own model, or run a saved one.")
+_forwarded("scores", "Compute OOD scores from your own arrays.")
+_forwarded("data", "Check the image sets in a folder.")
+_forwarded("metrics", "Measure your own OOD scores.")
 
 
 @main.command()
-@click.option("--data", type=Path, metavar="ROOT", help="Look at the folder of your image sets too.")
+@click.option("--data", type=Path, metavar="ROOT", help="Also check the folder of your image sets.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
 def doctor(data: Path | None, as_json: bool) -> None:
-    """See whether everything is ready: torch, GPUs, disk, weights, terminal.
+    """Check whether this machine is ready.
 
-    Exit status: 0 nothing is bad, 3 something is.
+    That is torch, GPUs, disk, weights and the terminal.
+
+    Exit status: 0 nothing is bad, 3 something is bad.
     """
     from qood_tui.cli.doctor import run as examine
 
@@ -149,10 +153,33 @@ def doctor(data: Path | None, as_json: bool) -> None:
 
 @main.command()
 def stop() -> None:
-    """Stop the engine and whatever it runs; finished work is kept."""
+    """Stop the engine; finished work is kept."""
+    from engine.protocol.messages import Status
     from engine.service import client
 
-    click.echo("The engine stops." if client.stop() else "No engine runs.")
+    status = client.call(Status())
+    if not client.stop():
+        click.echo("No engine is running.")
+    elif status is None or not status.running:
+        click.echo("Engine stopped.")
+    else:
+        click.echo(_stopped(Path(status.running)))
+
+
+def _stopped(session: Path) -> str:
+    """Return what has become of a session whose engine was told to stop."""
+    from engine.session import store
+    from engine.session.place import Folder
+    from engine.text import clean
+
+    deadline = time.monotonic() + STOP_SECONDS
+    while Folder(session).is_being_written() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    found = store.summary(session)
+    if found.state == "running":
+        return clean(f"Engine stopping; {session.name} is being closed at {found.rows:,} of {found.total:,}.")
+    done = clean(f"Engine stopped; {session.name} {found.state} at {found.rows:,} of {found.total:,} images.")
+    return done if found.state == "finished" else f"{done} Resume with: qood-tui run --resume {session.name}"
 
 
 def _say(text: str) -> None:

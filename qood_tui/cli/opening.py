@@ -24,15 +24,15 @@ def open_screen(
     theme: str | None = None,
     plan: Plan | None = None,
 ) -> None:
-    """Open the set-up screen, or sessions where some are given; raise InputError without a terminal."""
+    """Open the set-up screen, or the given sessions; raise InputError without a terminal."""
     _check_terminal()
     import msgspec
 
     from engine.session.session import Session
 
-    for given in (session, *others):
-        if given is not None:
-            Session.at(given)  # raises QoodError before a screen is opened for nothing
+    for path in (session, *others):
+        if path is not None:
+            Session.at(path)  # raises QoodError before the screen opens
     from qood_tui.app import QoodApp
     from qood_tui.settings.config import read
 
@@ -57,20 +57,20 @@ def open_screen(
 
 
 def _check_terminal() -> None:
-    """Raise InputError where there is nothing to draw on."""
-    # Textual draws to standard error where that is another terminal, and to a browser through pipes.
+    """Raise InputError if there is no terminal to draw on."""
+    # Textual draws to standard error if that is another terminal, and to a browser through pipes.
     in_browser = os.environ.get("TEXTUAL_DRIVER") == "textual.drivers.web_driver:WebDriver"
     if not in_browser and not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         from engine.errors import InputError
 
-        right = "it needs a terminal; use 'qood-tui run' or 'qood-tui replay SESSION --plain' without one"
+        right = "it needs a terminal; without one, use 'qood-tui run' or 'qood-tui replay SESSION --plain'"
         raise InputError("qood-tui", "no terminal", right)
 
 
 def begun(name: str | None, plan_file: Path | None, resources: Resources) -> tuple[Plan | None, Resources]:
-    """Return the plan that the set-up screen begins with: the study where there are photographs.
+    """Return the initial plan of the set-up screen: the study if there are photographs.
 
-    None where nothing was asked for: the screen then begins with the last choice.
+    None if nothing was asked for: the screen then starts with the last choice.
     """
     from engine import catalog
     from engine.plan.plan import preset

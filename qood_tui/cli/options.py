@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they bring."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SESSION_DIR = "qood_tui.session_dir"
 def name_sessions_folder(
     context: click.Context, parameter: click.Parameter, given: Path | None
 ) -> Path | None:
-    """Say where sessions lie for as long as this command runs: the option of this command or of its group."""
+    """Set the sessions folder while this command runs, from its option or that of its group."""
     from engine.system.paths import sessions_place
 
     if given is not None:
@@ -37,7 +37,7 @@ def _configured_folder() -> str:
 
 
 def session_dir_option(command: Command) -> Command:
-    """Add the option that says where sessions lie; it is obeyed wherever one is looked for or made."""
+    """Add the option for the sessions folder, used wherever a session is searched or made."""
     return click.option(
         "--session-dir",
         type=Path,
@@ -45,13 +45,13 @@ def session_dir_option(command: Command) -> Command:
         callback=name_sessions_folder,
         expose_value=False,
         is_eager=True,
-        help="Folder of sessions (else QOOD_SESSIONS, else the configuration).",
+        help="Sessions folder (default: QOOD_SESSIONS, then the configuration).",
         shell_complete=complete.folders,
     )(command)
 
 
 def machine_options(command: Command) -> Command:
-    """Add the options that say what this machine brings: sets, weights, devices."""
+    """Add the options for what this machine brings: image sets, weights, devices."""
     for option in reversed(
         (
             click.option(
@@ -62,14 +62,14 @@ def machine_options(command: Command) -> Command:
                 shell_complete=complete.folders,
             ),
             click.option(
-                "--ood", multiple=True, metavar="NAME=FOLDER", help="A folder of images: an OOD set."
+                "--ood", multiple=True, metavar="NAME=FOLDER", help="A folder of images as an OOD set."
             ),
             click.option(
                 "--id",
                 "own_id",
                 multiple=True,
                 metavar="NAME=FOLDER",
-                help="A folder of classes, or a list of images with labels: the ID set.",
+                help="A folder of classes, or a list of images with labels, as the ID set.",
             ),
             click.option(
                 "--train", multiple=True, metavar="NAME=FOLDER", help="Images to calibrate and fit on."
@@ -78,28 +78,30 @@ def machine_options(command: Command) -> Command:
                 "--checkpoint",
                 multiple=True,
                 metavar="NAME=[MODEL:]FILE",
-                help="Weights of your own: .safetensors, .pth, .npz, a folder of timm or transformers, or "
+                help="Your own weights: .safetensors, .pth, .npz, a timm or transformers folder, or "
                 "hf-hub:OWNER/NAME.",
             ),
             click.option(
-                "--ema", is_flag=True, help="Take the EMA weights of checkpoints, not their plain ones."
+                "--ema", is_flag=True, help="Use the EMA weights of checkpoints instead of the plain ones."
             ),
             click.option(
                 "--classes",
                 type=Path,
                 metavar="FILE",
-                help="The classes of a model, one a line.",
+                help="The classes of a model, one per line.",
                 shell_complete=complete.files,
             ),
             click.option(
                 "--devices", default="auto", show_default=True, help="auto, cpu, cuda, or cuda:0,cuda:1."
             ),
-            click.option("--any-accuracy", is_flag=True, help="Go on even if accuracy is that of guessing."),
+            click.option(
+                "--any-accuracy", is_flag=True, help="Continue even if accuracy is no better than guessing."
+            ),
             click.option(
                 "--crops",
                 type=Path,
                 metavar="FOLDER",
-                help="Keep prepared images for later sweeps.",
+                help="Keep prepared images in FOLDER for later sweeps.",
                 shell_complete=complete.folders,
             ),
         )
@@ -109,18 +111,18 @@ def machine_options(command: Command) -> Command:
 
 
 def screen_options(command: Command) -> Command:
-    """Add the options that say how a screen is drawn."""
+    """Add the options for how a screen is drawn."""
     themes = ("dark", "light", "terminal")
     for option in (
-        click.option("--theme", type=click.Choice(themes), help="Colours; terminal takes its own."),
-        click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII alone."),
+        click.option("--theme", type=click.Choice(themes), help="Colours; terminal: its own."),
+        click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII only."),
     ):
         command = option(command)
     return command
 
 
 def resources(given: dict[str, Any]) -> Resources:
-    """Return what the options of a machine gave; raise InputError for what cannot be."""
+    """Return the resources that the machine options name; raise InputError."""
     from engine.plan.resources import from_options
 
     return from_options(**given)

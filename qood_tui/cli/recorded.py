@@ -1,4 +1,4 @@
-"""What can be done with recorded sessions: replay and compare them."""
+"""`qood-tui replay` and `qood-tui compare`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from qood_tui.cli.options import screen_options, session_dir_option
 
 @click.command()
 @click.argument("session", shell_complete=complete.readable_sessions)
-@click.option("--at", metavar="TIME", help="Show this moment, paused: seconds, 1:23, 50% or end.")
-@click.option("--speed", type=float, metavar="X", help="0.25 to 64 times as fast as it was.")
-@click.option("--plain", is_flag=True, help="Print the moment as text instead of opening the terminal.")
+@click.option("--at", metavar="TIME", help="Start paused at this time: seconds, 1:23, 50% or end.")
+@click.option("--speed", type=float, metavar="X", help="Playback speed, 0.25 to 64.")
+@click.option("--plain", is_flag=True, help="Print the state as text instead of opening the terminal.")
 @session_dir_option
 @screen_options
 def replay(
     session: str, at: str | None, speed: float | None, plain: bool, ascii_only: bool, theme: str | None
 ) -> None:
-    """Play SESSION again: a folder, a .qood file, the name of a recorded session, or `demo`."""
+    """Replay SESSION.
+
+    SESSION is a folder, a .qood file, the name of a recorded session, or `demo`.
+    """
     from engine.errors import InputError
     from engine.session import store
     from engine.session.session import Session
@@ -46,16 +49,19 @@ def replay(
 )
 @click.option("--plain", is_flag=True, help="Print the comparison as text instead of opening the terminal.")
 @click.option(
-    "--csv", "as_csv", is_flag=True, help="Print one line per cell, with its difference from the first."
+    "--csv",
+    "as_csv",
+    is_flag=True,
+    help="Print one line per cell, with its difference from the first session.",
 )
 @session_dir_option
 @screen_options
 def compare_sessions(
     names: tuple[str, ...], plain: bool, as_csv: bool, ascii_only: bool, theme: str | None
 ) -> None:
-    """Show sessions side by side, each with its difference from the first.
+    """Compare sessions side by side.
 
-    A SESSION is a folder, a .qood file or a name.
+    Each is shown with its difference from the first. A SESSION is a folder, a .qood file or a name.
     """
     from engine.errors import InputError
     from engine.session import store

@@ -1,4 +1,4 @@
-"""What a session found, as a document to attach, print or copy from."""
+"""`qood-tui report`: what a session found, as a document."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from qood_tui.cli import completion as complete
 from qood_tui.cli.options import session_dir_option
 
-MOST_NAMED = 20  # of what does not agree
+MOST_NAMED = 20  # mismatches
 
 
 @click.command()
@@ -20,27 +20,27 @@ MOST_NAMED = 20  # of what does not agree
     "--output",
     type=Path,
     metavar="FILE",
-    help="Write it to FILE instead of printing it.",
+    help="Write to FILE instead of printing.",
     shell_complete=complete.files,
 )
-@click.option("--force", is_flag=True, help="Write over FILE if it is there.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @click.option(
-    "--quick",
-    is_flag=True,
-    help="Take intervals from the journal; the report says so.",
+    "--quick", is_flag=True, help="Take intervals from the journal instead of recomputing them (and say so)."
 )
 @session_dir_option
 def report(session: str, form: str, output: Path | None, force: bool, quick: bool) -> None:
-    """Print what SESSION found, measured again from its arrays and compared with its journal.
+    """Print what SESSION found.
 
-    SESSION is a folder, a .qood file, the name of a recorded session, or `demo`.
+    Every number is recomputed from the arrays and checked against the journal. SESSION is a folder, a
+    .qood file, the name of a recorded session, or `demo`.
 
-    Exit status: 0 journal and arrays agree, 3 they disagree.
+    Exit status: 0 they agree, 3 journal and arrays disagree.
     """
     from engine import report as reports
     from engine.errors import WITH_FAILURES
     from engine.session import store
     from engine.session.session import Session
+    from engine.text import counted
     from qood_tui.words import clean
 
     reports.checked(form)
@@ -54,7 +54,7 @@ def report(session: str, form: str, output: Path | None, force: bool, quick: boo
         _write(output, text, force)
     wrong = document.mismatches
     if wrong:
-        click.echo(f"qood-tui: the journal and the arrays disagree in {len(wrong):,} places:", err=True)
+        click.echo(f"qood-tui: journal and arrays disagree in {counted(len(wrong), 'place')}:", err=True)
         for line in wrong[:MOST_NAMED]:
             click.echo(f"  {clean(line)}", err=True)
         if len(wrong) > MOST_NAMED:
@@ -63,21 +63,21 @@ def report(session: str, form: str, output: Path | None, force: bool, quick: boo
 
 
 def _check(output: Path, force: bool) -> None:
-    """Raise InputError before anything is measured if a file cannot be written."""
+    """Raise InputError if a file cannot be written, before anything is computed."""
     from engine.errors import InputError
 
     try:
-        output.stat()  # says of a name that cannot be one what is_dir() keeps to itself
+        output.stat()  # reports invalid names, which is_dir() does not
     except FileNotFoundError:
         pass
     except OSError as error:
         raise InputError("output", str(output)[:120], f"it cannot be written ({error.strerror})") from None
     if output.is_dir():
-        raise InputError("output", str(output), "name a file, this is a folder")
+        raise InputError("output", str(output), "this is a folder; name a file")
     if output.exists() and not force:
-        raise InputError("output", str(output), "it is there already; --force writes over it")
+        raise InputError("output", str(output), "it already exists; add --force to overwrite it")
     if not output.absolute().parent.is_dir():
-        raise InputError("output", str(output), "its folder is not there")
+        raise InputError("output", str(output), "its folder does not exist")
 
 
 def _write(output: Path, text: str, force: bool) -> None:

@@ -1,4 +1,4 @@
-"""`qood-tui sessions rescore`: add scores to a finished session. It computes in a process of its own."""
+"""`qood-tui sessions rescore`: add scores to a finished session, computed in a separate process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qood_tui.cli.options import session_dir_option
     "scores",
     multiple=True,
     metavar="A,B",
-    help="Scores to add, such as vim or knn:k=10.",
+    help="Scores to add, e.g. vim or knn:k=10.",
     shell_complete=complete.scores,
 )
 @click.option(
@@ -28,12 +28,13 @@ from qood_tui.cli.options import session_dir_option
 )
 @session_dir_option
 def rescore(session: str, scores: tuple[str, ...], headline: str | None) -> None:
-    """Add scores to a finished session from the logits and features that it kept; no model runs.
+    """Add scores to a finished session.
 
-    A score that is there already is computed again and compared. Such a session is swept with
-    --keep-outputs; another headline needs no outputs.
+    They are computed from its kept logits and features, without running a model, so it must have
+    been swept with --keep-outputs; changing the headline needs no outputs. Existing scores are
+    recomputed and compared.
 
-    Exit status: 0 done, 2 bad input, 3 damage or nothing computed; then the session is as it was.
+    Exit status: 0 done, 2 bad input, 3 damage or nothing computed (the session is unchanged).
     """
     import subprocess
 
@@ -43,13 +44,13 @@ def rescore(session: str, scores: tuple[str, ...], headline: str | None) -> None
 
     folder = find(session).resolve()
     if not scores and headline is None:
-        raise InputError(
-            "score", "no score", "give --score NAME, or --headline NAME of a score that is there"
-        )
+        raise InputError("score", "no score", "give --score NAME, or --headline NAME for an existing score")
     for name in (part.partition(":")[0].strip() for names in scores for part in names.split(",")):
-        if name and name not in catalog.SCORES:  # torch takes seconds, a wrong name need not
+        if name and name not in catalog.SCORES:  # before torch is loaded, which takes seconds
             raise unknown_name("score", name, catalog.SCORES)
-    given = [f"--score={names}" for names in scores]
-    given += [f"--headline={headline}"] if headline is not None else []
-    ran = subprocess.run([sys.executable, "-m", "engine", "rescore", *given, "--", str(folder)], check=False)
+    options = [f"--score={names}" for names in scores]
+    options += [f"--headline={headline}"] if headline is not None else []
+    ran = subprocess.run(
+        [sys.executable, "-m", "engine", "rescore", *options, "--", str(folder)], check=False
+    )
     raise SystemExit(ran.returncode)

@@ -22,32 +22,34 @@ from qood_tui.cli.options import machine_options, resources, session_dir_option
     shell_complete=complete.presets,
 )
 @click.option(
-    "--resume", metavar="SESSION", help="Go on with an interrupted session.", shell_complete=complete.sessions
+    "--resume", metavar="SESSION", help="Resume an interrupted session.", shell_complete=complete.sessions
 )
 @click.option(
-    "--take-over", is_flag=True, help="Go on with a session that another machine was writing and has stopped."
+    "--take-over",
+    is_flag=True,
+    help="Resume a session even if another machine was writing it; only if that has ended for good.",
 )
 @machine_options
-@click.option("--share", type=float, metavar="X", help="Take this share of every set, such as 0.1.")
+@click.option("--share", type=float, metavar="X", help="Use this share of every set, e.g. 0.1.")
 @click.option(
     "--class-order",
     type=click.Choice(("natural", "codepoint")),
-    help="Count folders of classes as timm (natural) or as torchvision (codepoint) does.",
+    help="Order class folders as timm (natural) or torchvision (codepoint) does.",
 )
 @click.option(
     "--largest-image",
     type=int,
     metavar="PIXELS",
-    help="Leave larger images out (else 178,956,970, as Pillow).",
+    help="Leave out larger images (default: 178,956,970, as in Pillow).",
 )
 @session_dir_option
-@click.option("--seed", type=int, help="Another seed than the plan's.")
+@click.option("--seed", type=int, help="Override the plan's seed.")
 @click.option(
     "--keep-outputs",
     is_flag=True,
-    help="Keep logits and features of every image, so that scores can be added later.",
+    help="Keep logits and features of every image, to add scores later.",
 )
-@click.option("--plain", is_flag=True, help="Lines instead of a progress bar.")
+@click.option("--plain", is_flag=True, help="Print lines instead of a progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the table.")
 def run(
     plan_file: str | None,
@@ -64,7 +66,7 @@ def run(
     as_json: bool,
     **machine: Any,
 ) -> None:
-    """Sweep a plan without the terminal application and print its delta table.
+    """Sweep a plan and print its delta table.
 
     Exit status: 0 finished, 2 bad input, 3 finished with failures, 130 cancelled.
     """
@@ -74,14 +76,14 @@ def run(
 
     if demo and preset_name:
         raise InputError("preset", preset_name, "give --demo or --preset, not both")
-    given = {
+    overrides = {
         "share": share,
         "class_order": class_order,
         "largest_image": largest_image,
         "seed": seed,
         "keep_outputs": keep_outputs or None,
     }
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = {name: value for name, value in overrides.items() if value is not None}
     asked = request.prepare(
         plan_file,
         "demo" if demo else preset_name,
@@ -94,7 +96,7 @@ def run(
 
 
 def _may_take_over(resume: str) -> bool:
-    """Ask whether a session that another machine was writing may be taken over, if somebody can answer."""
+    """Ask whether to take over a session that another machine was writing, if someone can answer."""
     from engine.session import lease, store
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -106,8 +108,8 @@ def _may_take_over(resume: str) -> bool:
             return False
         ago = lease.lasting(error.stale)
         where = "on another machine, or on this one before a restart"
-        words = f"This session was being written {where}, last {ago} ago. Has that ended for good?"
-        return click.confirm(words, err=True)
+        question = f"This session was being written {where}, last {ago} ago. Has that ended for good?"
+        return click.confirm(question, err=True)
     except OSError:
         pass
     return False

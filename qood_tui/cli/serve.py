@@ -23,13 +23,13 @@ WARNING = (
 
 
 @click.command(options_metavar="[OPTIONS]")
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="NAME", help="Address to listen at.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="NAME", help="Address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="Port to listen at; 0 finds a free one.",
+    help="Port to listen on; 0 picks a free one.",
 )
 @click.option("--public-url", metavar="URL", help="Where browsers reach it through a proxy.")
 @click.option("--allow-others", is_flag=True, help="Listen where other machines can connect.")
@@ -44,17 +44,17 @@ def serve(
     allow_others: bool,
     arguments: tuple[str, ...],
 ) -> None:
-    """Serve the application to a browser: `qood-tui serve -- replay demo`.
+    """Serve the application to a browser.
 
-    What follows -- is passed to qood-tui; every open page runs one of its own. The printed address ends
-    in a secret, without which nothing is served. Needs the extra `web`. To reach another machine,
-    forward its port: ssh -L 8000:localhost:8000 HOST
+    Everything after -- is passed to qood-tui: `qood-tui serve -- replay demo`. Every open page runs its
+    own. The printed address ends in a secret, without which nothing is served. Needs
+    the extra `web`. To reach another machine, forward its port: ssh -L 8000:localhost:8000 HOST
     """
     _check_arguments(context, arguments)
     if public_url is not None:
         _check_url(public_url)
     if importlib.util.find_spec("textual_serve") is None:
-        raise InputError("serve", "textual-serve", f"it is not installed; give: {EXTRA}")
+        raise InputError("serve", "textual-serve", f"it is not installed; run: {EXTRA}")
     listening = listen(host, port, allow_others)
     from qood_tui.web.server import Pages, run
 

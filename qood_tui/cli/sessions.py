@@ -1,6 +1,6 @@
-"""`qood-tui sessions`: list recorded sessions, say what they are, rename, note and delete them.
+"""`qood-tui sessions`: list, show, rename, annotate and delete recorded sessions.
 
-The other commands of the group are in files of their own.
+The other commands of the group are in separate files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from qood_tui.cli.verify import verify
 @session_dir_option
 @click.pass_context
 def sessions(context: click.Context) -> None:
-    """Look after recorded sessions; without a command, list them."""
+    """Manage recorded sessions; without a command, list them."""
     if context.invoked_subcommand is None:
         context.invoke(list_sessions)
 
@@ -34,7 +34,7 @@ def sessions(context: click.Context) -> None:
 def list_sessions(as_json: bool = False) -> None:
     """List recorded sessions, newest first.
 
-    The folder they lie in, and what named it, is told on standard error.
+    Their folder, and which setting named it, is printed to standard error.
     """
     from engine.session import store as recorded
     from engine.system.paths import sessions_place
@@ -59,7 +59,7 @@ def list_sessions(as_json: bool = False) -> None:
 @session_dir_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
 def show(session: str, as_json: bool) -> None:
-    """Say what SESSION is: when, of what, how far, how large, and what it found."""
+    """Show what SESSION is and what it found."""
     from engine.session import store as recorded
     from qood_tui.cli import about
 
@@ -78,20 +78,20 @@ def show(session: str, as_json: bool) -> None:
 @click.argument("name", metavar="NEW")
 @session_dir_option
 def rename(session: str, name: str) -> None:
-    """Give SESSION the name NEW."""
+    """Rename SESSION to NEW."""
     from engine.session import store as recorded
 
-    _print(f"It is {recorded.rename(recorded.find(session), name)} now.")
+    _print(f"Renamed to {recorded.rename(recorded.find(session), name)}")
 
 
 @sessions.command()
 @click.argument("session", shell_complete=complete.sessions)
 @click.argument("text", required=False)
 @click.option("--edit", is_flag=True, help="Write it in your editor ($VISUAL or $EDITOR).")
-@click.option("--clear", is_flag=True, help="Take the note away.")
+@click.option("--clear", is_flag=True, help="Remove the note.")
 @session_dir_option
 def note(session: str, text: str | None, edit: bool, clear: bool) -> None:
-    """Print the note of SESSION, or make TEXT its note.
+    """Print the note of SESSION, or set it to TEXT.
 
     The first line of a note is shown wherever sessions are listed.
     """
@@ -101,7 +101,7 @@ def note(session: str, text: str | None, edit: bool, clear: bool) -> None:
     from engine.session.place import Folder
 
     if (text is not None) + edit + clear > 1:
-        raise InputError("note", text or "--edit --clear", "give one of TEXT, --edit and --clear")
+        raise InputError("note", text or "--edit --clear", "give only one of TEXT, --edit and --clear")
     folder = recorded.find(session)
     if text is None and not edit and not clear:
         _print_lines(notes.read(Folder(folder)).split("\n"))
@@ -111,12 +111,14 @@ def note(session: str, text: str | None, edit: bool, clear: bool) -> None:
         try:
             text = click.edit(notes.read(Folder(folder)) + "\n", extension=".txt")
         except click.ClickException as error:
-            raise InputError("editor", error.format_message(), "set EDITOR to one that can be run") from None
+            raise InputError(
+                "editor", error.format_message(), "set EDITOR to an editor that can be run"
+            ) from None
         if text is None:
-            _print("Nothing was saved in the editor; the note is as it was.")
+            _print("Nothing was saved in the editor; the note is unchanged.")
             return
     notes.write(folder, text or "")
-    _print("The note was taken away." if not (text or "").strip() else "The note is kept.")
+    _print("Note removed." if not (text or "").strip() else "Note saved.")
 
 
 @sessions.command()
@@ -126,8 +128,8 @@ def note(session: str, text: str | None, edit: bool, clear: bool) -> None:
 def delete(names: tuple[str, ...], yes: bool) -> None:
     """Delete each SESSION for good.
 
-    Where a terminal is attached it is asked first; without one, --yes is needed. Files that are not of a
-    session stay, and so does the folder that holds them; links are not followed.
+    Asks first; without a terminal, --yes is needed. Files that do not belong to a session are kept, and
+    so is the folder that holds them; links are not followed.
     """
     from engine.errors import CANCELLED, InputError
     from engine.session import store as recorded
@@ -139,7 +141,7 @@ def delete(names: tuple[str, ...], yes: bool) -> None:
         recorded.check_own(folder)
     if not yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise InputError("delete", list(names), "nobody can be asked here; add --yes")
+            raise InputError("delete", list(names), "there is no terminal to ask on; add --yes")
         for folder in folders:
             size = in_bytes(sum(file.size for file in Folder(folder).files()))
             _print(f"{recorded.summary(folder).created}  {size}  {folder}", err=True)
@@ -147,7 +149,7 @@ def delete(names: tuple[str, ...], yes: bool) -> None:
             raise SystemExit(CANCELLED)
     for folder in folders:
         left = recorded.delete(folder)
-        _print(f"{folder.name} is deleted." if not left else f"{folder} stays, with what is not a session's:")
+        _print(f"Deleted {folder.name}." if not left else f"Deleted the session; {folder} still holds:")
         _print_lines(f"  {name}" for name in left)
 
 
@@ -156,7 +158,7 @@ for command in (verify, rescore, export, import_session, redact):
 
 
 def _plain(one: Any) -> dict[str, Any]:
-    """Return a session of a list as plain data."""
+    """Return a listed session as plain data."""
     import msgspec
 
     from engine.session.store import is_shipped
@@ -177,5 +179,5 @@ def _print_lines(lines: Iterable[str]) -> None:
 
 
 def _print_json(document: object) -> None:
-    # In ASCII a terminal cannot be told anything by it.
+    # JSON in ASCII cannot contain control sequences for the terminal.
     click.echo(json.dumps(document, indent=2))

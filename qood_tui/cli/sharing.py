@@ -1,4 +1,4 @@
-"""`qood-tui sessions export|import|redact`: sessions for others, and from them."""
+"""`qood-tui sessions export|import|redact`: sharing sessions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ FORMS = ("session", "asciicast")
 @click.argument("session", shell_complete=complete.sessions)
 @click.argument("file", required=False, type=Path, shell_complete=complete.files)
 @click.option("--as", "form", type=click.Choice(FORMS), help="A session, or an asciicast of its replay.")
-@click.option("--with-quantized", is_flag=True, help="Add the quantized variants.")
-@click.option("--with-outputs", is_flag=True, help="Add kept logits and features, which can be large.")
-@click.option("--size", default="120x40", show_default=True, help="Columns and lines of an asciicast.")
-@click.option(
-    "--speed", type=float, metavar="X", help="0.25 to 64; else an asciicast lasts a minute at most."
-)
+@click.option("--with-quantized", is_flag=True, help="Include the quantized variants.")
+@click.option("--with-outputs", is_flag=True, help="Include kept logits and features, which can be large.")
+@click.option("--size", default="120x40", show_default=True, help="Columns and lines of the asciicast.")
+@click.option("--speed", type=float, metavar="X", help="0.25 to 64 (default: at most a minute of asciicast).")
 @click.option("--theme", type=click.Choice(("dark", "light")), default="dark", show_default=True)
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @session_dir_option
 def export(
     session: str,
@@ -36,16 +34,16 @@ def export(
     theme: str,
     force: bool,
 ) -> None:
-    """Write SESSION into one FILE that others can read: NAME.qood where no FILE is given.
+    """Export SESSION to one FILE.
 
-    Journal, note and arrays are in it: enough to replay it, check every number and print the report, on a
-    machine with neither GPU nor images. A FILE that ends in .cast is an asciicast of the replay, for people
-    without this program.
+    Others can replay or import FILE (default: NAME.qood). It holds journal, note and arrays: enough to
+    replay the session, verify every number and print the report, on a machine with neither GPU nor images.
+    A FILE that ends in .cast is an asciicast of the replay, for people who do not have this program.
     """
     from engine.errors import InputError
     from engine.session import store
     from engine.session.layout import ARCHIVE_SUFFIX
-    from engine.text import clean, in_bytes
+    from engine.text import clean, counted, in_bytes
 
     folder = store.find(session)
     form = form or ("asciicast" if file is not None and file.suffix == ".cast" else "session")
@@ -61,32 +59,32 @@ def export(
         target = target / f"{folder.resolve().name}{suffix}"
     if form == "asciicast":
         seconds = _cast(folder, target, size, speed, theme, force)
-        click.echo(clean(f"{target}: {seconds:.0f} s, {in_bytes(target.stat().st_size)}."))
+        click.echo(clean(f"Saved {target} ({seconds:.0f} s, {in_bytes(target.stat().st_size)})."))
         return
     from engine.archive import transfer
 
     made = transfer.export(folder, target, quantized=with_quantized, outputs=with_outputs, force=force)
-    click.echo(clean(f"{made.file}: {in_bytes(made.size)}; 'qood-tui replay' and 'report' read it as it is."))
+    click.echo(
+        clean(f"Saved {made.file} ({in_bytes(made.size)}); 'qood-tui replay' and 'report' read it as is.")
+    )
     if made.is_ahead:
-        told = (
-            "The session is still running: its journal is in there as far as it was, its arrays may be ahead."
-        )
-        click.echo(told, err=True)
+        message = "The session is still running: the file holds its journal so far; its arrays may be ahead."
+        click.echo(message, err=True)
     if made.torn:
-        click.echo(f"Its last line, {made.torn:,} bytes, is not whole and was left out.", err=True)
+        click.echo(f"Its last line ({counted(made.torn, 'byte')}) is incomplete and was left out.", err=True)
 
 
 @click.command(name="import")
 @click.argument("file", type=Path, shell_complete=complete.files)
-@click.option("--name", help="Call it so; else it keeps the name that it had.")
+@click.option("--name", help="Name for the session (default: the name it had).")
 @session_dir_option
 def import_session(file: Path, name: str | None) -> None:
-    """Put the session in FILE, made by export, among yours.
+    """Import a session from FILE, made by export.
 
-    FILE may be from anybody: what is no session is refused, and nothing of it is kept. Lines and rows are
-    then checked as 'sessions verify --quick' does.
+    FILE may come from anyone: anything that is not a session is refused, and nothing of it is kept. Lines
+    and rows are then verified as by 'sessions verify --quick'.
 
-    Exit status: 0 it is there, 2 it is refused, 3 it is there and damaged.
+    Exit status: 0 imported, 2 refused, 3 imported but damaged.
     """
     from engine.archive import transfer
     from engine.archive.verify import verify
@@ -97,49 +95,49 @@ def import_session(file: Path, name: str | None) -> None:
 
     found = transfer.import_file(file, sessions_folder(), name)
     if found.was_there:
-        click.echo(clean(f"{found.session.name} is there already, the same in every byte: {found.session}"))
+        click.echo(clean(f"{found.session.name} already exists, identical in every byte: {found.session}"))
         return
-    click.echo(clean(f"{found.session.name} is imported: {found.session}"))
+    click.echo(clean(f"Imported {found.session.name}: {found.session}"))
     verdict = verify(Folder(found.session), quick=True)
     for line in verdict.damage:
         click.echo(clean(f"damaged: {line}"), err=True)
     if not verdict.is_whole:
         raise SystemExit(WITH_FAILURES)
-    told = f"'qood-tui sessions verify {found.session.name}' measures every number again"
-    click.echo(clean(f"Lines and rows are as they were written; {told}."))
+    hint = f"'qood-tui sessions verify {found.session.name}' also recomputes every number"
+    click.echo(clean(f"Lines and rows are intact; {hint}."))
 
 
 @click.command()
 @click.argument("session", shell_complete=complete.sessions)
 @click.argument("name", metavar="NEW")
-@click.option("--time", is_flag=True, help="Take away when it was recorded, too.")
+@click.option("--time", is_flag=True, help="Also remove when it was recorded.")
 @session_dir_option
 def redact(session: str, name: str, time: bool) -> None:
-    """Make NEW, a copy of SESSION without names that may say who or what.
+    """Make NEW, an anonymised copy of SESSION.
 
-    Stand-ins take the place of the names of images, of your own sets and checkpoints, of processors and GPUs,
-    wherever they are; of your own sets and checkpoints, labels, notes, file names and SHA-256 digests go too,
-    since a digest identifies an image or a model. Names and digests of published sets and models stay, and so
-    do names of scores. Notes, quantized variants and kept outputs are left out. All numbers stay as they are,
-    to the last bit; the copy has an id and hashes of its own.
+    Pseudonyms replace the names of images, of your own sets and checkpoints, and of processors and GPUs.
+    Labels, notes, file names and SHA-256 digests of your own sets and checkpoints are removed, since a
+    digest identifies an image or a model. Names and digests of published sets and models are kept, and so
+    are names of scores. The note, quantized variants and kept outputs are left out. All numbers are
+    unchanged to the last bit; the copy has its own id and hashes.
     """
     from engine.archive.redact import redact as made
     from engine.session import store
     from engine.system.paths import sessions_folder
-    from engine.text import clean
+    from engine.text import clean, counted
 
     counts = made(store.find(session), sessions_folder(), name, time=time)
-    told = ", ".join(f"{counts[kind]:,} {kind}" for kind in ("sets", "models", "images"))
-    click.echo(clean(f"{sessions_folder() / name}: stand-ins for names of {told}."))
-    if counts["unknown"]:
-        click.echo(f"{counts['unknown']:,} events of a newer qood-tui were left out.", err=True)
-    click.echo(
-        "Look through it before you hand it on: 'qood-tui replay' and its log show every word.", err=True
+    replaced = ", ".join(
+        counted(counts[kind], kind.removesuffix("s")) for kind in ("sets", "models", "images")
     )
+    click.echo(clean(f"{sessions_folder() / name}: replaced the names of {replaced}."))
+    if counts["unknown"]:
+        click.echo(f"Left out {counted(counts['unknown'], 'event')} of a newer qood-tui.", err=True)
+    click.echo("Check it before you share it: 'qood-tui replay' and its log show every word.", err=True)
 
 
 def _cast(folder: Path, target: Path, size: str, speed: float | None, theme: str, force: bool) -> float:
-    """Write an asciicast and return how many seconds it lasts."""
+    """Write an asciicast and return its length in seconds."""
     from engine.errors import InputError
     from qood_tui.cli import asciicast
     from qood_tui.state.sources import SPEEDS
@@ -147,5 +145,5 @@ def _cast(folder: Path, target: Path, size: str, speed: float | None, theme: str
     if speed is not None and speed not in SPEEDS:
         raise InputError("speed", speed, f"choose from {', '.join(f'{s:g}' for s in SPEEDS)}")
     wanted = asciicast.check_size(size)
-    click.echo("Playing it; this takes about half as long as the asciicast will last.", err=True)
+    click.echo("Playing the session; this takes about half as long as the asciicast.", err=True)
     return asciicast.write(folder, target, size=wanted, speed=speed, theme=theme, force=force)

@@ -1,4 +1,4 @@
-"""`qood-tui sessions verify`: is everything in a session as it was written?"""
+"""`qood-tui sessions verify`: whether a session is intact."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.text import counted
 from qood_tui.cli import completion as complete
 from qood_tui.cli.options import session_dir_option
 
@@ -20,13 +21,15 @@ DAMAGED = 1
     "names", nargs=-1, required=True, metavar="SESSION...", shell_complete=complete.readable_sessions
 )
 @session_dir_option
-@click.option("--quick", is_flag=True, help="Do not measure every number again from the arrays.")
+@click.option("--quick", is_flag=True, help="Do not recompute every number from the arrays.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
 def verify(names: tuple[str, ...], quick: bool, as_json: bool) -> None:
-    """Check every line, row, file and number of SESSION: a folder, a .qood file or a name.
+    """Verify every line, row, file and number of SESSION.
 
-    Lines by their checksums, rows and saved quantizers by their SHA-256, numbers by measuring them again.
-    Exit status: 0 everything is intact, 1 something is damaged or missing.
+    SESSION is a folder, a .qood file or a name. Lines are verified by their checksums, rows and saved
+    quantizers by their SHA-256, numbers by recomputing them.
+
+    Exit status: 0 intact, 1 something is damaged or missing.
     """
     import msgspec
 
@@ -47,9 +50,9 @@ def verify(names: tuple[str, ...], quick: bool, as_json: bool) -> None:
 
 
 def _lines(verdict: Verdict) -> list[str]:
-    said = "whole" if verdict.is_whole else f"DAMAGED, {len(verdict.damage)} findings"
+    verdict_text = "intact" if verdict.is_whole else f"DAMAGED, {counted(len(verdict.damage), 'problem')}"
     return [
-        f"{verdict.session}: {said}",
+        f"{verdict.session}: {verdict_text}",
         *(f"  damaged  {line}" for line in verdict.damage),
         *(f"  note     {line}" for line in verdict.notes),
         *(f"  checked  {line}" for line in verdict.seen),

@@ -11,6 +11,7 @@ from textual.message import Message
 
 from engine import catalog
 from engine.plan.variants import Variant
+from engine.text import counted
 from qood_tui.panes.base import Pane, PaneInput
 from qood_tui.plot.palette import style
 from qood_tui.state.delta_table import Number, Row, Table, table
@@ -19,16 +20,16 @@ from qood_tui.state.view_options import RowOrder, Unit, ViewOptions
 from qood_tui.words import clean, clip, falling, squeeze
 
 NAME, INTERVAL, SETTLING = 19, 16, 12
-WHOLE = 100  # from which losses have no decimal: they would touch their neighbours
-NARROW = 7  # cells of a number at least
-ROOM_TO_SETTLE = 110  # columns from which the trail of the intervals fits
+WHOLE = 100  # from which losses have no decimals, as columns would touch
+NARROW = 7  # least cells of a number
+SETTLING_WIDTH = 110  # cells of the pane from which the trail of interval widths fits
 
 
 class Columns:
-    """Which columns fit, and where they stand."""
+    """Which columns fit, and where they are."""
 
     def __init__(self, sets: tuple[str, ...], ood_set: str, width: int) -> None:
-        self.settling = SETTLING if width >= ROOM_TO_SETTLE else 0
+        self.settling = SETTLING if width >= SETTLING_WIDTH else 0
         room = width - NAME - INTERVAL - self.settling
         longest = max(len(name) for name in sets) + 2
         self.cell = max(NARROW, min(longest, room // (len(sets) + 2)))
@@ -44,9 +45,9 @@ class Columns:
 
 
 class DeltasPane(Pane):
-    """One row per variant; FP32 rows hold values, quantized rows what was lost against them."""
+    """One row per variant: values of FP32, losses of quantized variants."""
 
-    NAME, LABEL, SLOT = "deltas", "Deltas", "tables"
+    NAME, SLOT = "deltas", "tables"
     BINDINGS = [
         Binding("up", "move(-1)", show=False),
         Binding("down", "move(1)", show=False),
@@ -55,7 +56,7 @@ class DeltasPane(Pane):
     ]
 
     class Pointed(Message):
-        """The user points at another variant, or at another OOD set."""
+        """Another variant, or OOD set, was selected."""
 
         def __init__(self, variant: Variant, ood_set: str | None = None) -> None:
             super().__init__()
@@ -67,16 +68,17 @@ class DeltasPane(Pane):
         self._table: Table | None = None
         self._columns: Columns | None = None
         self._cursor = 0
-        self._every: Callable[[], list[Text]] = list
+        self._draw_all: Callable[[], list[Text]] = list
 
-    def draw(self, moment: PaneInput) -> None:
-        """Show the table of a moment."""
-        state, look = moment.state, moment.look
-        found = self._table = table(state, look)
-        columns = self._columns = Columns(found.sets, look.ood_set, self.inner.width)
+    def draw(self, data: PaneInput) -> None:
+        """Show the table."""
+        state, options = data.state, data.options
+        found = self._table = table(state, options)
+        columns = self._columns = Columns(found.sets, options.ood_set, self.inner.width)
         keys = [row.variant.key for row in found.rows if not row.is_spread]
         self._cursor = next(
-            (i for i, r in enumerate(found.rows) if not r.is_spread and r.variant.key == look.pointed.key), -1
+            (i for i, r in enumerate(found.rows) if not r.is_spread and r.variant.key == options.pointed.key),
+            -1,
         )
         visible = max(self.inner.height - 1, 1)
         last_top = max(len(found.rows) - visible, 0)
@@ -84,22 +86,22 @@ class DeltasPane(Pane):
             self._top = min(max(self._top, self._cursor - visible + 1), self._cursor)
         self._top = min(max(self._top, 0), last_top)
         part = found.rows[self._top : self._top + visible]
-        self._tell(found, columns, len(keys), len(part), look)
-        header = _header(columns, look.ood_set, found)
-        lines = [header, *[self._line(row, state, look, columns) for row in part]]
-        self._every = lambda: [header, *[self._line(row, state, look, columns) for row in found.rows]]
+        self._caption(found, columns, len(keys), len(part), options)
+        header = _header(columns, options.ood_set, found)
+        lines = [header, *[self._line(row, state, options, columns) for row in part]]
+        self._draw_all = lambda: [header, *[self._line(row, state, options, columns) for row in found.rows]]
         if not found.rows:
-            lines.append(Text(f" no variant's name holds '{clean(look.words)}'", "dim"))
+            lines.append(Text(f" no variant matches '{clean(options.words)}'", "dim"))
         self.show(lines)
 
-    def _tell(self, found: Table, columns: Columns, kept: int, visible: int, look: ViewOptions) -> None:
-        order = f" · {look.order.value}" if look.order is not RowOrder.PLAN else ""
+    def _caption(self, found: Table, columns: Columns, kept: int, visible: int, options: ViewOptions) -> None:
+        order = f" · {options.order.value}" if options.order is not RowOrder.PLAN else ""
         score = catalog.label_of(found.score)
         provisional = " · ~ provisional" if found.is_provisional else ""
-        hidden = [f"{columns.hidden} more sets: o"] if columns.hidden else []
-        if kept < found.total and (look.words or look.only_changes):
-            why = [f"'{look.words}'"] if look.words else []
-            why += ["changes only"] if look.only_changes else []
+        hidden = [f"{counted(columns.hidden, 'more set')}: press o"] if columns.hidden else []
+        if kept < found.total and (options.words or options.only_changes):
+            why = [f"'{options.words}'"] if options.words else []
+            why += ["only changes"] if options.only_changes else []
             hidden.append(f"{' and '.join(why)}: {len(found.rows)} of {found.total} rows")
         elif visible < len(found.rows):
             hidden.append(f"{visible} of {len(found.rows)} rows, ↑↓")
@@ -107,12 +109,12 @@ class DeltasPane(Pane):
         self.caption(title, " · ".join([*hidden, *found.in_float, found.intervals]))
 
     def whole(self) -> list[Text]:
-        """Return all rows, also those that are scrolled out of sight."""
+        """Return all rows, including those scrolled out of view."""
         title, *_, subtitle = super().whole()
-        return [title, *self._every(), subtitle]
+        return [title, *self._draw_all(), subtitle]
 
     def action_move(self, rows: int) -> None:
-        """Move the cursor, over rows that are no variants."""
+        """Move the cursor, skipping rows that are not variants."""
         if self._table is None:
             return
         places = [i for i, row in enumerate(self._table.rows) if not row.is_spread]
@@ -122,17 +124,17 @@ class DeltasPane(Pane):
             self.post_message(self.Pointed(self._table.rows[places[at]].variant))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Move with the wheel."""
+        """Move the cursor with the wheel."""
         event.stop()
         self.action_move(1)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Move with the wheel."""
+        """Move the cursor with the wheel."""
         event.stop()
         self.action_move(-1)
 
     def on_click(self, event: events.Click) -> None:
-        """Point at what the mouse points at: a row, a column, or both."""
+        """Select the clicked row, column, or both."""
         if self._table is None or self._columns is None or not self._table.rows:
             return
         row = event.y - self.pad - 1 + self._top
@@ -143,11 +145,11 @@ class DeltasPane(Pane):
         if at >= 0:
             self.post_message(self.Pointed(self._table.rows[at].variant, ood_set))
 
-    def _line(self, row: Row, state: State, look: ViewOptions, columns: Columns) -> Text:
-        is_cursor = not row.is_spread and row.variant.key == look.pointed.key
+    def _line(self, row: Row, state: State, options: ViewOptions, columns: Columns) -> Text:
+        is_cursor = not row.is_spread and row.variant.key == options.pointed.key
         line = Text(style="bold" if is_cursor else "")
         line.append(">" if is_cursor else " ")
-        line.append("*" if row.variant.key in look.marked and not row.is_spread else " ")
+        line.append("*" if row.variant.key in options.marked and not row.is_spread else " ")
         if row.is_spread:
             line.append(f"{' ' + row.label:<{NAME - 2}}", "dim")
         else:
@@ -158,13 +160,13 @@ class DeltasPane(Pane):
                 " " + clip(clean(row.problem), self.inner.width - NAME - 1), style(self.ink.lost)
             )
         for name in columns.sets:
-            here = "reverse" if is_cursor and name == look.ood_set else ""
-            self._append(line, row, row.sets.get(name, Number()), look, columns.cell, here)
-        self._append(line, row, row.mean, look, columns.cell, "bold")
+            here = "reverse" if is_cursor and name == options.ood_set else ""
+            self._append(line, row, row.sets.get(name, Number()), options, columns.cell, here)
+        self._append(line, row, row.mean, options, columns.cell, "bold")
         line.append(f"{row.mean.interval:>{INTERVAL}}")
-        self._append(line, row, row.top1, look, columns.cell, "", is_percent=True)
+        self._append(line, row, row.top1, options, columns.cell, "", is_percent=True)
         if columns.settling and not row.is_spread:
-            widths = state.settling.get((look.measure.id, row.variant.key), ())
+            widths = state.settling.get((options.measure.id, row.variant.key), ())
             line.append(f"  {falling(widths, SETTLING - 2)}", "dim")
         return line
 
@@ -173,29 +175,29 @@ class DeltasPane(Pane):
         line: Text,
         row: Row,
         number: Number,
-        look: ViewOptions,
+        options: ViewOptions,
         cell: int,
-        words: str,
+        style_words: str,
         *,
         is_percent: bool = False,
     ) -> None:
-        """Append a number: values as they are, losses with a sign, those without interval in italics."""
-        is_value = row.variant.bits.is_float or look.unit is Unit.VALUE
+        """Append a number: losses with a sign, in italics if they have no interval yet."""
+        is_value = row.variant.bits.is_float or options.unit is Unit.VALUE
         form = "+.1f" if abs(number.value or 0.0) < WHOLE else "+.0f"
         if row.is_spread:
-            form = ".3f" if look.unit is Unit.VALUE and not is_percent else ".1f"
+            form = ".3f" if options.unit is Unit.VALUE and not is_percent else ".1f"
         elif is_value:
             form = ".1f" if is_percent else ".3f"
         text = "·" if number.value is None else format(number.value, form)
         if row.is_spread and number.value is not None:
             text = f"±{text}"
         if number.mark != " ":
-            words = style(self.ink.lost if number.mark == "▼" else self.ink.gained, words)
+            style_words = style(self.ink.lost if number.mark == "▼" else self.ink.gained, style_words)
         elif number.value is None or is_value or row.is_spread:
-            words = f"{words} dim"
+            style_words = f"{style_words} dim"
         elif not number.interval:
-            words = f"{words} italic dim"
-        line.append(f"{text:>{cell - 1}}{number.mark}", words.strip())
+            style_words = f"{style_words} italic dim"
+        line.append(f"{text:>{cell - 1}}{number.mark}", style_words.strip())
 
 
 def _label(row: Row) -> str:

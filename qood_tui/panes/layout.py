@@ -1,4 +1,4 @@
-"""All panes of the session screen, in the order of their keys, and which of them are in sight."""
+"""All panes of the session screen, in the order of their tabs, and which of them are visible."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from qood_tui.panes.histogram import HistogramPane
 from qood_tui.panes.log import LogPane
 from qood_tui.panes.matrix import MatrixPane
 from qood_tui.panes.study import StudyPane
+from qood_tui.terminal_size import MEDIUM, TALL, WIDE
 
 PANES: tuple[type[Pane], ...] = (
     CurvesPane,
@@ -27,19 +28,16 @@ PANES: tuple[type[Pane], ...] = (
 SLOTS = tuple(dict.fromkeys(pane.SLOT for pane in PANES))
 NAMES = tuple(pane.NAME for pane in PANES)
 
-MIDDLING, WIDE = 100, 140  # columns from which all slots are in sight, and from which two columns of them
-TALL = 46  # lines from which a wide terminal shows two figures and two tables
 
-
-def in_sight(
-    columns: int, lines: int, chosen: str, recent: Mapping[str, tuple[str, ...]], *, maximised: bool
+def visible_panes(
+    columns: int, lines: int, focused: str, recent: Mapping[str, tuple[str, ...]], *, maximised: bool
 ) -> tuple[str, ...]:
-    """Return the names of the panes that are shown.
+    """Return the names of the visible panes.
 
-    `recent` holds for every slot its panes, the last chosen first.
+    `recent` holds the panes of every slot, most recently focused first.
     """
-    if maximised or columns < MIDDLING:
-        return (chosen,)
+    if maximised or columns < MEDIUM:
+        return (focused,)
     shown: list[str] = []
     for slot in SLOTS:
         is_double = columns >= WIDE and (lines >= TALL or slot == "machine")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from engine.text import counted
 from qood_tui.panes.base import PaneInput, ScrollingPane
 from qood_tui.plot.palette import style
 from qood_tui.state.state import LogLine
@@ -15,18 +16,16 @@ MARKS = {"info": " ", "warning": "!", "error": "✗"}
 class LogPane(ScrollingPane):
     """Show the log's lines; warnings and errors have a mark."""
 
-    NAME, LABEL, SLOT = "log", "Log", "machine"
+    NAME, SLOT = "log", "machine"
     FROM_END = True
 
-    def draw(self, moment: PaneInput) -> None:
-        """Show the log at this moment."""
-        lines = moment.state.log
+    def draw(self, data: PaneInput) -> None:
+        """Show the log."""
+        lines = data.state.log
         part = self.show_all([self._line(line) for line in lines])
-        told = {level: sum(line.level == level for line in lines) for level in ("warning", "error")}
-        counts = [
-            f"{count} {level}s" if count > 1 else f"1 {level}" for level, count in told.items() if count
-        ]
-        self.caption(" · ".join(["Log", *counts]), part)
+        counts = {level: sum(line.level == level for line in lines) for level in ("warning", "error")}
+        words = [counted(count, level) for level, count in counts.items() if count]
+        self.caption(" · ".join(["Log", *words]), part)
 
     def _line(self, line: LogLine) -> Text:
         words = {"warning": "bold", "error": style(self.ink.lost, "bold")}.get(line.level, "")

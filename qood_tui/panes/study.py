@@ -1,4 +1,4 @@
-"""The study pane: what each pretraining loses at each bit width, as bars with their intervals."""
+"""The study pane: what each pretraining loses at each bit width, as bars with intervals."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engine.plan.variants import VariantId
 from engine.protocol.events import Delta, DeltasMeasured
 from engine.report import study
 from engine.report.words import interval
+from engine.text import counted
 from qood_tui.panes.base import PaneInput, ScrollingPane
 from qood_tui.plot.palette import style
 from qood_tui.state.state import State
@@ -24,16 +25,16 @@ LEAST_BAR = 8
 
 
 class StudyPane(ScrollingPane):
-    """Mean AUPR-out lost by pretraining and bit setting, and how much more the larger pretraining loses."""
+    """Mean AUPR-out lost by pretraining and bit setting, and the difference between pretrainings."""
 
-    NAME, LABEL, SLOT = "study", "Study", "figures"
+    NAME, SLOT = "study", "figures"
 
-    def draw(self, moment: PaneInput) -> None:
-        """Show bars, the fewest bits on top."""
-        state = moment.state
+    def draw(self, data: PaneInput) -> None:
+        """Show bars, lowest bits on top."""
+        state = data.state
         deltas = state.deltas
         if deltas is None or not deltas.by_pretraining:
-            words = "no interval yet" if deltas is None else "this session has no means by pretraining"
+            words = "no intervals yet" if deltas is None else "no means by pretraining in this session"
             self.caption("Study · AUPR-out lost, mean of OOD sets and models")
             self.show_all([Text(words, style="dim")])
             return
@@ -54,14 +55,14 @@ class StudyPane(ScrollingPane):
         lines += _stated(state)
         if catalog.note_of(state.header.plan.id_set):
             lines.append(
-                Text("narrow stands for ImageNet-1k, wide for ImageNet-22k: a miniature", style="dim")
+                Text("a miniature: narrow stands for ImageNet-1k, wide for ImageNet-22k", style="dim")
             )
         score = catalog.label_of(state.header.plan.headline)
         axis = f"{'0':<{width // 2}}{f'{most * 100:.1f} points':>{width - width // 2}}"
         part = self.show_all(lines, [Text(" " * (BITS + NAME) + axis, style="dim")])
         self.caption(
             f"Study · {AP_OUT.label} lost, mean of OOD sets and models · {score}",
-            " · ".join(filter(None, ("┃ the mean of (so many) models, ▒ its 95 % interval", part))),
+            " · ".join(filter(None, ("┃ mean of (n) models, ▒ its 95 % interval", part))),
         )
 
     def _bar(self, line: Text, delta: Delta, most: float, width: int, bits: str) -> Text:
@@ -78,7 +79,7 @@ class StudyPane(ScrollingPane):
         twins = catalog.twins(models)
         names = {tuple(_short(catalog.pretraining_of(model)) for model in pair) for pair in twins}
         smaller, larger = names.pop() if len(names) == 1 else ("the smaller", "the larger")
-        words = f"{larger} minus {smaller}, mean of {len(twins)} pair{'s' if len(twins) > 1 else ''} of twins"
+        words = f"{larger} minus {smaller}, mean of {counted(len(twins), 'twin pair')}"
         width = max(self.inner.width - BITS - NUMBER, NAME + LEAST_BAR)
         return _numbers(Text(" " * BITS).append(f"{clip(words, width - 1):<{width}}", "italic"), delta)
 
@@ -101,11 +102,11 @@ def _short(pretraining: str) -> str:
 
 
 def _stated(state: State) -> list[Text]:
-    """Return what the study's abstract states beside what was measured."""
+    """Return what the study's abstract states next to what was measured."""
     found = study.beside(state.deltas.variants) if state.deltas else ()
     if not found:
         return []
-    lines = [Text(), Text(f"Beside the {catalog.STATED_BY}:", style="bold")]
+    lines = [Text(), Text(f"Compared with the {catalog.STATED_BY}:", style="bold")]
     for one in found:
         identity = VariantId.parse(one.variant)
         name = catalog.short_of(identity.model) + (f" #{identity.draw + 1}" if identity.draw else "")

@@ -1,12 +1,10 @@
-"""Curves as lines of text: axes laid out by plotext, curves set in dots of braille, or in full stops.
+"""Curves as lines of text: axes laid out by plotext, curves drawn in braille dots or ASCII.
 
 Nothing outside this package imports plotext.
 """
 
 from __future__ import annotations
 
-import math
-from enum import Enum
 from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
@@ -18,27 +16,17 @@ from rich.text import Text
 
 from qood_tui.plot.palette import Style, style
 
-PATTERN = 600  # parts of a curve that its pattern counts in
+PATTERN = 600  # units per curve in which dash patterns are given
 POINTS_A_DOT, MOST_POINTS = 1.5, 5000
 FARTHEST = 1e3  # times the length of an axis
-LEAST_RATE = 1e-3  # where the logarithmic axis begins
-SHARES = ((0.0, "0"), (0.25, ".25"), (0.5, ".5"), (0.75, ".75"), (1.0, "1"))
 BRAILLE = 0x2800
-MARKS = ".ox+*#%@&="  # of the curves where there is no braille, in their order
+MARKS = ".ox+*#%@&="  # of the curves if there is no braille, in order
 DOTS = np.array([[0x40, 0x04, 0x02, 0x01], [0x80, 0x20, 0x10, 0x08]])  # by column, and row from below
 Floats = NDArray[np.float64]
 
 
-class CurveView(Enum):
-    """What curves are drawn of: the title."""
-
-    ROC = "ROC"
-    LOG_ROC = "ROC, logarithmic"
-    PRECISION_RECALL = "Precision over recall"
-
-
 class Axes(NamedTuple):
-    """Limits, ticks with their words, and the corner that curves leave to the legend."""
+    """Limits, ticks with their labels, and the side on which the legend stands."""
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -46,11 +34,11 @@ class Axes(NamedTuple):
     y_ticks: tuple[tuple[float, str], ...]
     corner: str = "right"
     logarithmic: bool = False  # the x axis; limits and ticks are powers of ten
-    top: bool = False  # the legend is in the upper corner
+    top: bool = False  # the legend stands at the top
 
 
 class Series(NamedTuple):
-    """One curve with what the legend says of it."""
+    """One curve with its label in the legend."""
 
     label: str
     style: Style
@@ -58,21 +46,8 @@ class Series(NamedTuple):
     y: Floats
 
 
-AXES = {
-    CurveView.ROC: Axes((0, 1), (0, 1), SHARES, SHARES),
-    CurveView.LOG_ROC: Axes(
-        (math.log10(LEAST_RATE), 0),
-        (0, 1),
-        ((-3.0, "0.001"), (-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1")),
-        SHARES,
-        logarithmic=True,
-    ),
-    CurveView.PRECISION_RECALL: Axes((0, 1), (0, 1), SHARES, SHARES, corner="left"),
-}
-
-
 class Canvas:
-    """Cells inside the axes: a character each, and the series that it is of."""
+    """The cells inside the axes: the character of each, and the series that owns it."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self.columns, self.rows = columns, rows
@@ -80,7 +55,7 @@ class Canvas:
         self.owners = np.full((rows, columns), -1)
 
     def curve(self, owner: int, x: Floats, y: Floats, *, ascii_only: bool) -> None:
-        """Set the dots of a curve whose coordinates go from 0 to 1, over what is there."""
+        """Draw a curve with coordinates from 0 to 1 over what is already there."""
         across, up = (1, 1) if ascii_only else (2, 4)
         inside = (x >= 0) & (x <= 1) & (y >= 0) & (y <= 1)
         column = np.floor(0.5 + (across * self.columns - 1) * x[inside]).astype(int)
@@ -93,14 +68,14 @@ class Canvas:
         self.owners[hit] = owner
 
     def words(self, owner: int, row: int, text: str, *, at_right: bool) -> None:
-        """Write words into a row counted from the top, at its left or right end."""
+        """Write text into a row counted from the top, at its left or right end."""
         if 0 <= row < self.rows and len(text) <= self.columns:
             part = slice(self.columns - len(text), None) if at_right else slice(0, len(text))
             self.characters[row, part] = [ord(letter) for letter in text]
             self.owners[row, part] = owner
 
     def line(self, row: int, series: list[Series]) -> Text:
-        """Return a row with the colours of the series."""
+        """Return a row in the colours of the series."""
         text, column = Text(no_wrap=True), 0
         for owner, cells in groupby(self.owners[row].tolist()):
             count = len(list(cells))
@@ -117,7 +92,7 @@ def draw(series: list[Series], width: int, height: int, *, axes: Axes, ascii_onl
     canvas = Canvas(width - margin, height - 1)
     dots = (2 * canvas.columns, 4 * canvas.rows)
     for owner, one in enumerate(series):
-        x = np.log10(np.maximum(one.x, LEAST_RATE)) if axes.logarithmic else one.x
+        x = np.log10(np.maximum(one.x, 10.0 ** axes.x[0])) if axes.logarithmic else one.x
         x, y = ((v - low) / (high - low) for v, (low, high) in ((x, axes.x), (one.y, axes.y)))
         canvas.curve(owner, *dashed(x, y, one.style.pattern, dots), ascii_only=ascii_only)
     fits = max(canvas.rows - 2, 1)
@@ -148,12 +123,12 @@ def framed(width: int, height: int, axes: Axes) -> tuple[str, ...]:
 
 
 def dashed(x: Floats, y: Floats, pattern: tuple[int, int], dots: tuple[int, int]) -> tuple[Floats, Floats]:
-    """Return points spaced evenly along a curve as it is seen, with the gaps of its pattern left out.
+    """Return points spaced evenly along a curve as drawn, without the gaps of its pattern.
 
-    `dots` is how many the axes are long: points lie closer than dots do.
+    `dots` is the length of the axes in dots; points lie closer than dots.
     """
-    known = (np.abs(x) < FARTHEST) & (np.abs(y) < FARTHEST)  # NaN is not
-    x, y = x[known], y[known]
+    is_finite = (np.abs(x) < FARTHEST) & (np.abs(y) < FARTHEST)  # false for NaN
+    x, y = x[is_finite], y[is_finite]
     if not len(x):
         return x, y
     length = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x) * dots[0], np.diff(y) * dots[1]))])

@@ -1,6 +1,6 @@
 """Colours and line patterns: Okabe-Ito for dark screens, darker relatives of it for light ones.
 
-Nothing is told by colour alone: curves have a pattern and a label, losses a sign and an arrow.
+Nothing relies on colour only: curves have a pattern and a label, losses a sign and an arrow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 
 
 class Style(NamedTuple):
-    """Pattern as lengths of dash and gap in 600ths of a curve; `sample` is what the legend shows of it."""
+    """Colour and dash pattern: lengths of dash and gap in 600ths of a curve, and its sample in the legend."""
 
     colour: Colour
     pattern: tuple[int, int]
@@ -20,7 +20,7 @@ class Style(NamedTuple):
 
 
 class Ink(NamedTuple):
-    """All colours of one kind of screen."""
+    """All colours for dark or for light screens."""
 
     by_bits: Mapping[str, Style]
     others: tuple[Style, ...]
@@ -80,6 +80,6 @@ LIGHT = _ink(
 
 
 def style(colour: Colour, *words: str) -> str:
-    """Return a style as rich reads it."""
+    """Return a style in rich's notation."""
     red, green, blue = colour
     return " ".join([*words, f"rgb({red},{green},{blue})"])

@@ -21,31 +21,31 @@ from qood_tui.state import comparison, findings
 from qood_tui.state.comparison import MEAN, CellDifference, ComparedRow, Comparison
 from qood_tui.state.sources import LiveSource
 from qood_tui.state.table_export import as_svg, as_text
-from qood_tui.state.view_options import Unit, turned
+from qood_tui.state.view_options import Unit, cycle
 from qood_tui.widgets.lines import Lines
 from qood_tui.words import clean, clip, squeeze
 
-TICK = 1.0  # seconds between two looks at sessions that are still being written
+TICK = 1.0  # seconds between two reads of sessions that are still being written
 MOST_SESSIONS = len(comparison.LETTERS)
 NAME, CELL = 18, 10
-MOST_FIELDS = 4  # of the plans that differ, above the table
+MOST_FIELDS = 4  # of the differences between plans, above the table
 
 
 class ComparisonView(Enum):
-    """What is beside the variants."""
+    """What the columns of the table are."""
 
     SIDE = "side by side"
-    CELLS = "difference of every cell"
+    CELLS = "all differences"
 
 
 class ComparisonTable(ScrollingPane):
-    """A row a variant."""
+    """One row per variant."""
 
-    NAME, LABEL, SLOT = "comparison", "Comparison", "tables"
+    NAME, SLOT = "comparison", "tables"
 
 
 class CompareScreen(BaseScreen[None]):
-    """Show sessions side by side; the first is what the others are compared with."""
+    """Show sessions side by side; all are compared with the first."""
 
     GROUPS = ("Comparison",)
     BINDINGS = bindings("Comparison")
@@ -64,12 +64,12 @@ class CompareScreen(BaseScreen[None]):
         self.column, self.other, self.by_difference = MEAN, 1, False
 
     def contents(self) -> ComposeResult:
-        """Show what the sessions are above the table."""
+        """Lay out the sessions above the table."""
         yield Lines(id="sessions")
         yield ComparisonTable()
 
     def on_mount(self) -> None:
-        """Begin to look at the sessions."""
+        """Start following the sessions."""
         self.query_one(ComparisonTable).focus()
         self.set_interval(TICK, self._tick)
 
@@ -85,7 +85,7 @@ class CompareScreen(BaseScreen[None]):
         self.draw()
 
     def in_brief(self, width: int) -> list[Text]:
-        """Return the findings of the first sessions."""
+        """Return the findings of each session."""
         lines: list[Text] = []
         for letter, source in zip(comparison.LETTERS, self.sources, strict=False):
             lines += [Text(clip(f"{letter} {clean(source.session.name)}", width))]
@@ -114,21 +114,21 @@ class CompareScreen(BaseScreen[None]):
         order = " · largest difference first" if self.by_difference else ""
         where = "" if self.view is ComparisonView.CELLS else f" · {comparison.heading(self.column)}"
         title = f"{self.view.value} · {self.measure.delta_label} · {self.unit.value}{where}{order}"
-        told = "▼ ▲ against FP32 · ! the two intervals do not overlap · FP32 rows are values"
-        table.caption(title, " · ".join(filter(None, (told, part))))
+        legend = "▼ ▲ significant against FP32 · ! intervals do not overlap · FP32 rows are values"
+        table.caption(title, " · ".join(filter(None, (legend, part))))
 
     def _heading(self, found: Comparison, width: int) -> list[Text]:
-        """Say which sessions these are and what is not the same in them."""
+        """Name the sessions and what differs between them."""
         lines = []
         for letter, source in zip(comparison.LETTERS, self.sources, strict=False):
             state = source.state
             line = Text(f"{letter} ", style="bold")
             words = f"{clean(source.session.name)} · {state.phase} · {state.rows:,} images"
             lines.append(line.append(clip(words, width - 2), "not bold"))
-        told = found.words()[: len(found.told) + MOST_FIELDS]
+        notes = found.words()[: len(found.told) + MOST_FIELDS]
         if len(found.differing) > MOST_FIELDS:
-            told.append(f"… and {', '.join(list(found.differing)[MOST_FIELDS:])}")
-        return [*lines, *(Text(clip(clean(line), width), style="dim") for line in told)]
+            notes.append(f"… and {', '.join(list(found.differing)[MOST_FIELDS:])}")
+        return [*lines, *(Text(clip(clean(line), width), style="dim") for line in notes)]
 
     def _side(
         self, found: Comparison, lines: list[ComparedRow], table: ComparisonTable
@@ -187,28 +187,28 @@ class CompareScreen(BaseScreen[None]):
     def action_compare_set(self, steps: int = 1) -> None:
         """Compare on another column."""
         columns = comparison.compared([s.state for s in self.sources], self.measure, self.unit).columns
-        self.column = turned(self.column, columns, steps)
+        self.column = cycle(self.column, columns, steps)
         self.draw()
 
     def action_compare_set_back(self) -> None:
-        """Compare on the column before."""
+        """Compare on the previous column."""
         self.action_compare_set(-1)
 
     def action_compare_measure(self) -> None:
         """Compare another measure."""
         states = [source.state for source in self.sources]
         shown = [one for one in COMPARED if any(one in state.measures for state in states)]
-        self.measure = turned(self.measure, shown)
+        self.measure = cycle(self.measure, shown)
         self.draw()
 
     def action_compare_unit(self) -> None:
         """Compare points, percent of FP32, or values."""
-        self.unit = turned(self.unit, list(Unit))
+        self.unit = cycle(self.unit, list(Unit))
         self.draw()
 
     def action_compare_view(self) -> None:
-        """Show sessions side by side, or the difference of every cell."""
-        self.view = turned(self.view, list(ComparisonView))
+        """Show sessions side by side, or all differences."""
+        self.view = cycle(self.view, list(ComparisonView))
         self.draw()
 
     def action_compare_order(self) -> None:
@@ -217,7 +217,7 @@ class CompareScreen(BaseScreen[None]):
         self.draw()
 
     def action_compare_next(self) -> None:
-        """Show the difference of every cell from the next of the others."""
+        """Show all differences between the first session and the next one."""
         self.view = ComparisonView.CELLS
         self.other = self.other % (len(self.sources) - 1) + 1
         self.draw()
@@ -230,7 +230,7 @@ class CompareScreen(BaseScreen[None]):
         self.notify("Copied the comparison.")
 
     def _whole(self) -> list[Text]:
-        """Return what is known of the sessions, and all rows."""
+        """Return the heading and all rows."""
         return [*self.query_one("#sessions", Lines).shown(), *self.query_one(ComparisonTable).whole()]
 
     def action_compare_export(self) -> None:

@@ -1,4 +1,4 @@
-"""A session that is being swept."""
+"""The screen of a session that is being swept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qood_tui.words import clean
 
 
 class LiveScreen(SessionScreen):
-    """The session screen with what can be done to a running sweep."""
+    """The session screen with the actions for a running sweep."""
 
     GROUPS = ("Session", "While a sweep runs")
     BINDINGS = bindings("While a sweep runs")
@@ -20,36 +20,36 @@ class LiveScreen(SessionScreen):
     def __init__(self, source: LiveSource) -> None:
         super().__init__(source)
         self.live = source
-        self._told: SessionClosed | None = None
+        self._notified: SessionClosed | None = None
 
     def draw_top(self) -> None:
-        """Draw, and say in full why a session ended, if it did not as it should."""
+        """Draw, and show the full reason once if the session failed."""
         super().draw_top()
         closed = self.source.state.closed
-        if closed is not None and closed.outcome in ("failed", "refused") and closed is not self._told:
-            self._told = closed
+        if closed is not None and closed.outcome in ("failed", "refused") and closed is not self._notified:
+            self._notified = closed
             self.notify(clean(closed.reason), severity="error", timeout=60, markup=False)
 
     def action_pause(self) -> None:
-        """Hold the screen still, or show what happened meanwhile."""
+        """Freeze the screen, or show what has happened since."""
         if self.source.state.closed and not self.live.paused:
-            self.notify("This session has ended: nothing moves any more.")
+            self.notify("This session has ended.")
             return
         self.live.paused = not self.live.paused
         self.live.tick(0.0)
         self.draw()
 
     def action_cancel(self) -> None:
-        """Stop the sweep, if the user is sure."""
+        """Stop the sweep after a question."""
         state = self.source.state
         if state.closed:
-            self.notify("This session has ended already.")
+            self.notify("This session has already ended.")
             return
-        words = f"Stop the sweep after {state.rows:,} of {state.total:,} images? What is finished is kept."
-        self.app.push_screen(Question(words, "Stop it"), self._cancel)
+        text = f"Stop the sweep after {state.rows:,} of {state.total:,} images? Finished work is kept."
+        self.app.push_screen(Question(text, "Stop"), self._cancel)
 
     def _cancel(self, is_sure: bool | None) -> None:
         if is_sure:
             session = self.source.session
-            self.notify("Stopping; what is finished is kept.")
+            self.notify("Stopping; finished work is kept.")
             self.run_worker(lambda: client.cancel(session), thread=True)

@@ -1,10 +1,11 @@
-"""A recorded session that is played again."""
+"""The screen of a replay."""
 
 from __future__ import annotations
 
 from textual import on
 
 from engine.errors import InputError
+from engine.text import counted
 from qood_tui.panes.status_line import StatusLine
 from qood_tui.screens.dialogs.prompt import Prompt
 from qood_tui.screens.session import SessionScreen
@@ -17,7 +18,7 @@ SEEK_SECONDS = 5.0
 
 
 class ReplayScreen(SessionScreen):
-    """The session screen with the keys of a player."""
+    """The session screen with a player's actions."""
 
     GROUPS = ("Session", "Replay")
     BINDINGS = bindings("Replay")
@@ -36,7 +37,7 @@ class ReplayScreen(SessionScreen):
         self._seek(self.player.position - SEEK_SECONDS)
 
     def action_forward(self) -> None:
-        """Go on some seconds."""
+        """Go forward some seconds."""
         self._seek(self.player.position + SEEK_SECONDS)
 
     def action_to_start(self) -> None:
@@ -48,67 +49,66 @@ class ReplayScreen(SessionScreen):
         self._seek(self.player.length)
 
     def action_step_back(self) -> None:
-        """Go one event back."""
+        """Go back one event."""
         self.player.step(-1)
         self.draw()
 
     def action_step_forward(self) -> None:
-        """Go one event on."""
+        """Go forward one event."""
         self.player.step(1)
         self.draw()
 
     def action_next_marker(self, steps: int = 1) -> None:
         """Go to the next marker of the chosen kind."""
-        found = self.player.jump(steps)
-        if found is None:
-            where = "after" if steps > 0 else "before"
-            what = "mark" if self.player.kind is Kind.ALL else f"mark of {self.player.kind.value}"
-            self.notify(f"There is no {what} {where} this moment.")
+        if self.player.jump(steps) is None:
+            direction = "next" if steps > 0 else "previous"
+            of_kind = "" if self.player.kind is Kind.ALL else f" (only {self.player.kind.value})"
+            self.notify(f"No {direction} mark{of_kind}.")
         self.draw()
 
     def action_previous_marker(self) -> None:
-        """Go to the marker before."""
+        """Go to the previous marker of the chosen kind."""
         self.action_next_marker(-1)
 
     def action_marker_kind(self) -> None:
-        """Choose which markers are jumped to."""
+        """Choose which markers to jump to."""
         kinds = list(Kind)
         self.player.kind = kinds[(kinds.index(self.player.kind) + 1) % len(kinds)]
         count = len(of_kind(self.player.markers, self.player.kind))
         self.app.clear_notifications()
-        self.notify(f"Jumping to {self.player.kind.value}: {count} marks.", timeout=3)
+        self.notify(f"Jumping to {self.player.kind.value}: {counted(count, 'mark')}.", timeout=3)
 
     def action_go_to_time(self) -> None:
         """Ask for a time and go there."""
-        words = f"It ends at {duration(self.player.ends)}: give seconds, 1:23, 50% or end."
-        self.app.push_screen(Prompt("Go to a time", words, placeholder="1:23"), self._go_to)
+        text = f"Seconds, 1:23, 50% or end. The session ends at {duration(self.player.ends)}."
+        self.app.push_screen(Prompt("Go to a time", text, placeholder="1:23"), self._go_to)
 
-    def _go_to(self, given: str | None) -> None:
-        if given is None:
+    def _go_to(self, time: str | None) -> None:
+        if time is None:
             return
         try:
-            self.player.seek_time(seconds_of(given, self.player.ends))
+            self.player.seek_time(seconds_of(time, self.player.ends))
         except InputError as error:
             self.notify(clean(str(error)), severity="warning", markup=False)
         self.draw()
 
     def action_no_cancel(self) -> None:
-        """Say why nothing can be stopped."""
-        self.notify("This is a replay: nothing runs, so there is nothing to stop.")
+        """Say that nothing is running."""
+        self.notify("Nothing to stop: this is a replay.")
 
     def action_slower(self) -> None:
-        """Play more slowly."""
+        """Halve the speed."""
         self.player.faster(-1)
         self.draw_top()
 
     def action_faster(self) -> None:
-        """Play faster."""
+        """Double the speed."""
         self.player.faster(1)
         self.draw_top()
 
     @on(StatusLine.Sought)
     def seek_share(self, event: StatusLine.Sought) -> None:
-        """Go where the timeline was clicked."""
+        """Go to the clicked place of the timeline."""
         self._seek(self.player.length * event.share)
 
     def _seek(self, position: float) -> None:

@@ -1,6 +1,6 @@
 """The one table of actions: key bindings, footer, help screen, palette and configuration are made from it.
 
-It is data alone, so that the command line can read it without loading the terminal.
+It is only data, so that the command line can read it without loading Textual.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 
 class Action(NamedTuple):
-    """Something the user can do: `keys` as Textual names them, `footer` shows it at the bottom.
+    """Something the user can do: `keys` as Textual names them, `footer` shows it in the bottom line.
 
-    `call` is what runs, where that is not the method of the action's own name.
+    `call` is the method call to run, if it is not the method named after the action.
     """
 
     id: str
@@ -23,133 +23,117 @@ class Action(NamedTuple):
 
 
 SETUP = (
-    Action("start", "s,ctrl+g", "Start", "Start the sweep as chosen", True),
+    Action("start", "s,ctrl+g", "Start", "Start the sweep", True),
     Action("search", "slash", "Search", "Search all choices by name", True),
-    Action("sessions", "l", "Sessions", "List recorded sessions and open one", True),
+    Action("sessions", "l", "Sessions", "List recorded sessions", True),
     Action("open_plan", "o", "Open", "Open a plan from a TOML file", True),
     Action("save_plan", "w", "Save", "Save the plan to a TOML file", True),
-    Action("data", "d", "Data", "Point at the folder that holds ImageNet and OOD sets", True),
-    Action("add_folder", "f", "Add folder", "Add a folder of images as one more OOD set", True),
-    Action("add_model", "k", "Add model", "Add a checkpoint of your own, or any plain ViT of timm"),
-    Action("all", "a", "All", "Choose everything in this group that can be chosen"),
-    Action("none", "n", "None", "Choose nothing in this group"),
+    Action("data", "d", "Data", "Choose the folder that holds ImageNet and the OOD sets", True),
+    Action("add_folder", "f", "Add folder", "Add a folder of images as an OOD set", True),
+    Action("add_model", "k", "Add model", "Add your own checkpoint, or any plain ViT from timm"),
+    Action("all", "a", "All", "Select everything in this group"),
+    Action("none", "n", "None", "Clear the selection in this group"),
     Action("headline", "h", "Headline", "Make the score under the cursor the headline score"),
 )
 
+
+def _pane(name: str, key: str, label: str, help: str) -> Action:
+    """Return the action that shows a pane; its label is the pane's name in tabs and exports."""
+    return Action(f"pane_{name}", key, label, help, call=f"pane('{name}')")
+
+
 SESSION = (
-    Action("next_variant", "j", "Variant", "Go to the next variant"),
-    Action("previous_variant", "k", "Variant before", "Go to the variant before"),
-    Action("next_model", "m", "Model", "Go to the next model", True),
-    Action("previous_model", "M", "Model before", "Go to the model before"),
-    Action("next_bits", "w", "Bits", "Go to the next bit setting of this model"),
-    Action("previous_bits", "W", "Bits before", "Go to the bit setting before"),
-    Action("next_set", "o", "OOD set", "Show the next OOD set", True),
-    Action("previous_set", "O", "OOD set before", "Show the OOD set before"),
-    Action("next_score", "c", "Score", "Draw curves and histograms of the next score"),
-    Action("next_view", "x", "Axes", "Draw ROC curves, with a logarithmic axis, or precision over recall"),
-    Action("next_measure", "a", "Measure", "Show the next measure in tables and figures", True),
-    Action("next_unit", "r", "Unit", "Show points lost, percent of FP32 lost, or the values themselves"),
-    Action("next_order", "s", "Sort", "Sort the table: as planned, by the mean, by this OOD set, by top-1"),
-    Action("filter", "slash", "Filter", "Show the variants whose names hold what is typed"),
-    Action("toggle_changes", "t", "Changes", "Show only variants whose loss is distinguishable from none"),
+    Action("next_variant", "j", "Next variant", "Next variant"),
+    Action("previous_variant", "k", "Previous variant", "Previous variant"),
+    Action("next_model", "m", "Model", "Next model", True),
+    Action("previous_model", "M", "Previous model", "Previous model"),
+    Action("next_bits", "w", "Bits", "Next bit setting of this model"),
+    Action("previous_bits", "W", "Previous bits", "Previous bit setting of this model"),
+    Action("next_set", "o", "OOD set", "Next OOD set", True),
+    Action("previous_set", "O", "Previous OOD set", "Previous OOD set"),
+    Action("next_score", "c", "Score", "Next score for curves and histograms"),
+    Action("next_view", "x", "Axes", "Switch axes: ROC, logarithmic ROC, precision-recall"),
+    Action("next_measure", "a", "Measure", "Next measure for tables and figures", True),
+    Action("next_unit", "r", "Unit", "Switch units: points lost, percent of FP32 lost, values"),
+    Action("next_order", "s", "Sort", "Sort the table: as planned, by mean, by this OOD set, by top-1"),
+    Action("filter", "slash", "Filter", "Filter variants by name"),
+    Action("toggle_changes", "t", "Changes", "Show only variants with a significant change, or all"),
     Action(
-        "next_curves", "g", "Curves of", "Draw the curves of a model, of a bit setting, or the marked ones"
+        "next_curves", "g", "Curves of", "Switch curves: of a model, of a bit setting, of marked variants"
     ),
-    Action("mark", "v", "Mark", "Mark or unmark a variant, to draw marked ones over each other"),
-    Action("unmark", "V", "Unmark all", "Take all marks away"),
-    Action("show_number", "d", "Why?", "Show where the number under the cursor comes from", True),
-    Action("worst", "L", "Most lost", "Point at the variant and OOD set that lost most", True),
-    Action("compare", "C", "Compare", "Compare this session with another one"),
-    Action("copy", "y", "Copy", "Copy the chosen pane as text, over SSH too"),
+    Action("mark", "v", "Mark", "Mark or unmark the variant, to draw marked ones together"),
+    Action("unmark", "V", "Unmark all", "Clear all marks"),
+    Action("show_number", "d", "Why?", "Explain the number under the cursor", True),
+    Action("worst", "L", "Largest loss", "Go to the variant and OOD set with the largest loss", True),
+    Action("compare", "C", "Compare", "Compare this session with another"),
+    Action("copy", "y", "Copy", "Copy the current pane as text, over SSH too"),
     Action(
-        "export",
-        "e",
-        "Export",
-        "Save or copy the pane as SVG or text, the table as CSV, markdown, LaTeX",
-        True,
+        "export", "e", "Export", "Save or copy the pane (SVG, text) or table (CSV, markdown, LaTeX)", True
     ),
-    Action("toggle_maximise", "z", "Maximise", "Give the chosen pane the whole screen, and back"),
-    Action("pane_curves", "1", "Curves", "Choose the curves", call="pane('curves')"),
-    Action(
-        "pane_histogram",
-        "2",
-        "Histogram",
-        "Choose the score histograms, ID against OOD",
-        call="pane('histogram')",
-    ),
-    Action(
-        "pane_matrix", "3", "Matrix", "Choose the heat map of models and bit settings", call="pane('matrix')"
-    ),
-    Action(
-        "pane_study",
-        "4",
-        "Study",
-        "Choose the study's figure: pretraining and bit width",
-        call="pane('study')",
-    ),
-    Action("pane_deltas", "5", "Deltas", "Choose the delta table", call="pane('deltas')"),
-    Action("pane_bits", "6", "Bits", "Choose calibration and bit table of the variant", call="pane('bits')"),
-    Action("pane_engine", "7", "Engine", "Choose engine and devices", call="pane('engine')"),
-    Action("pane_log", "8", "Log", "Choose the log", call="pane('log')"),
+    Action("toggle_maximise", "z", "Maximise", "Maximise the current pane, or restore the layout"),
+    _pane("curves", "1", "Curves", "Show the curves"),
+    _pane("histogram", "2", "Histogram", "Show the score histograms, ID against OOD"),
+    _pane("matrix", "3", "Matrix", "Show the heat map of models and bit settings"),
+    _pane("study", "4", "Study", "Show the study's figure: pretraining and bit width"),
+    _pane("deltas", "5", "Deltas", "Show the delta table"),
+    _pane("bits", "6", "Bits", "Show calibration and bit table of the variant"),
+    _pane("engine", "7", "Engine", "Show engine and devices"),
+    _pane("log", "8", "Log", "Show the log"),
 )
 
 LIVE = (
-    Action(
-        "pause", "space", "Hold screen", "Hold the screen still and let go; the sweep goes on meanwhile", True
-    ),
-    Action("cancel", "K", "Stop sweep", "Stop the sweep, after a question; what is finished is kept"),
+    Action("pause", "space", "Freeze", "Freeze the screen, or resume; the sweep continues", True),
+    Action("cancel", "K", "Stop sweep", "Stop the sweep (asks first); finished work is kept"),
 )
 
 REPLAY = (
     Action("toggle_play", "space", "Play", "Play or pause the replay", True),
-    Action("back", "left", "5 s back", "Go 5 seconds back"),
-    Action("forward", "right", "5 s on", "Go 5 seconds on"),
-    Action("step_back", "comma", "Event back", "Go one event back"),
-    Action("step_forward", "full_stop", "Event on", "Go one event on"),
-    Action("next_marker", "n,right_square_bracket", "Next mark", "Go to the next mark of the timeline", True),
-    Action("previous_marker", "N,left_square_bracket", "Mark before", "Go to the mark before"),
-    Action("marker_kind", "i", "Marks", "Jump to all marks, or to phases, variants or warnings alone"),
-    Action("go_to_time", "G", "Go to", "Go to a time that is typed"),
-    Action("slower", "minus", "Slower", "Play at half the speed"),
-    Action("faster", "plus,equals_sign", "Faster", "Play at twice the speed"),
+    Action("back", "left", "5 s back", "Go back 5 seconds"),
+    Action("forward", "right", "5 s forward", "Go forward 5 seconds"),
+    Action("step_back", "comma", "Previous event", "Go back one event"),
+    Action("step_forward", "full_stop", "Next event", "Go forward one event"),
+    Action("next_marker", "n,right_square_bracket", "Next mark", "Next mark on the timeline", True),
+    Action("previous_marker", "N,left_square_bracket", "Previous mark", "Previous mark on the timeline"),
+    Action("marker_kind", "i", "Marks", "Choose the marks to jump to: all, phases, variants or warnings"),
+    Action("go_to_time", "G", "Go to", "Go to a time"),
+    Action("slower", "minus", "Slower", "Halve the speed"),
+    Action("faster", "plus,equals_sign", "Faster", "Double the speed"),
     Action("to_start", "home", "Start", "Go to the start"),
     Action("to_end", "end", "End", "Go to the end", True),
-    Action("no_cancel", "K", "Stop sweep", "Nothing runs in a replay, so there is nothing to stop"),
+    Action("no_cancel", "K", "Stop sweep", "Nothing to stop: a replay runs no sweep"),
 )
 
 SESSIONS = (
-    Action(
-        "open_session", "enter", "Open", "Open the session: a running one live, another as a replay", True
-    ),
-    Action("mark_session", "space,v", "Mark", "Mark or unmark a session, to compare marked ones", True),
+    Action("open_session", "enter", "Open", "Open the session: live if running, otherwise as a replay", True),
+    Action("mark_session", "space,v", "Mark", "Mark or unmark the session for comparison", True),
     Action("compare_marked", "c,C", "Compare", "Compare the marked sessions", True),
-    Action("filter_sessions", "slash", "Filter", "Show the sessions whose lines hold what is typed", True),
+    Action("filter_sessions", "slash", "Filter", "Filter the list of sessions", True),
     Action("note_session", "n", "Note", "Write a note about the session", True),
-    Action("rename_session", "R", "Rename", "Give the session another name"),
-    Action("export_session", "e", "Export", "Put the session into one file that others can import", True),
-    Action("verify_session", "V", "Check", "Check every line, row, file and number of the session", True),
-    Action("delete_session", "D", "Delete", "Delete the session, after a question"),
+    Action("rename_session", "R", "Rename", "Rename the session"),
+    Action("export_session", "e", "Export", "Export the session to one file that others can import", True),
+    Action("verify_session", "V", "Verify", "Verify every line, row, file and number of the session", True),
+    Action("delete_session", "D", "Delete", "Delete the session (asks first)"),
 )
 
 COMPARE = (
-    Action("compare_set", "o", "OOD set", "Compare on the next OOD set, or on their mean", True),
-    Action("compare_set_back", "O", "OOD set before", "Compare on the OOD set before"),
-    Action("compare_measure", "a", "Measure", "Compare the next measure", True),
-    Action("compare_unit", "r", "Unit", "Compare points lost, percent of FP32 lost, or the values", True),
-    Action("compare_view", "x", "View", "Sessions side by side, or the difference of every cell", True),
-    Action("compare_order", "s", "Sort", "Sort by the difference, or as planned", True),
-    Action("compare_next", "n", "Other", "Compare the first session with the next of the others"),
+    Action("compare_set", "o", "OOD set", "Next OOD set, or the mean of all", True),
+    Action("compare_set_back", "O", "Previous OOD set", "Previous OOD set"),
+    Action("compare_measure", "a", "Measure", "Next measure", True),
+    Action("compare_unit", "r", "Unit", "Switch units: points lost, percent of FP32 lost, values", True),
+    Action("compare_view", "x", "View", "Switch views: sessions side by side, or every difference", True),
+    Action("compare_order", "s", "Sort", "Sort by difference, or as planned", True),
+    Action("compare_next", "n", "Next session", "Compare the first session with the next one"),
     Action("compare_copy", "y", "Copy", "Copy the table as text, over SSH too"),
     Action("compare_export", "e", "Export", "Save or copy the comparison", True),
 )
 
 EVERYWHERE = (
     Action("help", "question_mark,f1", "Help", "Show all keys", True),
-    Action("command_palette", "ctrl+p,colon", "Palette", "Find an action by its name"),
-    Action("toggle_theme", "T", "Theme", "Change between dark, light and the terminal's own colours"),
-    Action("suspend_process", "ctrl+z", "Suspend", "Put qood-tui aside; fg brings it back"),
-    Action("close", "escape", "Back", "Go back to the screen before"),
-    Action("quit", "q", "Quit", "Leave; a running sweep goes on in the background", True),
+    Action("command_palette", "ctrl+p,colon", "Palette", "Find an action by name"),
+    Action("toggle_theme", "T", "Theme", "Switch themes: dark, light, the terminal's own colours"),
+    Action("suspend_process", "ctrl+z", "Suspend", "Suspend; fg resumes"),
+    Action("close", "escape", "Back", "Go back to the previous screen"),
+    Action("quit", "q", "Quit", "Quit; a running sweep continues in the background", True),
 )
 
 GROUPS: dict[str, tuple[Action, ...]] = {
@@ -162,7 +146,7 @@ GROUPS: dict[str, tuple[Action, ...]] = {
     "Everywhere": EVERYWHERE,
 }
 
-# Groups that are active on one screen: a key can stand for one of their actions only.
+# The groups that are active together on one screen: within them a key stands for one action.
 SCREENS: tuple[tuple[str, ...], ...] = (
     ("Set-up", "Everywhere"),
     ("Session", "While a sweep runs", "Everywhere"),
@@ -200,5 +184,5 @@ def by_id(identity: str) -> Action:
 
 
 def key_names(keys: str) -> str:
-    """Return keys as they stand on the keyboard."""
+    """Return keys as they are printed on a keyboard."""
     return " ".join(KEY_NAMES.get(key, key.replace("ctrl+", "^")) for key in keys.split(",") if key)

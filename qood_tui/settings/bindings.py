@@ -8,7 +8,7 @@ from qood_tui.settings.actions import GROUPS, key_names
 
 
 def bindings(*groups: str, prefix: str = "") -> list[BindingType]:
-    """Return the key bindings of some groups of actions."""
+    """Return the key bindings of groups of actions."""
     return [
         Binding(
             action.keys,

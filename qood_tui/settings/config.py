@@ -1,4 +1,4 @@
-"""The user's configuration file: colours, keys and the folder of sessions, checked as a whole before use."""
+"""The user's configuration file: colours, keys, sessions folder; checked as a whole before use."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import msgspec
 from platformdirs import user_config_path
 
 from engine.errors import InputError, unknown_name
-from engine.text import clean
+from engine.text import clean, counted, in_bytes
 from qood_tui.settings.actions import GROUPS, SCREENS
 from qood_tui.settings.key_names import normal
 from qood_tui.settings.toml_lines import Lines, lines
 
 LIMIT = 64 * 1024
-WIDEST = 1000  # tomllib needs the square of a key's length
+WIDEST = 1000  # characters of a line: tomllib takes quadratic time in the length of a key
 UNBOUND = "<ignore>"  # Textual ignores an empty entry of a keymap, and delivers no key of this name
 _DEFAULTS = {
     action.id: tuple(key for key in action.keys.split(",") if key)
@@ -35,23 +35,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What the user has configured."""
 
     theme: Annotated[
-        Theme, msgspec.Meta(description="Colours: dark, light, the terminal's own, or auto to detect it.")
+        Theme, msgspec.Meta(description="Colours: dark, light, terminal (its own), or auto (detected).")
     ] = "auto"
     ascii: Annotated[bool, msgspec.Meta(description="Draw with ASCII only.")] = False
     session_dir: Annotated[
         str,
         msgspec.Meta(
-            description="Folder of sessions, absolute or from ~; empty for the default data folder."
+            description="Sessions folder, absolute or starting with ~; empty for the user's data directory."
         ),
     ] = ""
     keys: Annotated[
         dict[str, str | list[str]],
-        msgspec.Meta(description="A key or a list of keys per action; [] removes its keys."),
+        msgspec.Meta(description="A key or a list of keys for each action; [] for none."),
     ] = {}
 
 
 def path() -> Path:
-    """Return where the configuration file is expected (`QOOD_CONFIG`)."""
+    """Return the path of the configuration file (`QOOD_CONFIG`)."""
     given = os.environ.get("QOOD_CONFIG")
     try:
         return Path(given).expanduser() if given else user_config_path("qood-tui") / "config.toml"
@@ -60,19 +60,19 @@ def path() -> Path:
 
 
 def read(file: Path | None = None) -> Config:
-    """Return the configuration, the default without a file; raise InputError for its first problem."""
-    config, wrong = examine(file)
-    if not wrong:
+    """Return the configuration, the default if there is no file; raise the file's first problem."""
+    config, problems = examine(file)
+    if not problems:
         return config
-    first, *others = wrong
+    first, *others = problems
     if not others:
         raise first
-    more = f"{first.right}; 'qood-tui config check' lists {len(others)} more"
+    more = f"{first.right}; 'qood-tui config check' lists {counted(len(others), 'more problem')}"
     raise InputError(first.field, first.given, more)
 
 
 def examine(file: Path | None = None) -> tuple[Config, list[InputError]]:
-    """Return the configuration and every problem of its file by line; the default if there are any."""
+    """Return the configuration and its problems by line; the default configuration if there are any."""
     file = file or path()
     try:
         data, where = _parsed(file)
@@ -85,7 +85,7 @@ def examine(file: Path | None = None) -> tuple[Config, list[InputError]]:
 
 
 def keymap(config: Config) -> dict[str, str]:
-    """Return the keys of the actions whose keys are not the default, for `App.set_keymap`."""
+    """Return the keys of actions whose keys are not the default ones, for `App.set_keymap`."""
     keys = {
         action: tuple(dict.fromkeys(normal(f"keys.{action}", key) for key in _listed(given)))
         for action, given in config.keys.items()
@@ -105,15 +105,15 @@ class _Where(NamedTuple):
     lines: Lines
 
     def field(self, *names: str) -> str:
-        """Return the words for a key: file, line and the key's whole name."""
+        """Return file, line and full name of a key."""
         return clean(f"{self.file} line {self.lines[names]}, {'.'.join(names)[:80]}")
 
     def problem(self, *names: str, given: Any, right: str) -> _Problem:
-        """Return what is wrong with the value of a key."""
+        """Return a problem with the value of a key."""
         return _Problem(self.lines[names], InputError(self.field(*names), _short(given), right))
 
     def unknown(self, *names: str, known: tuple[str, ...], belongs: str | None) -> _Problem:
-        """Return the problem of a key that does not exist: where it belongs, or the nearest name."""
+        """Return the problem of an unknown key, with where it belongs or what is similar."""
         given = names[-1][:60]
         near = unknown_name("", given, known).right
         if len(known) > 9 and not near.startswith("did"):
@@ -122,7 +122,7 @@ class _Where(NamedTuple):
 
 
 def _parsed(file: Path) -> tuple[dict[str, Any], _Where]:
-    """Read a TOML file; raise InputError naming the line that is not TOML."""
+    """Read a TOML file; raise InputError naming the wrong line."""
     text = _text(file)
     rows = text.split("\n")
     for number, row in enumerate(rows, 1):
@@ -139,7 +139,7 @@ def _parsed(file: Path) -> tuple[dict[str, Any], _Where]:
 
 
 def _text(file: Path) -> str:
-    """Return the text of a file, empty where there is none; raise InputError if it cannot be read."""
+    """Return the contents of a file, nothing if there is none; raise InputError if it cannot be read."""
     try:
         mode = file.stat().st_mode
         if not stat.S_ISREG(mode) and file != Path(os.devnull):
@@ -148,7 +148,7 @@ def _text(file: Path) -> str:
         with file.open("rb") as opened:
             content = opened.read(LIMIT + 1)
         if len(content) > LIMIT:
-            right = f"it is too large for a configuration: at most {LIMIT // 1024} KiB"
+            right = f"it is too large for a configuration; the limit is {in_bytes(LIMIT)}"
             raise InputError("config", str(file), right)
         return content.decode("utf-8-sig")
     except FileNotFoundError:
@@ -156,7 +156,7 @@ def _text(file: Path) -> str:
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
         row = content.split(b"\n")[number - 1].decode(errors="replace")
-        raise _wrong_line(file, number, row, "UTF-8 text is needed") from None
+        raise _wrong_line(file, number, row, "it must be UTF-8 text") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError("config", str(file), f"it cannot be read ({reason})") from None
@@ -189,18 +189,24 @@ def _problems(data: dict[str, Any], where: _Where) -> Iterator[_Problem]:
             case _ if name not in Config.__struct_fields__:
                 belongs = "put it under [keys]" if name in _DEFAULTS else None
                 yield where.unknown(name, known=Config.__struct_fields__, belongs=belongs)
+            case _:
+                try:
+                    msgspec.convert({name: value}, Config)
+                except msgspec.ValidationError as error:
+                    right = f"{error}".split(" - at ")[0]
+                    yield where.problem(name, given=value, right=right[0].lower() + right[1:])
 
 
 def _is_absolute(given: str) -> bool:
     try:
         return Path(given).expanduser().is_absolute() and "\0" not in given
-    except RuntimeError:  # the home of a user who does not exist
+    except RuntimeError:  # ~nobody
         return False
 
 
 def _key_problems(table: dict[str, Any], where: _Where) -> Iterator[_Problem]:
-    """Yield the problems of keys, action by action and between actions."""
-    usable: dict[str, dict[str, str]] = {}  # by action: Textual's name of a key, and the user's
+    """Yield problems of the keys, of single actions and between actions."""
+    usable: dict[str, dict[str, str]] = {}  # by action: Textual's name and what the user wrote
     for action, given in table.items():
         names = ("keys", action)
         if action not in _DEFAULTS:
@@ -219,12 +225,12 @@ def _key_problems(table: dict[str, Any], where: _Where) -> Iterator[_Problem]:
                 yield _Problem(where.lines[names], error)
     for *pair, key in _clashes(usable):
         first, last = sorted(pair, key=lambda action: where.lines.get(("keys", action), 0))
-        right = f"{first} has this key on the same screen; choose another here or there"
+        right = f"{first} has the same key on the same screen; change one of them"
         yield where.problem("keys", last, given=usable[last][key], right=right)
 
 
 def _checked(field: str, action: str, key: str) -> str:
-    """Return Textual's name of a key; raise InputError if the action cannot have it."""
+    """Return Textual's name of a key that the action can have; raise InputError."""
     name = normal(field, key)
     if name == "ctrl+q" and action != "quit":
         raise InputError(field, key, "it always quits qood-tui; choose another")
@@ -232,7 +238,7 @@ def _checked(field: str, action: str, key: str) -> str:
 
 
 def _clashes(given: Mapping[str, Collection[str]]) -> list[tuple[str, str, str]]:
-    """List pairs of actions with a key of both on one screen, given to one of them by the user."""
+    """Return pairs of actions and the key that both have on a screen, if the user set one of them."""
     found: dict[tuple[str, str, str], None] = {}
     for screen in SCREENS:
         taken: dict[str, str] = {}
@@ -249,7 +255,7 @@ def _listed(given: Any) -> Any:
 
 
 def _short(given: Any) -> object:
-    """Return a value as an error can show it."""
+    """Return a value that fits into an error message."""
     match given:
         case str():
             return given[:60]

@@ -1,4 +1,4 @@
-"""Names of keys: as a user writes them and as Textual spells them, without loading Textual."""
+"""Names of keys, as users write them and as Textual spells them, without loading Textual."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _SHORTER = {
 }
 _HELD = re.compile(r"(?:(?:alt|ctrl|shift)\+)*")
 _MISTAKEN = {
-    "ctrl+i": "most terminals send tab for it",
-    "ctrl+m": "most terminals send enter for it",
-    "ctrl+h": "most terminals send backspace for it",
-    "ctrl+left_square_bracket": "most terminals send escape for it",
-    "ctrl+space": "terminals do not agree on what it sends",
-    "ctrl+at": "terminals do not agree on what it sends",
+    "ctrl+i": "most terminals send tab instead",
+    "ctrl+m": "most terminals send enter instead",
+    "ctrl+h": "most terminals send backspace instead",
+    "ctrl+left_square_bracket": "most terminals send escape instead",
+    "ctrl+space": "terminals disagree on what it sends",
+    "ctrl+at": "terminals disagree on what it sends",
 }
 _RIGHT = (
-    "give a letter, a digit, a sign such as '?', f1 to f24 or a name such as space, left or pageup, "
-    "with ctrl+, alt+ or shift+ before it"
+    "give a letter, a digit, a symbol such as '?', f1 to f24, or a name such as space, left or pageup, "
+    "optionally after ctrl+, alt+ or shift+"
 )
 
 
 def normal(field: str, given: str) -> str:
-    """Return Textual's name of a key; raise InputError if there is none or terminals do not send it."""
+    """Return Textual's name of a key; raise InputError if it is unknown or terminals do not send it."""
     begin = _HELD.match(given)
     assert begin
     held = {name for name in begin.group().split("+") if name}
@@ -48,7 +48,7 @@ def normal(field: str, given: str) -> str:
         raise InputError(field, given[:40], _near(given, base))
     if held == {"shift"} and len(base) == 1 and base != " ":
         if base not in string.ascii_letters:
-            raise InputError(field, given, "give the sign that these keys make, such as '!'")
+            raise InputError(field, given, "give the character that these keys type, such as '!'")
         return base.upper()
     if held and name in string.ascii_uppercase:
         name = name.lower()
@@ -77,7 +77,7 @@ _SIGNS = frozenset(str(_of_character(character)) for character in string.punctua
 
 
 def _near(given: str, base: str) -> str:
-    """Return what would be right in place of a name that is none."""
+    """Return a suggestion for an unknown name."""
     lower = given.lower()
     begin = _HELD.match(lower)
     if lower != given and begin and _base(lower[begin.end() :]):

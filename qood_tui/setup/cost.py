@@ -1,4 +1,4 @@
-"""What a choice costs: variants, images, a rough time, memory and disk."""
+"""What a plan costs: variants, images, rough time, memory and disk."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from engine.session.session import Session
 from engine.text import in_bytes
 
 START_SECONDS = 10.0
-SESSIONS_ASKED = 5
-WORKER_BYTES = 500e6  # of the worker before it has a model
+SESSIONS_READ = 5
+WORKER_BYTES = 500e6  # of a worker without models
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -33,19 +33,19 @@ class Pace(msgspec.Struct, frozen=True):
     is_measured: bool = False
 
 
-# On two CPU cores, of a micro model and of a ViT-S with 22 million weights.
+# On two CPU cores, for a demo model and for a ViT-S with 22 million weights.
 DEFAULT, DEFAULT_REAL = Pace(0.0003, 1.4e7, 3e5), Pace(0.065, 9e7, 2.2e7)
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What a plan costs; seconds, and bytes of memory and disk, are rough."""
+    """What a plan costs; seconds and bytes are rough."""
 
     variants: int
     images: int
     seconds: float
     memory: float
     disk: float
-    kept: float  # of the disk, by logits and features
+    kept: float  # of the disk, for logits and features
 
 
 def estimate(plan: Plan, resources: Resources, pace: Pace | None) -> Cost:
@@ -75,7 +75,7 @@ def images_of(plan: Plan, resources: Resources) -> int:
 
 
 def outputs_size(plan: Plan, resources: Resources) -> tuple[int, bool]:
-    """Return how many bytes the outputs of a plan take if they are kept, and whether that is exact."""
+    """Return how many bytes the kept outputs of a plan take, and whether that is exact."""
     images, named = images_of(plan, resources), resources.checkpoints
     built = {name: named[name].model or name if name in named else name for name in plan.models}
     each = {
@@ -86,13 +86,13 @@ def outputs_size(plan: Plan, resources: Resources) -> tuple[int, bool]:
 
 
 def in_words(size: tuple[int, bool]) -> str:
-    """Return what outputs take, as it is shown."""
+    """Return the size of outputs as shown."""
     count, is_exact = size
     return f"{'' if is_exact else 'about '}{in_bytes(count)}"
 
 
 def available(name: str, resources: Resources) -> int:
-    """Return how many images a set has: those of a folder, else what is published."""
+    """Return how many images a set has: in its folder if known, otherwise as published."""
     if name in resources.counts:
         return resources.counts[name]
     return catalog.SETS[name].available if name in catalog.SETS else _count(resources.ood.get(name, ""))
@@ -107,12 +107,12 @@ def _count(folder: str) -> int:
 
 
 def measured_pace(is_real: bool = False) -> Pace | None:
-    """Return the pace of the newest finished session like this on this machine.
+    """Return the pace of the newest finished session of this kind on this machine.
 
-    The memory of a variant is the least that one of the last sessions needed: others kept more than variants.
+    A variant's memory is the least of the last sessions, as some also kept other things.
     """
     paces: list[Pace] = []
-    for folder in store.folders()[:SESSIONS_ASKED]:
+    for folder in store.folders()[:SESSIONS_READ]:
         if folder.parent == store.recorded_folder():
             continue
         try:
@@ -129,13 +129,13 @@ def measured_pace(is_real: bool = False) -> Pace | None:
 
 
 def _until_closed(entries: list[Entry]) -> list[Entry]:
-    """Return the entries of a sweep without those of scores that were added after it."""
+    """Return the entries of a sweep without scores added later."""
     closed = next((at for at, entry in enumerate(entries) if isinstance(entry.event, SessionClosed)), -1)
     return entries[: closed + 1]
 
 
 def _pace(entries: list[Entry], rows: int, variants: int) -> Pace | None:
-    """Return what each variant took: its share of the chunks, and of measuring after the last of them."""
+    """Return what each variant took: its share of the chunks, and of the final measuring."""
     chunks = [entry for entry in entries if isinstance(entry.event, ChunkFinished)]
     if not rows or not chunks:
         return None

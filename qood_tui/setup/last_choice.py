@@ -1,4 +1,4 @@
-"""Plans kept as TOML: the last choice of each kind on this machine, and files that the user names."""
+"""Plans saved as TOML: the last choice of each kind on this machine, and files named by the user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _kind(*, is_real: bool) -> str:
 
 
 def remember(plan: Plan, resources: Resources) -> None:
-    """Keep a choice for the next time; not being able to is no failure."""
+    """Keep a choice for next time; failing to is not an error."""
     path = paths.choice_file(_kind(is_real=not catalog.is_made(plan.id_set)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -28,7 +28,7 @@ def remember(plan: Plan, resources: Resources) -> None:
 
 
 def recall(*, is_real: bool) -> tuple[Plan, Resources] | None:
-    """Return the last choice, None where there is none that can still be made."""
+    """Return the last choice, None if there is none that is still valid."""
     try:
         plan, resources = read_toml(paths.choice_file(_kind(is_real=is_real)))
         return validated(plan, resources), resources
@@ -36,15 +36,15 @@ def recall(*, is_real: bool) -> tuple[Plan, Resources] | None:
         return None
 
 
-def save(plan: Plan, resources: Resources, given: str) -> Path:
-    """Write a plan to a new file; raise InputError if it cannot be, or is there already."""
+def save(plan: Plan, resources: Resources, name: str) -> Path:
+    """Write a plan to a new file; raise InputError if it exists or cannot be written."""
     try:
-        path = Path(given).expanduser().resolve()
+        path = Path(name).expanduser().resolve()
         with path.open("x", encoding="utf-8") as file:
             file.write(to_toml(plan, resources))
     except FileExistsError:
-        raise InputError("plan", given, "this file is there already: give another name") from None
+        raise InputError("plan", name, "this file already exists; give another name") from None
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError("plan", given, f"it cannot be written ({why})") from None
+        raise InputError("plan", name, f"it cannot be written ({why})") from None
     return path

@@ -128,11 +128,11 @@ def _mean_told(shared: Sequence[tuple[str, ...]]) -> list[str]:
     lines = []
     if names := dict.fromkeys(name for over in shared for name in over):
         lines.append(
-            "means are over the OOD sets that all have, without an interval where a session has more: "
+            "means are over the OOD sets that all sessions have, without an interval if a session has more: "
             f"{listed([*names])}"
         )
     if () in shared:
-        lines.append("no mean where sessions have no OOD set in common")
+        lines.append("no mean if the sessions have no OOD set in common")
     return lines
 
 
@@ -180,7 +180,7 @@ def as_markdown(found: Comparison, names: Sequence[str], columns: Sequence[str])
         title = f"{found.measure.label}, {found.unit.value}, {heading(column)}"
         rows = tuple((line.label, *cells(found, line, column)) for line in found.lines)
         lines += [f"{markdown(title)}. {sessions}", "", *tables.markdown(Table(title, heads, (rows,)))]
-        lines += ["", "▼ ▲ distinguishable from no change; ! intervals do not overlap.", ""]
+        lines += ["", "▼ ▲ significant; ! intervals do not overlap.", ""]
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from engine.measure.spread import groups, spread
 from engine.plan.variants import Variant
 from engine.protocol.events import Cell, Delta, VariantDelta
 from engine.report.words import in_float
+from engine.text import counted
 from qood_tui.state.state import State
 from qood_tui.state.view_options import RowOrder, Unit, ViewOptions
 from qood_tui.words import verdict
@@ -310,13 +311,13 @@ def _sorted(rows: list[Row], look: ViewOptions) -> list[Row]:
 def _intervals(state: State, measure: Measure) -> str:
     """Say what the marks mean at this moment."""
     if state.deltas is None or not state.deltas.variants:
-        return f"no intervals yet, {state.rows:,} images"
-    count = f"{state.deltas.rows:,} images"
+        return f"no intervals yet, {counted(state.rows, 'image')}"
+    count = counted(state.deltas.rows, "image")
     if state.deltas.sequential:
         if state.deltas.variants[0].mean(measure.id) is None:
-            return "this measure gets its intervals at the end"
-        return f"▼ ▲ 95 % interval excludes zero, valid at every look, {count}"
-    return f"▼ ▲ p < 0.05, Holm-corrected (95 % intervals are not), {count}"
+            return "intervals of this measure follow at the end"
+        return f"▼ ▲ 95 % interval excludes zero, valid however often you look, {count}"
+    return f"▼ ▲ p < 0.05, Holm-corrected across the table; intervals are not corrected; {count}"
 
 
 def _is_provisional(state: State, measure: Measure) -> bool:

@@ -1,4 +1,4 @@
-"""What a session found at this moment, in sentences: for the top of the screen and for very small ones."""
+"""What a session has found so far, in sentences: for the top of the screen and for tiny terminals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Worst(NamedTuple):
 
 
 def worst(state: State) -> Worst | None:
-    """Return what was lost most, None where nothing is known yet."""
+    """Return the largest loss, None if nothing has been compared yet."""
     compared = state.deltas.variants if state.deltas else ()
     every = [
         Worst(one.variant, name, delta)
@@ -40,7 +40,7 @@ def worst(state: State) -> Worst | None:
 
 
 def trouble(state: State) -> Text | None:
-    """Return why a session failed, waits or cannot be meant, None where all is well."""
+    """Return why a session failed, is paused or is suspect, None if all is well."""
     if state.closed and state.closed.outcome in ("failed", "refused"):
         words = f"{state.closed.outcome.capitalize()}: {state.closed.reason}"
         return Text(clean(words), style="bold red")
@@ -52,7 +52,7 @@ def trouble(state: State) -> Text | None:
 
 
 def _guesses(state: State) -> Iterator[str]:
-    """Yield a warning for each model that knows no more of the labels than guessing would."""
+    """Yield a warning for each model that is no better than guessing."""
     images = next((one.count for one in state.prepared.sets if one.role == "id"), 0) if state.prepared else 0
     for variant in state.header.plan.variants():
         ready, measured = state.ready.get(variant.key), state.measured.get(variant.key)
@@ -65,14 +65,14 @@ def _guesses(state: State) -> Iterator[str]:
 
 
 def headline(state: State, width: int = WIDEST) -> Text:
-    """Return the mean cost of the fewest bits as a sentence, without its last words where they do not fit."""
+    """Return the mean cost of the lowest bits as a sentence, shortened to fit."""
     plan = state.header.plan
     known = {str(v.bits): v.bits for v in plan.variants()}
     measured = [text for text in (state.deltas.by_bits if state.deltas else ()) if text in known]
     if state.deltas is None or not measured:
         if state.measured:
-            return Text("Numbers of the first images; intervals follow with more images.", "dim")
-        return Text("Deltas appear once every set has images.", "dim")
+            return Text("First numbers; intervals follow with more images.", "dim")
+        return Text("Deltas appear once every set has some images.", "dim")
     bits = min(measured, key=lambda text: (known[text].weight + known[text].activation, text))
     mean = state.deltas.by_bits[bits]
     of_bits = means.at_bits(state.deltas.variants, bits)
@@ -89,13 +89,13 @@ def headline(state: State, width: int = WIDEST) -> Text:
     return _with_tail(line, width, f"{over} and {sets}, {catalog.label_of(plan.headline)}", over)
 
 
-def most_lost(state: State, width: int = WIDEST) -> Text:
-    """Return which variant lost most on which set, and whether that is real, as a sentence that fits."""
+def largest_loss(state: State, width: int = WIDEST) -> Text:
+    """Return the largest loss, and whether it is significant, as a sentence that fits."""
     found = worst(state)
     if found is None:
         return Text()
     if found.delta.value <= 0:
-        return Text("Nothing was lost on any OOD set.", "dim")
+        return Text("No variant lost on any OOD set.", "dim")
     identity = VariantId.parse(found.variant)
     p = found.delta.p_holm
     tails = [
@@ -105,7 +105,7 @@ def most_lost(state: State, width: int = WIDEST) -> Text:
     ]
     if p is not None:
         chance = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
-        tails = [f"▼, real: {chance}, Holm-corrected", f"▼, real: {chance}", "▼ real"]
+        tails = [f"▼, significant: {chance}, Holm-corrected", f"▼, {chance}", "▼"]
     if not found.delta.is_change:
         tails = [", may be chance", ", chance?"]
     name = f"{catalog.short_of(identity.model)} {identity.setting} on {clean(found.ood_set)}"
@@ -126,6 +126,6 @@ def _with_tail(line: Text, width: int, *tails: str) -> Text:
 
 
 def in_brief(state: State, width: int) -> list[Text]:
-    """Return the findings in lines for a terminal that shows no more."""
-    told = trouble(state) or headline(state)
-    return [*wrapped(told, width), *wrapped(most_lost(state), width)]
+    """Return the findings as lines for a tiny terminal."""
+    first = trouble(state) or headline(state)
+    return [*wrapped(first, width), *wrapped(largest_loss(state), width)]

@@ -32,11 +32,11 @@ def told(states: Sequence[State]) -> tuple[str, ...]:
     draws = range(first.header.plan.calibration_draws)
     lines = [
         images_told(states),
-        f"not the same weights: {listed(weights)}" if weights else "",
-        "not calibrated on the same images"
+        f"different weights: {listed(weights)}" if weights else "",
+        "calibrated on different images"
         if any(same_calibration(first, other, draw) is False for other in others for draw in draws)
         else "",
-        "scores not fitted on the same images"
+        "scores fitted on different images"
         if any(same_fit(first, other) is False for other in others)
         else "",
     ]
@@ -47,13 +47,13 @@ def images_told(states: Sequence[State]) -> str:
     """Say whether the sessions were swept over the same images as the first."""
     first, *others = (_digests(state) for state in states)
     if not first or not all(others):
-        return "which images these are is not known"
-    words = [f"not the same images: {', '.join(names)}"] if (names := other_images(states)) else []
+        return "unknown whether these are the same images"
+    words = [f"different images: {', '.join(names)}"] if (names := other_images(states)) else []
     if apart := sum(first.keys().isdisjoint(other) for other in others):
-        words.append("no set in common" if apart == len(others) else "not all have a set of A's")
-    words = words or ["on the same images"]
+        words.append("no set in common" if apart == len(others) else "some sessions share no set with A")
+    words = words or ["same images"]
     if len({state.rows for state in states}) > 1:
-        words.append("not as many of them: what is unfinished is compared as far as it came")
+        words.append("different numbers of images: unfinished sessions are compared so far")
     return "; ".join(words)
 
 

@@ -14,13 +14,14 @@ from engine.session.arrays import Arrays, FinishedRows
 from engine.session.layout import JOURNAL
 from engine.session.place import Place
 from engine.session.session import Session
+from engine.text import counted
 from qood_tui.state.markers import Kind, Marker, markers, of_kind
 from qood_tui.state.state import State, reduce
 
 KEYFRAME_EVENTS = 200
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 LOST_SECONDS = 3.0
-LONGEST_PAUSE = 2.0  # seconds of nothing that a replay waits through
+LONGEST_PAUSE = 2.0  # seconds between events in a replay; longer pauses are cut
 
 
 class Source(Protocol):
@@ -181,13 +182,11 @@ class ReplaySource:
         journal = self._opened.journal
         missing = [f"{JOURNAL} {what}" for what in journal.damage]
         if journal.torn:
-            missing.append(f"{JOURNAL}: its last line, {journal.torn:,} bytes, is not finished")
+            missing.append(f"{JOURNAL}: its last line ({counted(journal.torn, 'byte')}) is incomplete")
         if journal.unknown:
-            missing.append(f"{journal.unknown:,} events are of a later version, and not shown")
+            missing.append(f"{counted(journal.unknown, 'event')} of a later version, not shown")
         if not self._opened.is_closed:
-            missing.append(
-                "the closing event is missing: the session was interrupted, or its journal cut off"
-            )
+            missing.append("no closing event: the session was interrupted, or its journal was cut off")
         return missing
 
     def seek_time(self, seconds: float) -> None:

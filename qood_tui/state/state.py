@@ -40,7 +40,7 @@ from engine.protocol.events import (
     WorkerStarted,
 )
 from engine.session.session import with_scores
-from engine.text import in_bytes
+from engine.text import counted, in_bytes
 
 LOG_LINES = 500
 LOOKS = 40
@@ -238,21 +238,17 @@ def describe(event: AnyEvent) -> tuple[str, str] | None:
             return "info", f"{phase}: {note}" if note else phase
         case WorkerStarted(device, threads, _, resumed):
             again = f", from image {resumed:,}" if resumed else ""
-            return "info", f"worker on {device} with {threads} threads{again}"
+            return "info", f"worker on {device} with {counted(threads, 'thread')}{again}"
         case SetsPrepared(sets, rows):
-            return "info", f"{rows:,} images in {len(sets)} sets"
+            return "info", f"{counted(rows, 'image')} in {counted(len(sets), 'set')}"
         case ModelLoaded(model, origin, _, parameters, classes):
             taken = f"; {event.weights}" if event.weights is not None else ""
-            return (
-                "info",
-                f"{model}: {parameters / 1e6:.1f} M parameters, {classes:,} classes, {origin}{taken}",
-            )
+            size = f"{parameters / 1e6:.1f} M parameters, {counted(classes, 'class', 'classes')}"
+            return "info", f"{model}: {size}, {origin}{taken}"
         case BatchSized(first, images, reason):
-            return (
-                ("warning", f"{images} images at once from image {first:,} on: {reason}") if reason else None
-            )
+            return ("warning", f"batches of {images} from image {first:,} on: {reason}") if reason else None
         case AttentionCompared(model, images, largest, deviation):
-            of = f"(standard deviation {deviation:.2g}) on {images} images"
+            of = f"(standard deviation {deviation:.2g}) on {counted(images, 'image')}"
             return "info", f"{model}: explicit attention changes a logit by at most {largest:.1e} {of}"
         case VariantReady(variant, _, seconds):
             return "info", f"{variant} calibrated in {seconds:.2f} s"
@@ -261,10 +257,10 @@ def describe(event: AnyEvent) -> tuple[str, str] | None:
         case ImageUnreadable(of_set, name, reason):
             return "warning", f"{of_set}: {name} left out: {reason}"
         case FitSeen(images, unreadable):
-            lost = f", {unreadable:,} could not be read" if unreadable else ""
-            return "info", f"{images:,} images of the fit set were seen{lost}"
+            lost = f", {unreadable:,} unreadable" if unreadable else ""
+            return "info", f"fit set: {counted(images, 'image')}{lost}"
         case OutputsKept(size):
-            return "info", f"keeps logits and features: {in_bytes(size)}"
+            return "info", f"keeping logits and features: {in_bytes(size)}"
         case ScoresAdded(scores, _, headline):
             added = f"scores added: {', '.join(scores)}; " if scores else ""
             return "info", f"{added}headline {headline}"
@@ -273,7 +269,7 @@ def describe(event: AnyEvent) -> tuple[str, str] | None:
         case WorkerDied(reason, again):
             return "error", f"{reason}; {'starting another' if again else 'giving up'}"
         case SessionResumed(rows):
-            return "info", f"resumed after {rows:,} images"
+            return "info", f"resumed after {counted(rows, 'image')}"
         case SessionClosed(outcome, reason):
             level = {"finished": "info", "failed": "error", "refused": "error"}.get(outcome, "warning")
             return level, f"{outcome}: {reason}" if reason else outcome

@@ -1,4 +1,4 @@
-"""For use outside the terminal: a pane as text or SVG, the delta table as CSV, markdown or LaTeX."""
+"""Exports: a pane as text or SVG, the delta table as CSV, markdown or LaTeX."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def as_svg(lines: Sequence[Text], width: int, title: str, *, is_light: bool = Fa
 
 
 def as_csv(found: Table) -> str:
-    """Return one number per line: what it is of, its value, interval and whether it is a change."""
+    """Return one number per line: what it measures, its value, interval and whether it is significant."""
     return tables.comma_separated(
         COLUMNS, (line for row in _variants(found) for line in _numbers(row, found))
     )

@@ -1,4 +1,4 @@
-"""How a session is looked at: everything the user has chosen on the session screen, as one value."""
+"""View options: everything the user has chosen on the session screen, as one value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.measure.measure import Measure
 from engine.measure.measures import AP_OUT
 from engine.plan.plan import Plan
 from engine.plan.variants import Variant
-from qood_tui.plot.curve import CurveView
+from qood_tui.plot.kinds import ROC, CurveKind
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Unit(Enum):
 
 
 class RowOrder(Enum):
-    """How the rows of the table are sorted; all but the first put the largest loss on top."""
+    """The order of the table's rows; all but the first put the largest loss on top."""
 
     PLAN = "as planned"
     MEAN = "by mean"
@@ -35,7 +35,7 @@ class RowOrder(Enum):
 
 
 class CurvesOf(Enum):
-    """Which variants are drawn over each other."""
+    """Whose curves are drawn together."""
 
     MODEL = "model"
     BITS = "bit setting"
@@ -43,7 +43,7 @@ class CurvesOf(Enum):
 
 
 class ViewOptions(msgspec.Struct, frozen=True):
-    """What is pointed at and how it is shown."""
+    """What is selected and how it is shown."""
 
     pointed: Variant
     ood_set: str
@@ -53,17 +53,17 @@ class ViewOptions(msgspec.Struct, frozen=True):
     order: RowOrder = RowOrder.PLAN
     words: str = ""
     only_changes: bool = False
-    view: CurveView = CurveView.ROC
+    curve_kind: CurveKind = ROC
     curves_of: CurvesOf = CurvesOf.MODEL
     marked: tuple[str, ...] = ()
 
     @classmethod
     def at(cls, plan: Plan) -> ViewOptions:
-        """Return how a session is looked at in the beginning."""
+        """Return the initial options for a plan."""
         return cls(plan.variants()[0], plan.ood_sets[0], plan.headline)
 
     def shown(self, plan: Plan) -> list[Variant]:
-        """Return the variants whose curves are drawn over each other."""
+        """Return the variants whose curves are drawn together."""
         pointed, every = self.pointed, plan.variants()
         if self.curves_of is CurvesOf.MARKED and self.marked:
             return [variant for variant in every if variant.key in self.marked]
@@ -73,6 +73,6 @@ class ViewOptions(msgspec.Struct, frozen=True):
         return [v for v in of_model if v.bits.is_float or v.draw == pointed.draw]
 
 
-def turned(chosen: T, every: Sequence[T], steps: int = 1) -> T:
-    """Return the member of `every` so many steps after the chosen one, around its end."""
-    return every[(every.index(chosen) + steps) % len(every)]
+def cycle(current: T, values: Sequence[T], steps: int = 1) -> T:
+    """Return the value `steps` after the current one, wrapping around."""
+    return values[(values.index(current) + steps) % len(values)]

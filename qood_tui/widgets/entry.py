@@ -1,4 +1,4 @@
-"""A line to type into whose cursor stands still: a blinking one writes while nothing happens."""
+"""A text input whose cursor does not blink, as a blinking one writes to the terminal all the time."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ class TextEntry(Input):
     """An Input that writes nothing while nobody types."""
 
     def on_mount(self) -> None:
-        """Show the cursor, and leave it."""
+        """Stop the blinking."""
         self.cursor_blink = False

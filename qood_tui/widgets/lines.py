@@ -16,16 +16,16 @@ from textual.widget import Widget
 from qood_tui.plot import palette
 from qood_tui.words import clean, clip, fitted, to_ascii
 
-STYLE_BYTES = 34  # what a change of foreground and background writes in true colour
+STYLE_BYTES = 34  # written for a change of foreground and background in true colour
 ROUND, PLAIN = tuple("╭─╮│╰╯"), tuple("+-+|++")
 
 Cells = list[tuple[str, Style | str]]
 
 
 class Lines(Widget):
-    """Show lines of Text, cut or padded to the width, with a frame around them where it is FRAMED.
+    """Show lines of Text, cut or padded to the width, in a frame if FRAMED.
 
-    The frame is drawn here: one of Textual's is painted anew, with all that is in it, for every new title.
+    The frame is drawn here, as Textual repaints a whole widget for a new border title.
     """
 
     FRAMED: ClassVar[bool] = False
@@ -37,33 +37,33 @@ class Lines(Widget):
     """
 
     class Resized(Message):
-        """The widget has another size, so its lines must be made anew."""
+        """The widget has another size, so its lines must be drawn again."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._lines: list[Text] = []
         self._cells: list[Cells | None] = []
         self._titles = ("", "")
-        self.sent = 0  # about how many bytes this has written to the terminal
+        self.sent = 0  # bytes written to the terminal, roughly
 
     @property
     def pad(self) -> int:
-        """Return the cells that the frame takes on each side."""
+        """Return the width of the frame on each side."""
         return 1 if self.FRAMED else 0
 
     @property
     def inner(self) -> Size:
-        """Return the room inside the frame."""
+        """Return the size inside the frame."""
         return Size(max(self.size.width - 2 * self.pad, 0), max(self.size.height - 2 * self.pad, 0))
 
     @property
     def is_ascii(self) -> bool:
-        """Tell whether the terminal shows ASCII alone."""
+        """Return whether the terminal shows only ASCII."""
         return bool(getattr(self.app, "ascii_only", False))
 
     @property
     def ink(self) -> palette.Ink:
-        """Return the colours for the theme in use; what background a terminal of its own has is unknown."""
+        """Return the colours for the current theme; the background of a terminal's own theme is unknown."""
         theme = self.app.current_theme
         return palette.DARK if theme.dark and not theme.ansi else palette.LIGHT
 
@@ -72,19 +72,19 @@ class Lines(Widget):
         self.post_message(self.Resized())
 
     def on_focus(self) -> None:
-        """Show that keys go here."""
+        """Show the focus."""
         self.refresh()
 
     def on_blur(self) -> None:
-        """Show that keys go elsewhere."""
+        """Hide the focus."""
         self.refresh()
 
     def plain(self, text: str) -> str:
-        """Return words as the terminal can show them."""
+        """Return text that the terminal can show."""
         return to_ascii(clean(text)) if self.is_ascii else clean(text)
 
     def caption(self, title: str, subtitle: str = "") -> None:
-        """Write into the frame; what does not fit is cut with a sign."""
+        """Write captions into the frame, cut with an ellipsis if they do not fit."""
         before, self._titles = self._titles, (title, subtitle)
         for y, was, now in zip((0, self.size.height - 1), before, self._titles, strict=True):
             if was != now:
@@ -93,11 +93,11 @@ class Lines(Widget):
 
     @property
     def titles(self) -> tuple[str, str]:
-        """Return what the frame says, above and below."""
+        """Return the captions of the frame, above and below."""
         return self._titles
 
     def show(self, lines: list[Text]) -> None:
-        """Replace the lines; only cells that differ are painted."""
+        """Replace the lines, repainting only cells that differ."""
         was, before = self._lines, self._cells
         self._lines, self._cells = lines, [_cells(line) for line in lines]
         for y in range(min(max(len(before), len(lines)), self.inner.height)):
@@ -111,11 +111,11 @@ class Lines(Widget):
                 self.sent += last - first + STYLE_BYTES * (1 + sum(a != b for a, b in pairwise(styles)))
 
     def shown(self) -> list[Text]:
-        """Return the lines as they stand on the screen, the frame left out."""
+        """Return the visible lines without the frame."""
         return [line.copy() for line in self._lines[: self.inner.height]]
 
     def whole(self) -> list[Text]:
-        """Return everything there is to show, under and over what the frame says."""
+        """Return all lines, between the two captions of the frame."""
         title, subtitle = self._titles
         return [Text(title, style="bold"), *self.shown(), Text(subtitle, style="dim")]
 
@@ -135,10 +135,10 @@ class Lines(Widget):
 
     def _edge(self, left: str, flat: str, right: str, words: str, style: Style, *, at_end: bool) -> Strip:
         width = self.inner.width
-        told = self.plain(clip(clean(words), max(width - 4, 0)))
-        told = f" {told} " if told else ""
-        rest = flat * max(width - len(told) - 1, 0)
-        parts = (rest, told, flat) if at_end else (flat, told, rest)
+        text = self.plain(clip(clean(words), max(width - 4, 0)))
+        text = f" {text} " if text else ""
+        rest = flat * max(width - len(text) - 1, 0)
+        parts = (rest, text, flat) if at_end else (flat, text, rest)
         first, middle, last = parts
         bright = self.rich_style if not at_end else self.rich_style + Style(dim=True)
         segments = [Segment(left + first, style), Segment(middle, bright), Segment(last + right, style)]
@@ -156,7 +156,7 @@ class Lines(Widget):
 
 
 def _cells(line: Text) -> Cells | None:
-    """Return a line cell by cell; None where a character takes another number of cells than one."""
+    """Return a line cell by cell; None if a character is not exactly one cell wide."""
     plain = line.plain
     if not plain.isascii() and line.cell_len != len(plain):
         return None
@@ -167,7 +167,7 @@ def _cells(line: Text) -> Cells | None:
 
 
 def _difference(old: Cells | None, new: Cells | None, width: int) -> tuple[int, int]:
-    """Return the first cell that differs and the one after the last; all cells where that is not known."""
+    """Return the first cell that differs and the one after the last, or all cells if unknown."""
     if old is None or new is None:
         return 0, width
     if old == new:

@@ -1,4 +1,4 @@
-"""A list of numbers to set: enter edits one, or takes the next of its words; + and - change it by a step."""
+"""A list of numbers: enter edits one, or takes its next word; + and - change it by a step."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from qood_tui.widgets.rows import RowList
 from qood_tui.words import clip
 
 DIGITS = 10
-LABEL = 16
+LABEL = 17
 
 
 class Field(NamedTuple):
-    """A number by name; `step` is what + and - change it by, `note` says what it means or what limits it.
+    """A named number; + and - change it by `step`, and `note` explains it or names its limit.
 
-    With `words` it is the number of one of them.
+    With `words` it is the index of one of them.
     """
 
     name: str
@@ -31,13 +31,13 @@ class Field(NamedTuple):
     words: tuple[str, ...] = ()
 
     @property
-    def told(self) -> str:
-        """Return the value as it is shown."""
+    def text(self) -> str:
+        """Return the value as shown."""
         return self.words[self.value] if self.words else str(self.value)
 
 
 class Numbers(RowList):
-    """Numbers of which the one under the cursor is changed; digits count only while one is edited."""
+    """Numbers to edit; digits are taken only while one is being edited."""
 
     BINDINGS = [
         Binding("enter,space", "edit", show=False),
@@ -46,7 +46,7 @@ class Numbers(RowList):
     ]
 
     class Changed(Message):
-        """A number is another one now."""
+        """A number was changed."""
 
     def __init__(self, title: str, fields: Iterable[Field], *, id: str) -> None:
         super().__init__(title, id=id)
@@ -74,17 +74,17 @@ class Numbers(RowList):
         self.draw()
 
     def offer_notes(self, fields: Iterable[Field]) -> None:
-        """Replace what is said beside the numbers, which may depend on them."""
+        """Replace the notes, which may depend on the numbers."""
         notes = {field.name: field.note for field in fields}
         self.fields = [field._replace(note=notes.get(field.name, field.note)) for field in self.fields]
         self.draw()
 
     def on_blur(self) -> None:
-        """End editing."""
+        """Stop editing."""
         self._keep()
 
     def on_key(self, event: events.Key) -> None:
-        """Take digits while a number is edited."""
+        """Take digits while a number is being edited."""
         if self._typed is None:
             return
         typed = event.character or ""
@@ -103,7 +103,7 @@ class Numbers(RowList):
         self.draw()
 
     def action_edit(self) -> None:
-        """Begin to edit the number under the cursor, or take the next word."""
+        """Edit the number under the cursor, or take its next word."""
         if words := self.current.words:
             self._set((self.current.value + 1) % len(words))
             return
@@ -125,27 +125,27 @@ class Numbers(RowList):
         """Edit the number."""
         self.action_edit()
 
-    def told(self) -> str:
-        """Return what can be pressed."""
+    def hint(self) -> str:
+        """Return which keys can be pressed."""
         if self._typed is not None:
-            return "digits, then enter"
+            return "type digits, then enter"
         return "enter edits, + -" if self.has_focus else ""
 
     def line(self, place: int, *, is_here: bool) -> Text:
         """Return a number with its label, and as much of its note as fits."""
         field = self.fields[place]
         is_edited = is_here and self._typed is not None
-        number = f"{self._typed}_" if is_edited else field.told
+        number = f"{self._typed}_" if is_edited else field.text
         line = Text(f"{'>' if is_here else ' '}{clip(field.label, LABEL):<{LABEL}} {number:>10}")
         line.stylize("reverse" if is_here else "")
-        note = f"was {field.value}; escape leaves it" if is_edited else field.note
+        note = f"was {field.value}; escape keeps it" if is_edited else field.note
         room = self.inner.width - line.cell_len - 2
         if note and room > 0:
             line.append(f"  {clip(note, room)}", "dim")
         return line
 
     def _keep(self) -> None:
-        """Take what was typed."""
+        """Accept what was typed."""
         typed, self._typed = self._typed, None
         if typed:
             self._set(int(typed))

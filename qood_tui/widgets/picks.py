@@ -1,4 +1,4 @@
-"""A list of options to tick, in one widget: space, enter or a click ticks."""
+"""A list of options to tick with space, enter or a click."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qood_tui.words import clip
 
 
 class Option(NamedTuple):
-    """Something to pick; `why_not` says why it cannot be picked at present."""
+    """Something to pick; `why_not` says why it cannot be picked now."""
 
     name: str
     label: str
@@ -23,12 +23,12 @@ class Option(NamedTuple):
 
 
 class Picks(RowList):
-    """Several options of which any may be ticked or, where `single`, one is."""
+    """Options of which any number, or with `single` exactly one, is ticked."""
 
     BINDINGS = [Binding("space,enter", "pick", show=False)]
 
     class Changed(Message):
-        """Other options are ticked than before."""
+        """The ticked options have changed."""
 
         def __init__(self, picks: Picks) -> None:
             super().__init__()
@@ -36,7 +36,7 @@ class Picks(RowList):
 
         @property
         def control(self) -> Picks:
-            """Return the list, so that handlers can name it."""
+            """Return the list, so that handlers can select it."""
             return self.picks
 
     def __init__(
@@ -53,7 +53,7 @@ class Picks(RowList):
         self.single, self.follows = single, follows
         self.options = list(options)
         self.ticked = list(dict.fromkeys(ticked))
-        self.starred = ""  # one of them that has a part of its own, such as the headline score
+        self.starred = ""  # an option with a special role, such as the headline score
 
     @property
     def length(self) -> int:
@@ -67,7 +67,7 @@ class Picks(RowList):
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        """Return the names of the ticked options, in their order."""
+        """Return the names of the ticked options, in list order."""
         return tuple(o.name for o in self.options if o.name in self.ticked and not o.why_not)
 
     @property
@@ -76,14 +76,14 @@ class Picks(RowList):
         return self.options[self.cursor] if self.options else None
 
     def offer(self, options: Iterable[Option], ticked: Iterable[str] | None = None) -> None:
-        """Replace the options, keeping what is ticked unless that is given too."""
+        """Replace the options, and the ticks if given."""
         self.options = list(options)
         if ticked is not None:
             self.ticked = list(dict.fromkeys(ticked))
         self.draw()
 
     def tick(self, name: str, *, on: bool | None = None) -> None:
-        """Tick an option or take its tick away; say why where it cannot be ticked."""
+        """Tick or untick an option; show why if it cannot be ticked."""
         option = next((option for option in self.options if option.name == name), None)
         if option is None:
             return
@@ -100,33 +100,33 @@ class Picks(RowList):
         self.post_message(self.Changed(self))
 
     def tick_all(self, *, on: bool) -> None:
-        """Tick everything that can be, or nothing."""
+        """Tick everything that can be ticked, or nothing."""
         if not self.single:
             self.ticked = [o.name for o in self.options if on and not o.why_not]
             self.draw()
             self.post_message(self.Changed(self))
 
     def action_move(self, steps: int) -> None:
-        """Move the cursor, and the tick with it where it follows."""
+        """Move the cursor, and the tick with it if it `follows`."""
         super().action_move(steps)
         if self.follows and self.current is not None:
             self.tick(self.current.name, on=True)
 
     def action_pick(self) -> None:
-        """Tick what is under the cursor, or take its tick away."""
+        """Tick or untick the option under the cursor."""
         if self.current is not None:
             self.tick(self.current.name)
 
     def clicked(self, x: int) -> None:
-        """Tick what is under the cursor."""
+        """Tick or untick the clicked option."""
         self.action_pick()
 
-    def told(self) -> str:
+    def hint(self) -> str:
         """Return how many options are ticked."""
         return "" if self.single else f"{len(self.chosen)} of {self.count}"
 
     def line(self, place: int, *, is_here: bool) -> Text:
-        """Return a box with the option's label, and as much of its note as fits."""
+        """Return a box with the option's label and as much of its note as fits."""
         option = self.options[place]
         mark = ("o" if self.single else "x") if option.name in self.ticked else " "
         left, right = "()" if self.single else "[]"

@@ -1,4 +1,4 @@
-"""A list with a cursor: arrows, page keys and the wheel move it, and what does not fit is scrolled."""
+"""A scrolling list with a cursor that arrows, page keys and the mouse wheel move."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qood_tui.widgets.lines import Lines
 
 
 class RowList(Lines, can_focus=True):
-    """Rows of which one is under the cursor; what they are and what a click does is for others to say."""
+    """Rows with a cursor; subclasses define the rows and what a click does."""
 
     FRAMED = True
     BINDINGS = [
@@ -22,7 +22,7 @@ class RowList(Lines, can_focus=True):
     ]
 
     class Moved(Message):
-        """The cursor is on another row."""
+        """The cursor moved."""
 
     def __init__(self, title: str, *, id: str) -> None:
         super().__init__(id=id)
@@ -36,15 +36,15 @@ class RowList(Lines, can_focus=True):
         raise NotImplementedError
 
     def line(self, place: int, *, is_here: bool) -> Text:
-        """Return a row, which is under the cursor or not."""
+        """Return a row; `is_here` if it is under the cursor."""
         raise NotImplementedError
 
-    def told(self) -> str:
-        """Return what the frame says below the rows."""
+    def hint(self) -> str:
+        """Return the caption below the rows."""
         return ""
 
     def clicked(self, x: int) -> None:
-        """Do what a click on the row under the cursor means, so many cells from the left."""
+        """Act on a click on the row under the cursor, `x` cells from the left."""
 
     def on_resize(self) -> None:
         """Draw for the new size."""
@@ -65,7 +65,7 @@ class RowList(Lines, can_focus=True):
         self.post_message(self.Moved())
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor where the mouse points, and do what a click there means."""
+        """Move the cursor to the clicked row and act on the click."""
         row = event.y - self.pad + self._top
         if 0 <= row < self.length and event.y >= self.pad:
             self.action_move(row - self.cursor)
@@ -73,22 +73,22 @@ class RowList(Lines, can_focus=True):
             self.draw()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Move with the wheel."""
+        """Move the cursor with the wheel."""
         event.stop()
         self.action_move(1)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Move with the wheel."""
+        """Move the cursor with the wheel."""
         event.stop()
         self.action_move(-1)
 
     def draw(self) -> None:
-        """Show the rows that fit, those around the cursor."""
+        """Show the rows around the cursor."""
         height, length = max(self.inner.height, 1), self.length
         self.cursor = min(self.cursor, max(length - 1, 0))
         self._top = min(max(self._top, self.cursor - height + 1), self.cursor)
         self._top = min(max(self._top, 0), max(length - height, 0))
         part = range(self._top, min(self._top + height, length))
         shown = f"↑↓ {part.start + 1}-{part.stop} of {length}" if len(part) < length else ""
-        self.caption(self.title, " · ".join(filter(None, (self.told(), shown))))
+        self.caption(self.title, " · ".join(filter(None, (self.hint(), shown))))
         self.show([self.line(place, is_here=self.has_focus and place == self.cursor) for place in part])

@@ -1,4 +1,4 @@
-"""One-line strips: the tabs of the panes, and the keys at the bottom, both for the mouse too."""
+"""Clickable one-line strips: the tabs of the panes, and the keys at the bottom."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qood_tui.widgets.lines import Lines
 
 
 class StripPart(NamedTuple):
-    """A word of a strip that can be clicked; `action` runs on the screen, or on the application."""
+    """A clickable part of a strip; `action` runs on the screen or the application."""
 
     key: str
     label: str
@@ -22,7 +22,7 @@ class StripPart(NamedTuple):
 
 
 class Strip(Lines):
-    """A line of parts, as many as fit; the last one always does."""
+    """A line of as many parts as fit; the last is always shown."""
 
     DEFAULT_CSS = "Strip { height: 1; }"
 
@@ -38,7 +38,7 @@ class Strip(Lines):
         self._ends: list[tuple[int, str]] = []
 
     def draw(self, parts: Sequence[StripPart]) -> None:
-        """Show the parts that fit, and a sign where some do not."""
+        """Show the parts that fit, and an ellipsis if some do not."""
         room = self.inner.width
         *first, last = parts
         kept: list[StripPart] = []
@@ -57,7 +57,7 @@ class Strip(Lines):
         self.show([line])
 
     def on_click(self, event: events.Click) -> None:
-        """Run the action of the part under the mouse."""
+        """Run the action of the clicked part."""
         event.stop()
         for end, action in self._ends:
             if event.x < end:

@@ -1,4 +1,4 @@
-"""The groups of the set-up screen in a narrow terminal, a line each with what is chosen in it."""
+"""The groups of the set-up screen in a narrow terminal: one line per group with what is chosen."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from qood_tui.words import fitted
 
 
 class PlanSummary(Strip):
-    """A line a group, for the mouse too."""
+    """One clickable line per group."""
 
     DEFAULT_CSS = "PlanSummary { height: auto; }"
 
     def draw(self, parts: Sequence[StripPart]) -> None:
-        """Show every group with what is chosen in it."""
+        """Show every group with what is chosen."""
         self._actions = [part.action for part in parts]
         self.styles.height = len(parts)
         lines = []
@@ -27,7 +27,7 @@ class PlanSummary(Strip):
         self.show(lines)
 
     def on_click(self, event: events.Click) -> None:
-        """Choose the group under the mouse."""
+        """Go to the clicked group."""
         event.stop()
         if 0 <= event.y < len(self._actions):
             self.post_message(self.Chosen(self._actions[event.y]))

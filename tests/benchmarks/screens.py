@@ -24,7 +24,7 @@ from engine.session.layout import JOURNAL
 from engine.session.session import Session
 from qood_tui.app import QoodApp
 from qood_tui.screens.session import SessionScreen
-from qood_tui.state.view_options import turned
+from qood_tui.state.view_options import cycle
 from tests.benchmarks.made_up import long_session
 from tests.benchmarks.terminal import Terminal
 from tests.qood_tui.test_monkey import monkey
@@ -193,7 +193,9 @@ async def a_day() -> float:
             for start in range(600, len(lines), DAY_PART):
                 file.write(b"".join(lines[start : start + DAY_PART]))
                 screen.source.tick(0.25)
-                screen.turn(ood_set=turned(screen.look.ood_set, screen.source.state.header.plan.ood_sets))
+                screen.set_options(
+                    ood_set=cycle(screen.options.ood_set, screen.source.state.header.plan.ood_sets)
+                )
                 await pilot.pause(0.01)
                 if not half and start > len(lines) / 2:
                     gc.collect()

@@ -15,7 +15,7 @@ from rich.segment import Segment
 
 from engine.session import store
 from qood_tui.app import QoodApp
-from qood_tui.screens import setup_actions
+from qood_tui.screens import setup
 from tests.qood_tui.driving import SIZES
 from tests.qood_tui.scenes import ASCII, DARK, SCENES, settled, shown
 
@@ -30,9 +30,9 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QOOD_SESSIONS", str(tmp_path / "sessions"))
     monkeypatch.setenv("QOOD_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
-    monkeypatch.setattr(setup_actions, "measured_pace", lambda is_real: None)
-    monkeypatch.setattr(setup_actions.client, "warm", lambda: None)
-    monkeypatch.setattr(setup_actions.client, "call", lambda command: None)
+    monkeypatch.setattr(setup, "measured_pace", lambda is_real: None)
+    monkeypatch.setattr(setup.client, "warm", lambda: None)
+    monkeypatch.setattr(setup.client, "call", lambda command: None)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.chdir(store.find("demo"))
 

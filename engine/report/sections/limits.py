@@ -50,14 +50,14 @@ def _of_images(found: Document) -> Iterator[str]:
     ratios = {c.chance_aupr_out for row in found.variants for c in row.sets if c.chance_aupr_out is not None}
     if ratios:
         yield (
-            f"AUPR depends on how many OOD images stand beside the ID images. Chance for AUPR-out is "
+            f"AUPR depends on the ratio of OOD to ID images. Chance for AUPR-out is "
             f"{min(ratios):.3f}{f' to {max(ratios):.3f}' if max(ratios) - min(ratios) > 5e-4 else ''} here; "
-            "figures from other proportions cannot be compared with these."
+            "numbers at other ratios cannot be compared with these."
         )
     shares = [one for one in found.images if one.available and one.count < one.available]
     if shares:
         told = ", ".join(f"{one.name} {one.count:,} of {one.available:,}" for one in shares)
-        yield f"Sets are not evaluated whole ({told}), but as a sample by seed {plan.seed}."
+        yield f"Sets are evaluated as samples drawn with seed {plan.seed}: {told}."
     notes = [f"{one.name}: {note}" for one in found.images for note in one.notes]
     notes += [
         f"{name}: {catalog.SETS[name].note}"
@@ -66,14 +66,14 @@ def _of_images(found: Document) -> Iterator[str]:
     ]
     if notes:
         yield (
-            "OOD images may show ID classes and labels may be wrong. What is known of the sets: "
+            "OOD images may show ID classes, and labels may be wrong. Known of these sets: "
             f"{'; '.join(dict.fromkeys(notes))}."
         )
     if found.unreadable:
         lost = ", ".join(f"{n} of {name}" for name, n in found.unreadable.items())
-        yield f"Unreadable images count nowhere ({lost}); what they would have scored is not known."
+        yield f"Unreadable images are not counted ({lost}); their scores are unknown."
     if any(row.value("top1") is None for row in found.variants):
-        yield "ID images have no labels here, so nothing is said of accuracy, NLL and calibration."
+        yield "The ID images have no labels, so there is no accuracy, NLL or calibration error."
     else:
         # One that diverged has no NLL, and errs on every image for that reason alone.
         alive = [row for row in found.variants if row.bits == "FP32" and row.value("nll") is not None]
@@ -81,7 +81,7 @@ def _of_images(found: Document) -> Iterator[str]:
         if right:
             yield (
                 f"In FP32 the models err on {1 - max(right):.1%} to {1 - min(right):.1%} of the ID images. "
-                "These count as ID all the same: scores that follow confidence take them for OOD."
+                "These still count as ID, although confidence-based scores take them for OOD."
             )
 
 
@@ -96,26 +96,26 @@ def _of_intervals(found: Document) -> Iterator[str]:
     if wide:
         yield (
             f"The mean's interval is wider than {WIDE * 100:g} points for {len(wide)} of {len(found.deltas)} "
-            "variants: losses smaller than half of that cannot be told from chance."
+            "variants: losses smaller than half of that cannot be distinguished from chance."
         )
     unclear = [row for row in found.deltas if not row.main.mean.is_change]
     if unclear:
         large = sum(row.main.mean.value >= MUCH_LOST for row in unclear)
         yield (
-            f"{len(unclear)} of {len(found.deltas)} mean losses are not distinguishable from no change, "
-            f"{large} of them {MUCH_LOST * 100:g} point or more. That is no proof that nothing was lost."
+            f"{len(unclear)} of {len(found.deltas)} mean losses are not significant, "
+            f"{large} of them {MUCH_LOST * 100:g} point or more. That does not prove that nothing was lost."
         )
     if found.sequential:
         yield (
-            f"It ended after {found.rows:,} of {found.planned:,} images: intervals hold at all looks "
-            f"together and are wider for it, there are no tests, and {only_at_the_end()} have no deltas."
+            f"It ended after {found.rows:,} of {found.planned:,} images: intervals are valid however often "
+            f"one looks, and therefore wider; there are no tests, and {only_at_the_end()} have no deltas."
         )
     yield (
-        "Intervals are of images alone: another draw of images of the same sets. They say nothing of other "
-        "OOD sets, other trainings of the models or other calibration images."
+        "Intervals cover only the draw of images from the same sets. They say nothing about other OOD sets, "
+        "other trainings of the models or other calibration images."
     )
     if found.intervals == "journal":
-        yield "Intervals and tests are taken from the journal; they were not made again from the arrays."
+        yield "Intervals and tests are taken from the journal; they were not recomputed from the arrays."
 
 
 def _of_quantization(found: Document) -> Iterator[str]:
@@ -126,28 +126,28 @@ def _of_quantization(found: Document) -> Iterator[str]:
     if draws == 1:
         yield (
             f"Quantizers were calibrated on one draw of {len(found.calibrations[0].images)} images: how far "
-            "another draw would move these numbers is not known (calibration_draws in a plan)."
+            "another draw would change these numbers is unknown (see calibration_draws in a plan)."
         )
     elif draws > 1:
-        yield f"Quantizers were calibrated on {draws} draws; every delta is of one of them, see the spread."
+        yield f"Quantizers were calibrated on {draws} draws; each delta is of one of them (see the spread)."
     yield (
-        f"Quantization ({plan.method}) is simulated: values are rounded to the grid of their bits and "
-        "computed on in floating point. An integer kernel may round otherwise, and speed and memory in use "
-        "cannot be read from it."
+        f"Quantization ({plan.method}) is simulated: values are rounded to the grid of their bits, and "
+        "the arithmetic is in floating point. An integer kernel may round differently, and nothing follows "
+        "for speed or memory."
     )
     floating = {VariantId.parse(table.variant).model: table.float_share for table in found.bit_tables}
     floating = {model: share for model, share in floating.items() if share > MUCH_IN_FLOAT}
     if floating:
         told = ", ".join(f"{share:.1%} of {model}" for model, share in floating.items())
-        yield f"Weights that stay in floating point ({told}) lose nothing, and models differ in that."
+        yield f"Weights that stay in floating point ({told}) lose nothing; models differ in this."
     if any(not row.pretraining for row in found.variants):
-        yield f"What some models were pretrained on is not known; they stand under {UNKNOWN}."
+        yield f"The pretraining of some models is unknown; they are listed under {UNKNOWN}."
     groups = Counter({row.model: row.pretraining or "not known" for row in found.variants}.values())
     if len(groups) > 1:
         told = ", ".join(f"{name} {count}" for name, count in groups.items())
         yield (
-            f"Pretrainings are compared on few models ({told}), each trained once: a difference may be of "
-            "these models and not of their pretraining."
+            f"Pretrainings are compared on few models ({told}), each trained once: a difference may come "
+            "from the models rather than their pretraining."
         )
 
 
@@ -159,7 +159,7 @@ def _of_scores(found: Document) -> Iterator[str]:
         yield (
             f"Deltas and tests are of {catalog.label_of(found.headline)}"
             f"{', which the plan chose beforehand' if found.headline == found.chosen else when}. The other "
-            f"{len(names) - 1} scores have no intervals, and picking the best of them afterwards flatters it."
+            f"{len(names) - 1} scores have no intervals, and picking the best one afterwards would be biased."
         )
     weak = [
         f"{row.key} on {cell.name} {auroc:.3f}"
@@ -171,24 +171,24 @@ def _of_scores(found: Document) -> Iterator[str]:
     if weak:
         more = f" and {len(weak) - NAMED} more" if len(weak) > NAMED else ""
         yield (
-            f"{catalog.label_of(found.headline)} tells OOD hardly better than chance, or worse, before "
-            f"anything is quantized (AUROC of {', '.join(weak[:NAMED])}{more}): there is little to lose."
+            f"{catalog.label_of(found.headline)} detects OOD hardly better than chance, or worse, before "
+            f"quantization (AUROC of {', '.join(weak[:NAMED])}{more}): there is little to lose."
         )
     noted = [f"{catalog.label_of(n)}: {catalog.SCORES[n].note}" for n in names if n in catalog.SCORES]
     noted = [text for text in noted if not text.endswith(": ")]
     if noted:
-        yield f"What scores assume need not hold here ({'; '.join(noted)})."
+        yield f"The assumptions of scores may not hold here ({'; '.join(noted)})."
     if images := fit_images(found):
-        yield f"Scores that learn were fitted once, on {images}."
+        yield f"Fitted scores were fitted once, on {images}."
 
 
 def _of_run(found: Document) -> Iterator[str]:
     if found.state != "finished":
-        yield f"The session is {found.state}: this is what {found.rows:,} images say."
+        yield f"The session is {found.state}: these are the results of {found.rows:,} images."
     absent = [v.key for v in found.plan.variants() if found.row(v.key) is None]
     if absent:
-        yield f"Nothing is known of {', '.join(absent)}: no means, tests or adjustments count them."
+        yield f"No results for {', '.join(absent)}: they are in no mean, test or correction."
     for line in found.interruptions:
-        yield f"It was interrupted: {line}. Finished rows were kept as they were."
+        yield f"It was interrupted: {line}. Finished rows were kept unchanged."
     if not found.checked.numbers:
         yield "The journal has no table of as many images, so there was nothing to compare the numbers with."

@@ -9,6 +9,7 @@ from engine.report.blocks import Items, Section, Text
 from engine.report.contents import Document
 from engine.report.sections import bits, detection, limits, losses, provenance
 from engine.report.words import interval, points
+from engine.text import counted
 
 MOST_WRONG = 60  # lines of what does not agree
 RELATIVE = "The ends of a relative interval are those of the absolute one over the FP32 value."
@@ -66,13 +67,13 @@ def wrong(found: Document) -> tuple[str, ...]:
 def lead(found: Document) -> tuple[str, ...]:
     """Return in sentences what a report is of, and how far it was checked."""
     checked = found.checked
-    kept = "" if found.intervals == "arrays" else " Intervals are the journal's and were not made again."
+    kept = "" if found.intervals == "arrays" else " Intervals are taken from the journal, not recomputed."
     draw = found.calibrations[0] if len(found.calibrations) == 1 else None
     lines = [
         f"{found.note[0].upper()}{found.note[1:]}." if found.note else "",
-        f"State: {found.state}, {found.rows} images, {found.seconds:.0f} s, seed {found.seed}.",
+        f"State: {found.state}, {counted(found.rows, 'image')}, {found.seconds:.0f} s, seed {found.seed}.",
         _in_a_sentence(found),
-        f"Calibrated on one draw of {len(draw.images)} images (seed {draw.seed})." if draw else "",
+        f"Calibrated on one draw of {counted(len(draw.images), 'image')} (seed {draw.seed})." if draw else "",
         f"Measured again from the arrays: {checked.numbers:,} numbers and {checked.hashes:,} hashes of rows "
         f"were compared with the journal, {len(found.mismatches):,} disagree.{kept}"
         if checked.numbers
@@ -96,13 +97,14 @@ def meanings(found: Document) -> tuple[str, ...]:
 def _in_a_sentence(found: Document) -> str:
     if not found.by_bits:
         return ""
-    fewest, mean = max(found.by_bits.items(), key=lambda one: one[1].value)
-    said = "The largest mean loss of AUPR-out is"
-    if mean.value <= 0:
-        said = "No bit setting lost AUPR-out on average: FP32 minus quantized is at most"
+    bits, mean = max(found.by_bits.items(), key=lambda one: one[1].value)
+    loss = f"{points(mean).strip()} points ({interval(mean)}) at {bits}"
+    if mean.value > 0:
+        start = f"The largest mean loss of AUPR-out is {loss}"
+    else:
+        start = f"No bit setting lost AUPR-out on average; the largest change is {loss}"
     return (
-        f"{said} {points(mean).strip()} points ({interval(mean)}) at {fewest}, "
-        f"over {means.models_in_words(found.deltas, fewest)} and "
+        f"{start}, over {means.models_in_words(found.deltas, bits)} and "
         f"{means.sets_in_words(found.deltas, found.plan.ood_sets)}."
     )
 

@@ -1,4 +1,4 @@
-"""Small windows over a screen: a frame, keys that close it, a question."""
+"""Windows over a screen: the frame they share, and a question."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ class Dialog(ModalScreen[T], Generic[T]):
     """
 
     def compose(self) -> ComposeResult:
-        """Put the contents into a frame."""
+        """Lay out the contents in a frame."""
         self.set_class(bool(getattr(self.app, "ascii_only", False)), "ascii")
         with VerticalScroll() as frame:
             frame.border_title, frame.border_subtitle = self.TITLE_WORDS, self.plain(self.HINT)
             yield from self.contents()
 
     def plain(self, text: str) -> str:
-        """Return words as the terminal can show them."""
+        """Return text that the terminal can show."""
         return to_ascii(text) if getattr(self.app, "ascii_only", False) else text
 
     def contents(self) -> ComposeResult:
-        """Lay out what is in the frame."""
+        """Lay out the inside of the frame."""
         raise NotImplementedError
 
 
 class Question(Dialog[bool]):
-    """Ask before something that cannot be taken back; y or enter on the button says yes."""
+    """Ask before something that cannot be undone."""
 
     TITLE_WORDS = "Are you sure?"
     AUTO_FOCUS = "#no"
-    HINT = "y yes · n or escape no"
+    HINT = "y: yes · n or escape: no"
     BINDINGS = [("y", "answer(True)", "Yes"), ("n,escape", "answer(False)", "No")]
     DEFAULT_CSS = """
     Question > VerticalScroll { width: 60; }
@@ -64,7 +64,7 @@ class Question(Dialog[bool]):
         self.words, self.yes = words, yes
 
     def contents(self) -> ComposeResult:
-        """Show the question and two buttons; no has the focus."""
+        """Lay out the question and two buttons; No has the focus."""
         yield Static(self.words, markup=False)
         with Horizontal():
             yield Button("No", id="no", compact=True)

@@ -1,4 +1,4 @@
-"""Save or copy what the session screen shows."""
+"""The dialog that saves or copies what a screen shows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.widgets import Button, Input, Label
 
+from engine.text import counted
 from qood_tui.screens.dialogs.dialog import Dialog
 from qood_tui.widgets.entry import TextEntry
 from qood_tui.widgets.picks import Option, Picks
 
 
 class Form(NamedTuple):
-    """Something that can be saved or copied: its words, the end of its file's name, and how it is made."""
+    """Something to save or copy: its label, the ending of its file name, and how to make it."""
 
     label: str
     suffix: str
@@ -27,10 +28,10 @@ class Form(NamedTuple):
 
 
 class ExportScreen(Dialog[None]):
-    """Choose a form, then save it to the file named below, or copy it."""
+    """Choose a form, then save or copy it."""
 
     TITLE_WORDS = "Save or copy"
-    HINT = "up down choose · enter saves · ^y copies · escape closes"
+    HINT = "↑↓ choose · enter saves · ^y copies · escape closes"
     BINDINGS = [
         ("ctrl+s", "save", "Save"),
         ("ctrl+y", "copy", "Copy"),
@@ -47,17 +48,17 @@ class ExportScreen(Dialog[None]):
         self.forms, self.stem = forms, re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "qood"
 
     def contents(self) -> ComposeResult:
-        """Show the forms, the name of the file and two buttons."""
+        """Lay out the forms, the file name and two buttons."""
         options = [Option(form.suffix, form.label) for form in self.forms]
         yield Picks("", options, (options[0].name,), id="forms", single=True, follows=True)
-        yield Label("File, in the folder that qood-tui was started from, or a path:")
+        yield Label("File name in the current folder, or a path:")
         yield TextEntry(self._file(self.forms[0]), compact=True)
         with Horizontal():
             yield Button("Copy", id="copy", compact=True)
             yield Button("Save", id="save", variant="primary", compact=True)
 
     def on_mount(self) -> None:
-        """Begin with the forms."""
+        """Focus the forms."""
         self.query_one(Picks).focus()
 
     def _file(self, form: Form) -> str:
@@ -71,27 +72,29 @@ class ExportScreen(Dialog[None]):
 
     @on(Picks.Changed)
     def name_file(self) -> None:
-        """Give the file the end of its form, unless the user named it."""
+        """Change the ending of the file name, unless the user has changed the name."""
         line = self.query_one(Input)
         if line.value in [self._file(form) for form in self.forms]:
             line.value = self._file(self.form)
 
     @on(Button.Pressed, "#save")
     def action_save(self) -> None:
-        """Write the file, an older one stays; or copy, where that button has the focus."""
+        """Write a new file; or copy, if that button has the focus."""
         if self.focused is not None and self.focused.id == "copy":
             self.action_copy()
             return
-        given = self.query_one(Input).value.strip()
+        name = self.query_one(Input).value.strip()
         try:
-            path = Path(given).expanduser()
+            path = Path(name).expanduser()
             with path.open("x", encoding="utf-8") as file:
                 file.write(self.form.make())
         except FileExistsError:
-            self.notify(f"{given} is there already: give another name", severity="error", markup=False)
+            self.notify(f"{name} already exists; choose another name", severity="error", markup=False)
         except (OSError, RuntimeError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            self.notify(f"{given or 'no name'} cannot be written: {why}", severity="error", markup=False)
+            self.notify(
+                f"Cannot write {name or 'a file without a name'}: {why}", severity="error", markup=False
+            )
         else:
             self.notify(f"Saved {path.resolve()}", markup=False)
             self.dismiss(None)
@@ -101,5 +104,5 @@ class ExportScreen(Dialog[None]):
         """Copy it, over SSH too."""
         text = self.form.make()
         self.app.copy_to_clipboard(text)
-        self.notify(f"Copied {self.form.label}: {len(text):,} characters", markup=False)
+        self.notify(f"Copied {self.form.label} ({counted(len(text), 'character')})", markup=False)
         self.dismiss(None)

@@ -1,4 +1,4 @@
-"""The help screen: every action with its key, made from the table of actions; choosing one runs it."""
+"""The help screen: every action with its keys, from the table of actions; choosing one runs it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from qood_tui.settings.config import UNBOUND
 
 KEYS = 12  # cells
 MOVING = (
-    ("tab", "Go to the next pane or group, shift+tab to the one before"),
-    ("↑ ↓", "Move in a table or list; page keys and the mouse wheel do too"),
-    ("1-9", "Go to a group of the set-up screen, or to a pane of a session"),
+    ("tab", "Next pane or group; shift+tab: the previous one"),
+    ("↑ ↓", "Move in a table or list, as do page keys and the mouse wheel"),
+    ("1-9", "Go to a group of the set-up screen, or a pane of a session"),
 )
 READING = (
-    ("+5.2▼", "lost, and distinguishable from no change; ▲ gained; no mark: may be chance"),
-    ("italic", "a difference that has no interval yet; · is no number yet"),
+    ("+5.2▼", "significant loss; ▲ significant gain; no mark: may be chance"),
+    ("italic", "a difference without an interval yet; · no number yet"),
     ("±0.4", "standard deviation over draws of calibration images"),
-    ("▇▅▃▁", "how the 95 % interval of the mean narrowed so far"),
+    ("▇▅▃▁", "how the 95 % interval of the mean has narrowed"),
     ("~", "provisional: few images, and more to come"),
 )
 
 
 class HelpScreen(Dialog[str | None]):
-    """List all keys, those of the screen it was called from first, and return the action that is chosen."""
+    """List all keys, those of the current screen first, and return the chosen action."""
 
     TITLE_WORDS = "Keys"
     HINT = "enter or a click runs an action · escape closes"
@@ -47,11 +47,11 @@ class HelpScreen(Dialog[str | None]):
         self.groups, self.keys = groups, keys or {}
 
     def contents(self) -> ComposeResult:
-        """Show one list."""
+        """Lay out one list."""
         here = [*self.groups, "Everywhere"]
         options: list[Option] = []
         for group in [*here, *[name for name in GROUPS if name not in here]]:
-            where = "" if group in here else " (on its own screen)"
+            where = "" if group in here else " (on another screen)"
             options.append(_heading(f"{group}{where}"))
             for action in GROUPS[group]:
                 keys = self.keys.get(action.id, action.keys)
@@ -66,7 +66,7 @@ class HelpScreen(Dialog[str | None]):
         return Text.assemble((f"{self.plain(left):<{KEYS}}", "bold"), self.plain(right))
 
     def on_mount(self) -> None:
-        """Begin at the first action."""
+        """Focus the list."""
         self.query_one(OptionList).focus()
 
     @on(OptionList.OptionSelected)

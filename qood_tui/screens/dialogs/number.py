@@ -1,4 +1,4 @@
-"""One number of the delta table, with everything someone who doubts it wants to know."""
+"""The dialog that explains one number of the delta table."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from engine import catalog
 from engine.measure.measure import Measure
 from engine.plan.variants import Variant
 from engine.report import definitions, study
+from engine.text import counted
 from qood_tui.screens.dialogs.dialog import Dialog
 from qood_tui.state.state import State
 from qood_tui.words import clean
 
 
 class NumberScreen(Dialog[None]):
-    """Show definition, source, counts, values, interval and test of one cell; escape closes it."""
+    """Show definition, source, counts, values, interval and test of one cell."""
 
     TITLE_WORDS = "Where this number comes from"
     BINDINGS = [("escape,q,d", "dismiss", "Close")]
@@ -27,7 +28,7 @@ class NumberScreen(Dialog[None]):
         self.ood_set, self.session = ood_set, session
 
     def contents(self) -> ComposeResult:
-        """Show everything as one text."""
+        """Lay out one text."""
         yield Static(self._text(), markup=False)
 
     def _text(self) -> Text:
@@ -56,18 +57,18 @@ class NumberScreen(Dialog[None]):
         for label, cell in shown.items():
             if cell is not None:
                 value = cell.value(self.measure.id)
-                counts = f"{cell.n_id:,} ID and {cell.n_ood:,} OOD images"
-                words = f"{value:.7f}" if value is not None else f"no value: {cell.problem}"
-                lines.append((label, f"{words}, from {counts}"))
+                counts = f"{cell.n_id:,} ID and {counted(cell.n_ood, 'OOD image')}"
+                text = f"{value:.7f}" if value is not None else f"no value: {cell.problem}"
+                lines.append((label, f"{text}, from {counts}"))
         found = self.state.delta_of(self.variant.key)
         delta = found.sets(self.measure.id).get(self.ood_set) if found else None
-        if delta is not None:
-            lines.append(
-                ("delta", f"{delta.value * 100:+.3f} points, FP32 minus quantized, on {self._images()}")
-            )
+        if delta is not None and self.state.deltas is not None:
+            images = counted(self.state.deltas.rows, "image")
+            which = f"all {images}" if self.state.deltas.rows >= self.state.total else f"the first {images}"
+            lines.append(("delta", f"{delta.value * 100:+.3f} points, FP32 minus quantized, on {which}"))
             lines.append(("interval", f"{delta.low * 100:+.3f} to {delta.high * 100:+.3f}"))
             if delta.p is not None and delta.p_holm is not None:
-                lines.append(("p", f"{delta.p:.3g}; Holm-corrected {delta.p_holm:.3g}"))
+                lines.append(("p", f"{delta.p:.3g}; {delta.p_holm:.3g} Holm-corrected across the table"))
         if found is not None:
             for row in study.beside((found,)):
                 words = f"{row.stated:.1f} % ({study.label_of(row.measure)}; {catalog.STATED_BY})"
@@ -75,8 +76,4 @@ class NumberScreen(Dialog[None]):
         if self.state.deltas is not None:
             resamples, seed = self.state.deltas.resamples, self.state.deltas.seed
             lines.append(("bootstrap", f"{resamples:,} resamples, seed {seed}"))
-        return lines or [("", "nothing is measured yet")]
-
-    def _images(self) -> str:
-        rows = self.state.deltas.rows if self.state.deltas else 0
-        return f"all {rows:,} images" if rows == self.state.total else f"the first {rows:,} images"
+        return lines or [("", "not measured yet")]

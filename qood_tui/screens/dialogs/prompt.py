@@ -1,4 +1,4 @@
-"""Ask for one line of text."""
+"""A dialog that asks for one line of text."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from qood_tui.widgets.entry import TextEntry
 
 
 class Prompt(Dialog[str | None]):
-    """Return what was typed, None where nothing was."""
+    """Ask for a line of text, and return it, or None if it is empty."""
 
-    HINT = "enter accepts · escape closes"
+    HINT = "enter accepts · escape cancels"
 
     def __init__(self, title: str, words: str, *, value: str = "", placeholder: str = "") -> None:
         super().__init__()
         self.words, self.value, self.placeholder, self.heading = words, value, placeholder, title
 
     def contents(self) -> ComposeResult:
-        """Show the question above the line."""
+        """Lay out the question above the line."""
         yield Static(self.words, markup=False)
         yield TextEntry(self.value, placeholder=self.placeholder)
 
     def on_mount(self) -> None:
-        """Name the window and begin to type."""
+        """Set the title and focus the line."""
         self.query_one("VerticalScroll").border_title = self.heading
         self.query_one(Input).focus()
 

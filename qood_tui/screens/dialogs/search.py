@@ -1,4 +1,4 @@
-"""Search all choices of the set-up screen by name."""
+"""The dialog that searches all choices of the set-up screen."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Hit(NamedTuple):
 
 
 class SearchScreen(Dialog[list[Hit]]):
-    """Type parts of a name; enter ticks what the cursor is on, escape goes back with all changes."""
+    """Search by parts of names; enter ticks an option, escape returns all changes."""
 
     TITLE_WORDS = "Search"
     HINT = "enter ticks · escape closes"
@@ -39,8 +39,8 @@ class SearchScreen(Dialog[list[Hit]]):
         self.changed: dict[tuple[str, str], Hit] = {}
 
     def contents(self) -> ComposeResult:
-        """Show the line above what it finds."""
-        yield TextEntry(placeholder="parts of a name: deit 22k, w4, energy")
+        """Lay out the line above its hits."""
+        yield TextEntry(placeholder="parts of a name, e.g. deit 22k, w4, energy")
         yield Picks("", id="hits")
 
     def on_mount(self) -> None:
@@ -50,11 +50,11 @@ class SearchScreen(Dialog[list[Hit]]):
 
     @on(Input.Changed)
     def find(self) -> None:
-        """Show the options that hold everything typed."""
+        """Show the options that contain everything typed."""
         words = self.query_one(Input).value.lower().split()
         found = []
         for place, hit in enumerate(self.hits):
-            group = self.labels[hit.group].split(",")[0]
+            group = self.labels[hit.group]
             text = f"{group} {hit.option.name} {hit.option.label} {hit.option.note}".lower()
             if all(word in text for word in words):
                 label = f"{hit.option.label} · {group}"
@@ -68,7 +68,7 @@ class SearchScreen(Dialog[list[Hit]]):
 
     @on(Picks.Changed)
     def note(self, event: Picks.Changed) -> None:
-        """Remember what was ticked or unticked."""
+        """Record what was ticked or unticked."""
         shown = {option.name for option in event.picks.options}
         for place, hit in enumerate(self.hits):
             is_ticked = str(place) in event.picks.ticked
@@ -77,15 +77,15 @@ class SearchScreen(Dialog[list[Hit]]):
 
     @on(Input.Submitted)
     def tick(self) -> None:
-        """Tick what the cursor is on."""
+        """Tick or untick the option under the cursor."""
         self.query_one(Picks).action_pick()
 
     def on_key(self, event: events.Key) -> None:
-        """Move in the list while the line has the focus."""
+        """Move the list's cursor while the line has the focus."""
         if event.key in ("up", "down"):
             event.stop()
             self.query_one(Picks).action_move(1 if event.key == "down" else -1)
 
     def action_done(self) -> None:
-        """Go back with what was changed."""
+        """Return the changes."""
         self.dismiss(list(self.changed.values()))

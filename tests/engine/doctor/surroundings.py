@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 NO_TORCH = "raise ImportError('libcudart.so.99: cannot open shared object file')"
-GB = 10**9
+GIB = 2**30
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

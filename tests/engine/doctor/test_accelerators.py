@@ -9,9 +9,9 @@ import pytest
 
 from engine.doctor import accelerators
 from engine.doctor.accelerators import Device, Driver, Gpu, Torch
-from tests.engine.doctor.surroundings import GB, file
+from tests.engine.doctor.surroundings import GIB, file
 
-GPUS = (Gpu("NVIDIA X", "GPU-aa", 79 * GB, 80 * GB), Gpu("NVIDIA X", "GPU-bb", 79 * GB, 80 * GB))
+GPUS = (Gpu("NVIDIA X", "GPU-aa", 79 * GIB, 80 * GIB), Gpu("NVIDIA X", "GPU-bb", 79 * GIB, 80 * GIB))
 DRIVER = Driver(2, "570.86", (12, 8), GPUS)
 
 
@@ -55,7 +55,7 @@ def test_why_torch_cannot_use_a_gpu_is_said(
 
 
 def gpu(free: int, *owners: int | None) -> Gpu:
-    return Gpu("NVIDIA X", "GPU-aa", free * GB, 80 * GB, owners)
+    return Gpu("NVIDIA X", "GPU-aa", free * GIB, 80 * GIB, owners)
 
 
 OTHER = os.getuid() + 1
@@ -64,7 +64,7 @@ OTHER = os.getuid() + 1
 @pytest.mark.parametrize(
     ("given", "number", "fault", "level", "words"),
     [
-        (gpu(79), 0, "", "good", ("cuda:0", "79.0 GB of 80.0 GB free", "no processes", "GPU-aa")),
+        (gpu(79), 0, "", "good", ("cuda:0", "79.0 GiB of 80.0 GiB free", "no processes", "GPU-aa")),
         (gpu(40, OTHER, None), 0, "", "warning", ("2 processes of others", "--devices")),
         (gpu(40, os.getuid()), 0, "", "good", ("1 process of yours",)),
         (gpu(40, os.getuid(), OTHER), 0, "", "warning", ("1 process of others and 1 process of yours",)),

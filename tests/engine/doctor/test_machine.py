@@ -9,7 +9,7 @@ import pytest
 from engine.doctor import machine
 from engine.doctor.findings import Finding
 from engine.system import environment
-from tests.engine.doctor.surroundings import GB, file
+from tests.engine.doctor.surroundings import GIB, file
 
 
 @pytest.fixture
@@ -28,18 +28,18 @@ def test_a_quota_of_an_outer_cgroup_below_the_affinity_is_a_warning(group: dict[
 def test_memory_is_what_the_cgroup_leaves_without_its_file_cache(
     group: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = SimpleNamespace(available=8 * GB, total=16 * GB)
+    there = SimpleNamespace(available=8 * GIB, total=16 * GIB)
     monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: there)
     inner = group["groups"] / "outer" / "inner"
     file(inner / "memory.max", "max\n")
-    assert machine.memory(**group) == [Finding("good", "memory", "8.0 GB of 16.0 GB available")]
-    file(inner / "memory.max", f"{3 * GB}\n")
-    file(inner / "memory.current", f"{3 * GB - 10**8}\n")
+    assert machine.memory(**group) == [Finding("good", "memory", "8.0 GiB of 16.0 GiB available")]
+    file(inner / "memory.max", f"{3 * GIB}\n")
+    file(inner / "memory.current", f"{3 * GIB - 100 * 2**20}\n")
     [found] = machine.memory(**group)
-    assert found.level == "bad" and "0.1 GB of 3.0 GB (the cgroup's limit)" in found.found
-    file(inner / "memory.stat", f"anon 5\ninactive_file {2 * GB}\n")
+    assert found.level == "bad" and "100.0 MiB of 3.0 GiB (the cgroup's limit)" in found.found
+    file(inner / "memory.stat", f"anon 5\ninactive_file {2 * GIB}\n")
     [found] = machine.memory(**group)
-    assert found.level == "warning" and "2.1 GB of 3.0 GB" in found.found
+    assert found.level == "warning" and "2.1 GiB of 3.0 GiB" in found.found
 
 
 def test_variables_that_make_float32_inexact_are_bad(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tests.engine.doctor.surroundings import file, make_weights, python
 def test_a_folder_that_can_be_made_is_good_and_is_not_made(tmp_path: Path) -> None:
     place = tmp_path / "not" / "yet"
     found = places.judge_folder("sessions", place, "elsewhere", locks=True)
-    assert str(place) in found.found and "GB free" in found.found and "cannot" not in found.found
+    assert str(place) in found.found and "GiB free" in found.found and "cannot" not in found.found
     assert not list(tmp_path.iterdir())
 
 

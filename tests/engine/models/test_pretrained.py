@@ -173,7 +173,7 @@ def test_a_download_is_told_in_tenths() -> None:
     for _ in range(100):
         bar.update(1_000_000)
     bar.close()
-    assert len(told) == 11 and told[-1] == "tag: 100 of 100 MB downloaded"
+    assert len(told) == 11 and told[-1] == "tag: 95.4 MiB of 95.4 MiB downloaded"
 
 
 def test_arrays_of_google_for_larger_images_are_not_resampled(tmp_path: Path) -> None:

@@ -430,7 +430,7 @@ def test_a_read_only_session_is_read_and_refused_in_words(small_disk: Path, mach
     assert Folder(session).is_being_written()
     with pytest.raises(LeaseHeld):
         lease.check_free(session)
-    with pytest.raises(JournalError, match="cannot be written to; copy it"):
+    with pytest.raises(JournalError, match="read-only; copy it"):
         Writer(session)
 
 

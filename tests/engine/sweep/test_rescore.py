@@ -104,7 +104,7 @@ def test_scores_of_the_sweep_computed_again_are_identical_and_nothing_is_written
 def test_the_journal_goes_on_and_everything_reads_the_added_scores(session: Path) -> None:
     rows = len(Session.at(session).entries)
     said = rescore(session, ["knn:k=10", "gen"], "knn", quiet)
-    assert any("knn: added, 390 images of 4 variants" in line for line in said)
+    assert any("knn: added for 390 images and 4 variants" in line for line in said)
     read = Session.at(session)
     header, entries, reader = read.header, read.entries, read.journal
     assert (reader.skipped, reader.torn, reader.unknown) == (0, 0, 0)
@@ -318,7 +318,7 @@ def test_the_command_runs_in_a_process_of_its_own(session: Path) -> None:
     scores = [sys.executable, "-c", program, str(session), "--score", "gen,knn:k=10", "--headline", "gen"]
     ran = subprocess.run(scores, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    assert "gen: added, 390 images of 4 variants" in ran.stdout and "headline: gen" in ran.stdout
+    assert "gen: added for 390 images and 4 variants" in ran.stdout and "headline: gen" in ran.stdout
     assert "vit-narrow W4A4: gen, knn" in ran.stderr
 
 

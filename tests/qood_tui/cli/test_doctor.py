@@ -62,7 +62,7 @@ def test_the_engines_findings_and_the_terminals_are_one_document(environment: di
     assert (
         findings["terminal"]["level"] == "warning" and "input, output, error" in findings["terminal"]["found"]
     )
-    assert findings["letters"]["level"] in ("good", "warning") and "memory" in findings
+    assert findings["encoding"]["level"] in ("good", "warning") and "memory" in findings
 
 
 def test_a_small_terminal_without_utf8_is_told_so_in_its_own_width(environment: dict[str, str]) -> None:
@@ -80,7 +80,7 @@ def test_a_small_terminal_without_utf8_is_told_so_in_its_own_width(environment: 
         ("bad", "torch"),
         ("warning", "terminal"),
         ("warning", "colours"),
-        ("warning", "letters"),
+        ("warning", "encoding"),
     }
     assert "60 columns, 20 rows" in plain and "8859-1, not UTF-8" in plain and "Not ready: " in plain
 
@@ -118,9 +118,9 @@ def test_size(columns: int, rows: int, level: str) -> None:
     assert found.level == level and f"{columns} columns" in found.found
 
 
-def test_letters() -> None:
-    assert doctor.letters(Terminal(encoding="UTF-8")).level == "good"
-    found = doctor.letters(Terminal(encoding="iso8859-1"))
+def test_encoding() -> None:
+    assert doctor.encoding(Terminal(encoding="UTF-8")).level == "good"
+    found = doctor.encoding(Terminal(encoding="iso8859-1"))
     assert found.level == "warning" and "iso8859-1" in found.found and "UTF-8" in found.do
 
 

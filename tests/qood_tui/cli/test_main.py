@@ -46,7 +46,7 @@ def plan(tmp_path: Path) -> Path:
         (("replay", "demo", "--speed", "3"), ("speed", "3", "4")),
         (("replay", "demoo", "--plain"), ("session", "demoo", "demo")),
         (("replay", "demo", "--plain", "--at", "nan"), ("at", "nan")),
-        (("--devices", "cpu", "run", "--demo"), ("--devices", "behind", "run")),
+        (("--devices", "cpu", "run", "--demo"), ("--devices", "after the command", "run")),
         (("--session-dir", "/tmp/x", "run", "--demo"), ("--session-dir", "/tmp/x", "run")),
         (("--ood", "x=/tmp", "run", "--demo"), ("--ood", "run")),
         (("replay", "~nobody-of-that-name/x", "--plain"), ("session",)),
@@ -72,8 +72,8 @@ def test_run_keeps_outputs_where_asked_to_and_says_their_size(plan: Path, tmp_pa
     header = Session.at(session).header
     size = in_bytes(sum(file.stat().st_size for file in (session / "outputs").iterdir()))
     assert header.plan.keep_outputs
-    assert f"from which scores can be added later: {size}\n" in ran.stderr
-    assert f"keeps logits and features: {size}\n" in ran.stderr
+    assert f"to add scores later: {size}\n" in ran.stderr
+    assert f"keeping logits and features: {size}\n" in ran.stderr
 
 
 def test_run_prints_json_and_report_prints_the_same_later(plan: Path, tmp_path: Path) -> None:

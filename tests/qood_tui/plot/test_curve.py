@@ -6,7 +6,7 @@ import pytest
 from rich.text import Text
 
 from qood_tui.plot import curve
-from qood_tui.plot.curve import AXES, CurveView
+from qood_tui.plot.kinds import KINDS, ROC, SHARES, CurveKind
 from qood_tui.plot.palette import DARK, LIGHT, PATTERNS, Style
 
 SOLID = Style((0, 0, 0), (1, 0), "")
@@ -21,9 +21,9 @@ def series(n: int = 50) -> list[curve.Series]:
 
 
 @pytest.mark.parametrize(("width", "height"), [(20, 5), (60, 14), (196, 50)])
-@pytest.mark.parametrize("view", CurveView)
-def test_a_plot_has_the_size_asked_for_and_a_legend(width: int, height: int, view: CurveView) -> None:
-    lines = curve.draw(series(), width, height, axes=AXES[view], ascii_only=False)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.title)
+def test_a_plot_has_the_size_asked_for_and_a_legend(width: int, height: int, kind: CurveKind) -> None:
+    lines = curve.draw(series(), width, height, axes=kind.axes, ascii_only=False)
     assert len(lines) == height and all(line.cell_len == width for line in lines)
     text = "\n".join(line.plain for line in lines)
     if height > 10:
@@ -35,9 +35,7 @@ def test_dots_lie_where_plotext_sets_them(width: int, height: int) -> None:
     x = np.linspace(0, 1, 400)
     y = np.sqrt(1 - (1 - x) ** 2)
     points = curve.dashed(x, y, SOLID.pattern, (2 * (width - 3), 4 * (height - 1)))
-    ours = curve.draw(
-        [curve.Series("", SOLID, x, y)], width, height, axes=AXES[CurveView.ROC], ascii_only=False
-    )
+    ours = curve.draw([curve.Series("", SOLID, x, y)], width, height, axes=ROC.axes, ascii_only=False)
     plotext.clear_figure()
     plotext.limit_size(False, False)
     plotext.plotsize(width, height)
@@ -46,7 +44,7 @@ def test_dots_lie_where_plotext_sets_them(width: int, height: int) -> None:
     plotext.xlim(0, 1)
     plotext.ylim(0, 1)
     for ticks in (plotext.xticks, plotext.yticks):
-        ticks([at for at, _ in curve.SHARES], [words for _, words in curve.SHARES])
+        ticks([at for at, _ in SHARES], [words for _, words in SHARES])
     plotext.scatter(points[0].tolist(), points[1].tolist(), marker="braille")
     theirs = [Text.from_ansi(line).plain for line in plotext.build().split("\n")]
     dots = [[c if 0x2800 < ord(c) < 0x2900 else " " for c in line] for line in theirs[:height]]
@@ -64,7 +62,7 @@ def test_a_later_curve_is_on_top_and_keeps_its_colour() -> None:
         [curve.Series("a", one, x, x), curve.Series("b", other, x, x)],
         40,
         12,
-        axes=AXES[CurveView.ROC],
+        axes=ROC.axes,
         ascii_only=False,
     )
     styles = {str(span.style) for span in lines[5].spans}
@@ -72,7 +70,7 @@ def test_a_later_curve_is_on_top_and_keeps_its_colour() -> None:
 
 
 def test_ascii_means_ascii() -> None:
-    lines = curve.draw(series(), 60, 15, axes=AXES[CurveView.ROC], ascii_only=True)
+    lines = curve.draw(series(), 60, 15, axes=ROC.axes, ascii_only=True)
     assert all(line.plain.isascii() for line in lines)
 
 
@@ -91,7 +89,7 @@ def test_values_outside_the_axes_and_none_at_all_are_drawn_as_nothing() -> None:
         [curve.Series("", SOLID, x, np.array([0.5, np.nan, 0.5])), curve.Series("", SOLID, x[:1], x[:1])],
         40,
         12,
-        axes=AXES[CurveView.ROC],
+        axes=ROC.axes,
         ascii_only=False,
     )
     assert len(lines) == 12

@@ -15,7 +15,7 @@ from engine.session.layout import JOURNAL
 from engine.session.session import Session
 from qood_tui.app import QoodApp
 from qood_tui.panes.deltas import DeltasPane
-from qood_tui.panes.layout import NAMES, in_sight
+from qood_tui.panes.layout import NAMES, visible_panes
 from qood_tui.screens.dialogs.number import NumberScreen
 from qood_tui.screens.replay import ReplayScreen
 from qood_tui.state.view_options import CurvesOf, RowOrder, Unit
@@ -91,7 +91,7 @@ def test_the_chosen_pane_is_always_in_sight(columns: int, chosen: str) -> None:
     }
     for lines in (10, 24, 60):
         for maximised in (True, False):
-            assert chosen in in_sight(columns, lines, chosen, recent, maximised=maximised)
+            assert chosen in visible_panes(columns, lines, chosen, recent, maximised=maximised)
 
 
 async def test_each_key_changes_what_is_looked_at_and_what_is_drawn(recorded: Path) -> None:
@@ -105,7 +105,7 @@ async def test_each_key_changes_what_is_looked_at_and_what_is_drawn(recorded: Pa
             seen.add(text_of(app, "curves") + title_of(app, "curves"))
         assert len(seen) == 8
         await pilot.press("V", "M", "O")
-        look = replay(app).look
+        look = replay(app).options
         assert look.pointed.key == "vit-narrow FP32" and look.curves_of is CurvesOf.MODEL
         seen = {text_of(app, "deltas")}
         for key in ("r", "r", "a", "s", "t"):
@@ -123,7 +123,7 @@ async def test_variants_and_bit_settings_are_one_key_away(recorded: Path) -> Non
         for key in ("j", "j", "j", "k", "w", "w", "W", "down", "up", "pagedown"):
             await pilot.press(key)
             await pilot.pause(0.02)
-            found.append(replay(app).look.pointed.key)
+            found.append(replay(app).options.pointed.key)
         assert found == [
             "vit-narrow W8A8",
             "vit-narrow W4A4",
@@ -145,14 +145,14 @@ async def test_marked_variants_are_drawn_over_each_other(recorded: Path) -> None
         await pilot.pause(0.2)
         await pilot.press("v", "m", "j", "v")
         await pilot.pause(0.1)
-        assert replay(app).look.marked == ("vit-narrow FP32", "deit3-wide W8A8")
+        assert replay(app).options.marked == ("vit-narrow FP32", "deit3-wide W8A8")
         assert "vit-narrow FP32 0." in text_of(app, "curves") and "deit3-wide W8A8 0." in text_of(
             app, "curves"
         )
         assert "*vit-narrow FP32" in text_of(app, "deltas")
         await pilot.press("v")
         await pilot.pause(0.1)
-        assert replay(app).look.marked == ("vit-narrow FP32",)
+        assert replay(app).options.marked == ("vit-narrow FP32",)
 
 
 async def test_the_filter_is_live_and_escape_clears_it_before_it_leaves(recorded: Path) -> None:
@@ -165,10 +165,10 @@ async def test_the_filter_is_live_and_escape_clears_it_before_it_leaves(recorded
         assert "1 of 6 rows" in title_of(app, "deltas")
         await pilot.press("enter")
         await pilot.pause(0.1)
-        assert isinstance(app.focused, DeltasPane) and replay(app).look.words == "w4 deit"
+        assert isinstance(app.focused, DeltasPane) and replay(app).options.words == "w4 deit"
         await pilot.press("escape")
         await pilot.pause(0.1)
-        assert replay(app).look.words == "" and "vit-narrow" in text_of(app, "deltas")
+        assert replay(app).options.words == "" and "vit-narrow" in text_of(app, "deltas")
 
 
 async def test_l_goes_to_what_was_lost_most() -> None:
@@ -177,9 +177,9 @@ async def test_l_goes_to_what_was_lost_most() -> None:
         await pilot.pause(0.3)
         await pilot.press("L")
         await pilot.pause(0.1)
-        assert (replay(app).look.pointed.key, replay(app).look.ood_set) == ("vit-wide W4A4", "digits")
+        assert (replay(app).options.pointed.key, replay(app).options.ood_set) == ("vit-wide W4A4", "digits")
         await pilot.press("s")
-        assert replay(app).look.order is RowOrder.MEAN
+        assert replay(app).options.order is RowOrder.MEAN
         await pilot.pause(0.1)
         assert text_of(app, "deltas").splitlines()[1].startswith("> vit-wide W4A4")
 
@@ -210,7 +210,7 @@ async def test_a_session_without_arrays_draws_the_curves_of_its_journal(copied: 
         assert "W4A4" in text_of(app, "curves")
         await pilot.press("2")
         await pilot.pause(0.1)
-        assert "not there" in text_of(app, "histogram")
+        assert "missing" in text_of(app, "histogram")
 
 
 @pytest.mark.parametrize("size", [(59, 24), (80, 15), (40, 10), (20, 5), (1, 1)])
@@ -310,7 +310,7 @@ async def test_a_number_says_where_it_comes_from(recorded: Path) -> None:
             "vit-narrow W4A4",
             "150 ID and 60 OOD",
             "interval",
-            "Holm-corrected",
+            "Holm-corrected across the table",
             "resamples",
         ):
             assert words in text
@@ -340,7 +340,7 @@ async def test_every_row_shows_the_headline_score_even_where_it_is_not_the_first
         assert "SD of 2 draws" in lines[4] and f"±{np.std(lost, ddof=1):.1f}" in lines[4]
         await pilot.press("down", "down", "down")
         await pilot.pause(0.1)
-        assert replay(app).look.pointed.draw == 1, "the cursor passes over rows that are no variants"
+        assert replay(app).options.pointed.draw == 1, "the cursor passes over rows that are no variants"
         await pilot.press("1", "2", "6")
         await pilot.pause(0.1)
         assert "draw 2" in title_of(app, "curves")
@@ -353,19 +353,19 @@ async def test_the_mouse_points_at_rows_columns_cells_tabs_and_findings() -> Non
         screen = replay(app)
         await pilot.click("#deltas", offset=(38, 5))
         await pilot.pause(0.05)
-        assert (screen.look.pointed.key, screen.look.ood_set) == ("vit-narrow W4A8", "digits")
+        assert (screen.options.pointed.key, screen.options.ood_set) == ("vit-narrow W4A8", "digits")
         await pilot.click("#deltas", offset=(58, 1))
         await pilot.pause(0.05)
-        assert (screen.look.pointed.key, screen.look.ood_set) == ("vit-narrow W4A8", "noise")
+        assert (screen.options.pointed.key, screen.options.ood_set) == ("vit-narrow W4A8", "noise")
         await pilot.click("#status", offset=(4, 3))
         await pilot.pause(0.05)
-        assert screen.look.pointed.key == "vit-wide W4A4"
+        assert screen.options.pointed.key == "vit-wide W4A4"
         await pilot.click("#tabs", offset=(30, 0))
         await pilot.pause(0.1)
-        assert screen.chosen == "matrix"
+        assert screen.current_pane == "matrix"
         await pilot.click("#matrix", offset=(20, 5))
         await pilot.pause(0.05)
-        assert screen.look.pointed.key == "deit3-narrow W8A8"
+        assert screen.options.pointed.key == "deit3-narrow W8A8"
 
 
 async def test_the_same_numbers_in_every_unit_are_told_apart(recorded: Path) -> None:

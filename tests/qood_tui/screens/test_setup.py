@@ -62,7 +62,7 @@ async def test_the_demo_is_ready_to_start_and_costs_are_told(size: tuple[int, in
         await until(pilot, lambda: "variants" in text_of(app, "cost"))
         assert "30 variants × 3,500 images" in text_of(app, "cost")
         assert "of memory" in text_of(app, "cost") or size[0] == 80
-        assert setup_of(app).chosen_plan() == preset("demo")
+        assert setup_of(app).valid_plan() == preset("demo")
         assert all(len(line) <= size[0] for line in screen_lines(app))
 
 
@@ -84,7 +84,7 @@ async def test_each_choice_changes_the_cost(tmp_path: Path) -> None:
         assert "× 2,220 images" in text_of(app, "cost")
         await pilot.press("8", "n", "space")
         await pilot.pause(0.05)
-        plan = setup_of(app).chosen_plan()
+        plan = setup_of(app).valid_plan()
         assert plan.ood_sets == ("unseen-fractals",) and plan.id_images == 20 and plan.ood_images == 550
         assert plan.models == ("vit-narrow", "deit-narrow", "deit3-narrow", "deit3-wide")
 
@@ -95,10 +95,10 @@ async def test_digits_leave_numbers_alone_unless_one_is_edited() -> None:
         await pilot.pause(0.2)
         await pilot.press("7", "down", "down", "3")
         await pilot.pause(0.05)
-        assert setup_of(app).group == "method" and setup_of(app).chosen_plan() == preset("demo")
+        assert setup_of(app).group == "method" and setup_of(app).valid_plan() == preset("demo")
         await pilot.press("7", "enter", "9", "escape")
-        assert setup_of(app).chosen_plan() == preset("demo") and isinstance(app.screen, SetupScreen)
-        assert "calibration: images quantizers see" in text_of(app, "cost")
+        assert setup_of(app).valid_plan() == preset("demo") and isinstance(app.screen, SetupScreen)
+        assert "calibration: images to calibrate on" in text_of(app, "cost")
 
 
 async def test_what_cannot_be_combined_says_why(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ async def test_what_cannot_be_combined_says_why(tmp_path: Path) -> None:
         await pilot.pause(0.2)
         await pilot.press("2", *["down"] * 3)
         await pilot.pause(0.05)
-        assert "no deit was published with this pretraining" in text_of(app, "cost")
+        assert "no deit has been published with this pretraining" in text_of(app, "cost")
         await pilot.press("space")
         assert len(picks(app, "models").chosen) == 5
         await pilot.press(*["down"] * 3)
@@ -128,7 +128,7 @@ async def test_presets_choose_everything_and_another_choice_unticks_them() -> No
         await pilot.pause(0.2)
         await pilot.press("1", "down", "space")
         await pilot.pause(0.1)
-        plan = setup_of(app).chosen_plan()
+        plan = setup_of(app).valid_plan()
         assert plan == preset("quick") and picks(app, "presets").chosen == ("quick",)
         await pilot.press("2", "down", "down", "space")
         await pilot.pause(0.1)
@@ -142,7 +142,7 @@ async def test_h_makes_a_score_the_headline() -> None:
         place = list(catalog.SCORES).index("vim")
         await pilot.press("9", *["down"] * place, "h")
         await pilot.pause(0.05)
-        plan = setup_of(app).chosen_plan()
+        plan = setup_of(app).valid_plan()
         assert plan.headline == "vim" and plan.scores == ("msp", "maxlogit", "energy", "vim")
 
 
@@ -154,7 +154,7 @@ async def test_search_finds_and_ticks_across_groups() -> None:
         await pilot.pause(0.05)
         await pilot.press("escape", "slash", *"w6a6", "enter", "escape")
         await pilot.pause(0.1)
-        plan = setup_of(app).chosen_plan()
+        plan = setup_of(app).valid_plan()
         assert plan.method == "ptq4vit" and "W6A6" not in plan.bits
         assert "4 Bit settings" in screen_text(app)
 
@@ -164,10 +164,10 @@ async def test_parameters_belong_to_the_method_that_they_were_given_for() -> Non
     app = QoodApp(plan=plan, resources=CPU)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause(0.2)
-        assert setup_of(app).chosen_plan() == plan
+        assert setup_of(app).valid_plan() == plan
         await pilot.press("slash", *"ptq", "enter", "escape")
         await pilot.pause(0.1)
-        other = setup_of(app).chosen_plan()
+        other = setup_of(app).valid_plan()
         assert other.method == "ptq4vit" and not other.method_parameters
 
 
@@ -195,7 +195,7 @@ async def test_a_sweep_is_started_watched_paused_stopped_and_remembered(tmp_path
         assert isinstance(screen, LiveScreen)
         await pilot.press("space")
         await pilot.pause(0.3)
-        assert "PAUSED" in text_of(app, "status")
+        assert "FROZEN" in text_of(app, "status")
         seen = screen.source.state.seq
         await pilot.pause(0.6)
         assert screen.source.state.seq == seen
@@ -215,7 +215,7 @@ async def test_a_sweep_is_started_watched_paused_stopped_and_remembered(tmp_path
     again = QoodApp(root=tmp_path, resources=CPU)
     async with again.run_test(size=(80, 24)) as pilot:
         await pilot.pause(0.2)
-        assert setup_of(again).chosen_plan() == remembered[0]
+        assert setup_of(again).valid_plan() == remembered[0]
 
 
 async def test_stopping_a_sweep_asks_first(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ async def test_a_plan_is_saved_and_opened_again(tmp_path: Path) -> None:
         await pilot.pause(0.2)
         await pilot.press("2", "n", "space", "3", "down", "space", "9", "down", "space", "h")
         await typed(pilot, "w", str(file))
-        plan = setup_of(app).chosen_plan()
+        plan = setup_of(app).valid_plan()
         assert read_toml(file)[0] == plan
         assert (plan.models, plan.method, plan.headline) == (("vit-narrow",), "percentile", "maxlogit")
         await typed(pilot, "w", str(file))
@@ -252,12 +252,12 @@ async def test_a_plan_is_saved_and_opened_again(tmp_path: Path) -> None:
         await pilot.press("escape")
         await pilot.press("1", "down", "space")
         await pilot.pause(0.1)
-        assert setup_of(app).chosen_plan() != plan
+        assert setup_of(app).valid_plan() != plan
         await typed(pilot, "o", str(file))
-        assert setup_of(app).chosen_plan() == plan
+        assert setup_of(app).valid_plan() == plan
         file.write_text("models = ['vit-narow']")
         await typed(pilot, "o", str(file))
-        assert "vit-narrow" in told(app) and setup_of(app).chosen_plan() == plan
+        assert "vit-narrow" in told(app) and setup_of(app).valid_plan() == plan
 
 
 async def test_a_folder_of_images_joins_the_sets(tmp_path: Path, photographs: Path) -> None:
@@ -267,12 +267,12 @@ async def test_a_folder_of_images_joins_the_sets(tmp_path: Path, photographs: Pa
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
         await typed(pilot, "f", f"mine={tmp_path}")
-        plan = setup_of(app).chosen_plan()
+        plan = setup_of(app).valid_plan()
         assert plan.ood_sets[-1] == "mine" and "25 images" in text_of(app, "ood_sets")
         for wrong in (f"digits={tmp_path}", f"mine={tmp_path}", "x=/nowhere", "nonsense"):
-            before = setup_of(app).chosen_plan()
+            before = setup_of(app).valid_plan()
             await typed(pilot, "f", wrong)
-            assert setup_of(app).chosen_plan() == before
+            assert setup_of(app).valid_plan() == before
 
 
 async def test_a_root_of_image_sets_offers_the_study(tmp_path: Path) -> None:
@@ -281,15 +281,15 @@ async def test_a_root_of_image_sets_offers_the_study(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
         await typed(pilot, "k", "vit_base_patch16_224")
-        assert "take photographs" in told(app)
+        assert "need photographs" in told(app)
         await typed(pilot, "d", str(root))
         await until(pilot, lambda: setup_of(app).offer.is_real)
-        plan = setup_of(app).chosen_plan()
+        plan = setup_of(app).valid_plan()
         assert plan.id_set == "imagenet" and len(plan.models) == 5 and plan.share == 1.0
         assert picks(app, "presets").chosen == ("kuang-wong-2026",)
-        assert "not below the folder" in text_of(app, "ood_sets")
+        assert "not in the data folder" in text_of(app, "ood_sets")
         await typed(pilot, "k", "vit_base_patch16_224")
-        assert "vit_base_patch16_224" in setup_of(app).chosen_plan().models
+        assert "vit_base_patch16_224" in setup_of(app).valid_plan().models
         await typed(pilot, "d", "/nowhere")
         await pilot.pause(0.3)
         assert setup_of(app).offer.is_real
@@ -304,13 +304,13 @@ async def test_the_mouse_ticks_chooses_groups_and_starts(tmp_path: Path) -> None
         assert setup_of(app).group == "bits"
         await pilot.click("#bits", offset=(5, 2))
         await pilot.pause(0.1)
-        assert "W8A8" not in setup_of(app).chosen_plan().bits
+        assert "W8A8" not in setup_of(app).valid_plan().bits
         await pilot.click("#summary", offset=(5, 6))
         await pilot.pause(0.1)
         await pilot.click("#sizes", offset=(5, 2))
         await pilot.press("3", "0", "enter")
         await pilot.pause(0.1)
-        assert setup_of(app).chosen_plan().ood_images == 30
+        assert setup_of(app).valid_plan().ood_images == 30
         await pilot.press("up", "enter", "6", "0")
         assert await click_part(pilot, "keys", "start")
         await until(pilot, lambda: isinstance(app.screen, LiveScreen), 20)
@@ -326,22 +326,22 @@ async def test_outputs_are_kept_where_that_is_chosen_and_their_size_is_shown(tmp
         await pilot.pause(0.2)
         setup = setup_of(app)
         numbers = setup.query_one(Numbers)
-        assert not setup.chosen_plan().keep_outputs and "of outputs" not in text_of(app, "cost")
-        setup.choose("sizes")
+        assert not setup.valid_plan().keep_outputs and " outputs)" not in text_of(app, "cost")
+        setup.focus_group("sizes")
         await pilot.press(*["down"] * 9)
-        assert numbers.current.name == "keep_outputs" and numbers.current.told == "no"
-        size = in_words(outputs_size(setup.chosen_plan(), CPU))
+        assert numbers.current.name == "keep_outputs" and numbers.current.text == "no"
+        size = in_words(outputs_size(setup.valid_plan(), CPU))
         await pilot.press("enter")
         await pilot.pause(0.1)
-        assert setup.chosen_plan().keep_outputs and numbers.current.told == "yes"
-        assert f"({size} of outputs)" in text_of(app, "cost")
+        assert setup.valid_plan().keep_outputs and numbers.current.text == "yes"
+        assert f"({size} outputs)" in text_of(app, "cost")
         assert f"keep outputs: {size} of logits and features" in text_of(app, "cost")
         await pilot.press("plus")
-        assert setup.chosen_plan().keep_outputs
+        assert setup.valid_plan().keep_outputs
         await pilot.press("minus", "minus")
-        assert not setup.chosen_plan().keep_outputs
+        assert not setup.valid_plan().keep_outputs
         await pilot.press("space")
-        assert setup.chosen_plan().keep_outputs
+        assert setup.valid_plan().keep_outputs
 
 
 async def test_tab_goes_through_the_groups_at_every_width() -> None:
@@ -375,6 +375,6 @@ async def test_a_share_that_is_no_whole_percentage_stays_what_it_is() -> None:
     app = QoodApp(plan=plan, resources=CPU)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
-        assert setup_of(app).chosen_plan() == plan
+        assert setup_of(app).valid_plan() == plan
         await pilot.press("7", "plus")
-        assert setup_of(app).chosen_plan().share == pytest.approx(0.17)
+        assert setup_of(app).valid_plan().share == pytest.approx(0.17)

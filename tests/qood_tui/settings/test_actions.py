@@ -34,10 +34,10 @@ from tests.running import CPU
 
 ELSEWHERE = {"quit", "suspend_process", "start", "close"}  # they leave the screen: tests of their own
 PREPARED: dict[str, Callable[[Any], None]] = {
-    "unmark": lambda s: s.turn(marked=(s.look.pointed.key,)),
-    "headline": lambda s: (s.choose("scores"), s.picks("scores").action_move(1)),
+    "unmark": lambda s: s.set_options(marked=(s.options.pointed.key,)),
+    "headline": lambda s: (s.focus_group("scores"), s.picks("scores").action_move(1)),
     "all": lambda s: s.picks("models").tick_all(on=False),
-    "pane_deltas": lambda s: s.choose("log"),
+    "pane_deltas": lambda s: s.focus_pane("log"),
     "filter": lambda s: None,
 }
 
@@ -45,7 +45,7 @@ PREPARED: dict[str, Callable[[Any], None]] = {
 def fingerprint(app: QoodApp) -> tuple[Any, ...]:
     """Return everything that an action may change."""
     screen = app.screen
-    look = getattr(screen, "look", None)
+    look = getattr(screen, "options", None)
     player = getattr(screen, "player", None)
     moment = (player.position, player.playing, player.speed, player.state.seq) if player else None
     focus = app.focused.id if app.focused else None
@@ -62,10 +62,10 @@ def reset(app: QoodApp, base: Any) -> None:
     match base:
         case ReplayScreen() | LiveScreen():
             base.close_filter()
-            base.look = ViewOptions.at(base.source.state.header.plan)
+            base.options = ViewOptions.at(base.source.state.header.plan)
             base.is_maximised = False
             base.set_class(False, "maximised")
-            base.choose("deltas")
+            base.focus_pane("deltas")
             if isinstance(base, ReplayScreen):
                 base.player.playing, base.player.speed, base.player.kind = False, 4.0, Kind.ALL
                 base.player.seek(base.player.length * 0.9)
@@ -73,7 +73,7 @@ def reset(app: QoodApp, base: Any) -> None:
                 base.live.paused = False
         case SetupScreen():
             base.take(preset("demo"), CPU)
-            base.choose("models")
+            base.focus_group("models")
         case SessionsScreen():
             base.close_filter()
             picks = base.query_one("#list")
@@ -183,7 +183,7 @@ async def test_quit_says_that_a_sweep_goes_on_and_close_goes_back(recorded: Path
         async with app.run_test(size=(120, 40)) as pilot:
             await until(pilot, lambda: isinstance(app.screen, LiveScreen))
             await pilot.press("q")
-            assert any("goes on in the background" in str(said) for said in app._exit_renderables)
+            assert any("continues in the background" in str(said) for said in app._exit_renderables)
         assert app.return_code == 0
 
 
@@ -202,23 +202,23 @@ async def test_keys_follow_the_configuration(recorded: Path) -> None:
         screen = app.screen
         assert isinstance(screen, ReplayScreen)
         await pilot.press("o", "m")
-        assert screen.look.ood_set == "unseen-fractals" and screen.look.pointed.model == "vit-narrow"
+        assert screen.options.ood_set == "unseen-fractals" and screen.options.pointed.model == "vit-narrow"
         await pilot.press("U", "ctrl+o")
-        assert screen.look.ood_set == "photo-patches"
+        assert screen.options.ood_set == "photo-patches"
         await pilot.pause(0.1)
         assert "^o OOD set" in screen_lines(app)[-1] and " Model" not in screen_lines(app)[-1]
         await pilot.press("question_mark")
         await pilot.pause(0.2)
-        assert any("^o U" in line and "Show the next OOD set" in line for line in screen_lines(app))
+        assert any("^o U" in line and "Next OOD set" in line for line in screen_lines(app))
 
 
 async def test_the_palette_finds_actions_by_name(recorded: Path) -> None:
     app = QoodApp(recorded, at=1e9)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
-        await pilot.press("colon", *"most lost")
+        await pilot.press("colon", *"largest loss")
         await pilot.pause(0.5)
-        assert "Point at the variant" in screen_text(app)
+        assert "Go to the variant" in screen_text(app)
         await pilot.press("enter", "enter")
         await until(pilot, lambda: isinstance(app.screen, ReplayScreen))
 

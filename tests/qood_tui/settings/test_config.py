@@ -143,7 +143,7 @@ def test_a_keymap_has_textuals_names() -> None:
     [
         (b"ascii = true\n# caf\xe9", ("line 2", "caf", "UTF-8")),
         (b"\xff\xfe", ("line 1", "UTF-8")),
-        (b"#" * 70_000, ("too large", "64 KiB")),
+        (b"#" * 70_000, ("too large", "64.0 KiB")),
         (b"a = " + b"[" * 900 + b"\n" + b"[" * 900, ("nested",)),
     ],
 )

@@ -140,7 +140,7 @@ def test_a_gain_everywhere_is_no_loss(demo: State) -> None:
     gain = Delta(-0.012, -0.02, -0.005, -0.01, 0.001, 0.002)
     gained = tuple(with_sets(v, dict.fromkeys(v.main.sets, gain)) for v in demo.deltas.variants)
     state = msgspec.structs.replace(demo, deltas=msgspec.structs.replace(demo.deltas, variants=gained))
-    assert findings.most_lost(state).plain == "Nothing was lost on any OOD set."
+    assert findings.largest_loss(state).plain == "No variant lost on any OOD set."
 
 
 def test_a_variant_that_failed_is_named_beside_a_table_without_it(demo: State) -> None:
@@ -206,22 +206,17 @@ def test_what_was_lost_most_is_said_with_its_certainty(demo: State) -> None:
     found = findings.worst(demo)
     assert found is not None and demo.deltas is not None
     assert found.delta.value == max(d.value for v in demo.deltas.variants for d in v.main.sets.values())
-    said = findings.most_lost(demo).plain
-    assert (
-        said.startswith(f"Largest loss: {found.variant} on {found.ood_set} +") and "real: p < 0.001" in said
-    )
+    sentence = findings.largest_loss(demo).plain
+    assert sentence.startswith(f"Largest loss: {found.variant} on {found.ood_set} +")
+    assert sentence.endswith("▼, significant: p < 0.001, Holm-corrected")
     for width in (70, 80, 200):
-        assert (
-            findings.most_lost(demo, width).cell_len <= width
-            and "real" in findings.most_lost(demo, width).plain
-        )
+        line = findings.largest_loss(demo, width)
+        assert line.cell_len <= width and "▼" in line.plain
     assert all(line.cell_len <= 20 for line in findings.in_brief(demo, 20))
     source = ReplaySource(store.find("demo"))
     source.seek(source.length * 0.75)
-    assert (
-        "▼ so far" in findings.most_lost(source.state).plain
-        and "real" not in findings.most_lost(source.state).plain
-    )
+    interim = findings.largest_loss(source.state).plain
+    assert "▼ so far" in interim and "significant" not in interim
 
 
 def test_csv_holds_every_number_with_its_interval(demo: State) -> None:
@@ -290,8 +285,8 @@ def test_sessions_are_compared_cell_by_cell(demo: State, recorded: Path) -> None
     assert matching.differing([demo, ends]) == {"first and last": ("none", "8")}
     assert matching.differing([ends, demo]) == {"first and last": ("8", "none")}
     assert "fractals" in matching.other_images([demo, other])
-    assert "not the same images" in matching.images_told([demo, other])
-    assert matching.images_told([demo, demo]) == "on the same images"
-    assert "not known" in matching.images_told([demo, State(demo.header)])
+    assert "different images" in matching.images_told([demo, other])
+    assert matching.images_told([demo, demo]) == "same images"
+    assert "unknown" in matching.images_told([demo, State(demo.header)])
     rows = list(csv.DictReader(io.StringIO(comparison.as_csv(found, ["a", "b"]))))
     assert len(rows) == 30 * 2 * 6 and rows[0]["difference"] == ""

@@ -43,9 +43,9 @@ async def listed(pilot: Pilot[None], name: str) -> SessionsScreen:
 
 async def put_cursor(pilot: Pilot[None], screen: SessionsScreen, name: str) -> None:
     picks = screen.query_one(Picks)
-    await until(pilot, lambda: any(name in key for key in screen.found))
+    await until(pilot, lambda: any(name in key for key in screen.summaries))
     for _ in screen.order:
-        if screen.under_cursor is not None and screen.under_cursor.name == name:
+        if screen.current is not None and screen.current.name == name:
             return
         picks.action_move(1)
         await pilot.pause()
@@ -86,8 +86,8 @@ async def test_a_session_is_renamed_and_names_that_cannot_be_are_refused(place: 
         assert (place / "20260101-second" / JOURNAL).exists()
         await pilot.press("R")
         await answer(pilot, "better")
-        await until(pilot, lambda: str(place / "better") in screen.found)
-        assert str(place / "20260101-second") not in screen.found
+        await until(pilot, lambda: str(place / "better") in screen.summaries)
+        assert str(place / "20260101-second") not in screen.summaries
         assert store.find("better") == place / "better"
 
 
@@ -104,7 +104,7 @@ async def test_a_session_is_deleted_only_when_the_user_is_sure(place: Path) -> N
         await until(pilot, lambda: isinstance(app.screen, Question))
         await pilot.press("y")
         await until(pilot, lambda: not (place / "20260101-second").exists())
-        await until(pilot, lambda: str(place / "20260101-second") not in screen.found)
+        await until(pilot, lambda: str(place / "20260101-second") not in screen.summaries)
         await put_cursor(pilot, screen, "demo")
         await pilot.press("D")
         await until(pilot, lambda: "ships with the program" in told(app))
@@ -118,12 +118,12 @@ async def test_a_session_is_exported_and_never_over_another_file(place: Path, tm
         await pilot.press("e")
         await until(pilot, lambda: isinstance(app.screen, Prompt))
         await pilot.press("enter")
-        await until(pilot, lambda: "20260102-first.qood: " in told(app))
+        await until(pilot, lambda: "20260102-first.qood (" in told(app))
         assert (tmp_path / "20260102-first.qood").stat().st_size > 10_000
         await pilot.press("e")
         await until(pilot, lambda: isinstance(app.screen, Prompt))
         await pilot.press("enter")
-        await until(pilot, lambda: "there already" in told(app))
+        await until(pilot, lambda: "already exists" in told(app))
 
 
 async def test_a_check_says_that_a_session_is_whole_or_what_is_not(place: Path) -> None:
@@ -131,7 +131,7 @@ async def test_a_check_says_that_a_session_is_whole_or_what_is_not(place: Path) 
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await listed(pilot, "20260102-first")
         await pilot.press("V")
-        await until(pilot, lambda: "is whole" in told(app))
+        await until(pilot, lambda: "is intact" in told(app))
         path = place / "20260101-second" / "arrays" / "nll.npy"
         path.write_bytes(path.read_bytes()[:-1])
         await put_cursor(pilot, screen, "20260101-second")
