@@ -24,7 +24,7 @@ contracts: $(VENV)/.developed
 	$(BIN)/lint-imports
 
 test: $(VENV)/.developed  ## on two cores at once; `pytest` alone does it on one
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 snapshots: $(VENV)/.developed  ## keep how every screen looks now as right; read the diff before it is committed
 	QOOD_UPDATE_SNAPSHOTS=1 $(BIN)/pytest tests/qood_tui/test_snapshots.py

@@ -97,13 +97,13 @@ def test_a_folder_that_may_not_be_read_is_a_problem_and_no_end() -> None:
     )
 
 
-def test_200_000_files_in_one_folder_are_listed_in_seconds(tmp_path: Path) -> None:
-    for number in range(200_000):
+def test_50_000_files_in_one_folder_are_listed_in_seconds(tmp_path: Path) -> None:
+    for number in range(50_000):
         (tmp_path / f"{number}.jpg").touch()
     started = time.monotonic()
     found = ood_set("mine", str(tmp_path))
-    assert len(found.members) == 200_000 and not found.problems
-    assert time.monotonic() - started < 20
+    assert len(found.members) == 50_000 and not found.problems
+    assert time.monotonic() - started < 5
 
 
 def test_the_hash_of_a_set_is_of_contents_labels_and_order(tmp_path: Path, decoders: Decoders) -> None:

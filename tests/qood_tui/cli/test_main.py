@@ -14,6 +14,7 @@ from engine.session import store
 from engine.session.layout import JOURNAL
 from engine.session.session import Session
 from engine.text import in_bytes
+from tests.commands import terminal
 
 RUN = [sys.executable, "-m", "qood_tui"]
 
@@ -58,7 +59,7 @@ def test_bad_input_exits_2_and_names_field_given_and_right(
     arguments: tuple[str, ...], names: tuple[str, ...], home: Path
 ) -> None:
     before = len(store.folders())
-    ran = call(*arguments, stdin=subprocess.DEVNULL)
+    ran = terminal(*arguments)
     assert ran.returncode == 2
     assert all(name in ran.stderr for name in names), ran.stderr
     assert "Traceback" not in ran.stderr and not ran.stdout
