@@ -18,6 +18,7 @@ from engine.sweep.loaded_models import LoadedModels
 from engine.sweep.resume import Before, PriorVariants
 from engine.sweep.retry import RetryControl
 from engine.sweep.workers import Workers
+from engine.text import counted
 
 
 class Setup(NamedTuple):
@@ -57,14 +58,14 @@ def set_up(job: Job, started: WorkerStarted, workers: Workers, control: RetryCon
     """Load the models, open the sets, and check both; raise a QoodError for what cannot be swept."""
     plan, resources, session, device = job.plan, job.resources, Path(job.session), workers.device
     preflight.check_plan(plan)
-    control.emit(PhaseChanged("models", f"{len(plan.models)} models on {device}"))
+    control.emit(PhaseChanged("models", f"{counted(len(plan.models), 'model')} on {device}"))
     models = LoadedModels(plan, resources, device, control.emit)
     control.emit(PhaseChanged("images"))
     # Models first: labels may follow the class names in a model's own file.
     opened = control.retrying(lambda: open_sets(plan, resources, workers.decoders, models.class_names))
     for warning in preflight.check(plan, resources, session, opened, models, device):
         control.emit(Logged("warning", warning))
-    control.emit(PhaseChanged("checking", f"the contents of {opened.rows} images"))
+    control.emit(PhaseChanged("checking", f"the contents of {counted(opened.rows, 'image')}"))
     sets, prepared = control.retrying(lambda: without_copies(opened, plan))
     before = resume.check(session, plan, prepared, models.describe(), started, job.first_row)
     batch = before.batch or backend_of(device).first_batch(plan.chunk_images, models.largest_side)
