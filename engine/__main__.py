@@ -1,4 +1,4 @@
-"""`python -m engine`: sweep and report on a machine without a terminal, JSON out."""
+"""`python -m engine`: sweep and report without a terminal, with JSON output."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from engine.system import environment, paths
 from engine.system.streams import served
 
 COMMANDS = {
-    "quantize": ("engine.commands.quantize", "quantize a model of your own, save it, run a saved one"),
-    "scores": ("engine.commands.scores", "OOD scores of arrays of your own"),
-    "data": ("engine.commands.data", "which image sets a folder holds, and whether they can be read"),
-    "metrics": ("engine.commands.metrics", "OOD measures of scores of your own"),
+    "quantize": ("engine.commands.quantize", "quantize your own model, save it, run a saved one"),
+    "scores": ("engine.commands.scores", "compute OOD scores of your own arrays"),
+    "data": ("engine.commands.data", "list the image sets in a folder and check that they can be read"),
+    "metrics": ("engine.commands.metrics", "measure OOD detection with your own scores"),
     "rescore": ("engine.sweep.rescore", "add scores to a finished session that kept its outputs"),
-    "doctor": ("engine.commands.doctor", "whether everything is ready here"),
+    "doctor": ("engine.commands.doctor", "check that this machine is ready"),
 }
 COMPUTING = ("quantize", "scores", "metrics", "rescore")
 
@@ -51,31 +51,31 @@ def main() -> int:
     run.add_argument("--class-order", choices=tuple(catalog.CLASS_ORDERS))
     run.add_argument("--largest-image", type=int)
     run.add_argument("--keep-outputs", action="store_true", default=None)
-    again = commands.add_parser("report", help="print what a session found")
-    again.add_argument("session")
-    again.add_argument("--format", default="json", choices=tuple(report.FORMATS))
+    reporting = commands.add_parser("report", help="print the results of a session")
+    reporting.add_argument("session")
+    reporting.add_argument("--format", default="json", choices=tuple(report.FORMATS))
     for name, (module, words) in COMMANDS.items():
-        own = commands.add_parser(name, prog=_program(name), help=words)
-        if name in sys.argv[1:2]:  # torch takes seconds, the other commands need none of it
-            own.set_defaults(run=import_module(module).run)
-            import_module(module).arguments(own)
-    given = parser.parse_args()
+        command = commands.add_parser(name, prog=_program(name), help=words)
+        if name in sys.argv[1:2]:  # importing torch takes seconds, and the others do not need it
+            command.set_defaults(run=import_module(module).run)
+            import_module(module).arguments(command)
+    options = parser.parse_args()
     try:
-        if given.command in COMPUTING and not getattr(given, "list", False):
+        if options.command in COMPUTING and not getattr(options, "list", False):
             environment.check_exact()
-        if given.command in COMMANDS:
-            status: int = given.run(given)
+        if options.command in COMMANDS:
+            status: int = options.run(options)
             return status
-        return _run(given) if given.command == "run" else _report(given)
+        return _run(options) if options.command == "run" else _report(options)
     except InputError as error:
-        _say(given.command, str(error))
+        _say(options.command, str(error))
         return BAD_INPUT
     except QoodError as error:
-        _say(given.command, str(error))
+        _say(options.command, str(error))
         return WITH_FAILURES
     except Exception as error:
         trace = environment.without_secrets(traceback.format_exc())
-        _say(given.command, of_disk(error) or _kept(trace))
+        _say(options.command, of_disk(error) or _kept(trace))
         return 1
 
 
@@ -84,7 +84,7 @@ def _say(command: str, text: str) -> None:
 
 
 def _kept(trace: str) -> str:
-    """Append the traceback of a defect to the log; return what to tell the user."""
+    """Append the traceback of a defect to the log; return the message for the user."""
     try:
         path = paths.log_file("engine")
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
@@ -93,7 +93,7 @@ def _kept(trace: str) -> str:
         return (
             f"this is a defect, and its log cannot be written ({error.strerror}); set QOOD_LOGS to a folder"
         )
-    return f"this is a defect; what happened is in {path}"
+    return f"this is a defect; details are in {path}"
 
 
 def _program(command: str) -> str:
@@ -102,48 +102,53 @@ def _program(command: str) -> str:
     return f"qood-tui {'sessions ' if command == 'rescore' else ''}{command}"
 
 
-def _run(given: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     resources = from_options(
-        data=given.data,
-        ood=tuple(given.ood),
-        own_id=tuple(given.id),
-        train=tuple(given.train),
-        checkpoint=tuple(given.checkpoint),
-        ema=given.ema,
-        classes=given.classes,
-        devices=given.devices,
-        any_accuracy=given.any_accuracy,
-        crops=given.crops,
+        data=options.data,
+        ood=tuple(options.ood),
+        own_id=tuple(options.id),
+        train=tuple(options.train),
+        checkpoint=tuple(options.checkpoint),
+        ema=options.ema,
+        classes=options.classes,
+        devices=options.devices,
+        any_accuracy=options.any_accuracy,
+        crops=options.crops,
     )
     fields = ("share", "seed", "class_order", "largest_image", "keep_outputs")
-    changes = {name: getattr(given, name) for name in fields if getattr(given, name) is not None}
-    asked = request.prepare(
-        given.plan, given.preset, given.resume, resources=resources, root=given.session_dir, changes=changes
+    changes = {name: getattr(options, name) for name in fields if getattr(options, name) is not None}
+    prepared = request.prepare(
+        options.plan,
+        options.preset,
+        options.resume,
+        resources=resources,
+        root=options.session_dir,
+        changes=changes,
     )
-    client.start(asked.session, asked.resources)
+    client.start(prepared.session, prepared.resources)
     try:
-        for _ in client.watch(asked.session, asked.beyond):
+        for _ in client.watch(prepared.session, prepared.beyond):
             pass
     except KeyboardInterrupt:
-        client.cancel(asked.session)
-        sys.stderr.write(f"engine: stopped; what is finished is kept in {asked.session}\n")
+        client.cancel(prepared.session)
+        sys.stderr.write(f"engine: stopped; everything finished is kept in {prepared.session}\n")
         return CANCELLED
-    session = Session.at(asked.session)
+    session = Session.at(prepared.session)
     if (closed := session.closed) is not None and closed.outcome == "refused":
         sys.stderr.write(f"engine: {closed.reason}\n")
-        store.discard(asked.session)
+        store.discard(prepared.session)
         return BAD_INPUT
-    found = report.document(session, quick=True)
-    sys.stdout.write(report.render(msgspec.structs.replace(found, session=str(asked.session)), "json"))
-    return WITH_FAILURES if found.failures else FINISHED
+    document = report.document(session, quick=True)
+    sys.stdout.write(report.render(msgspec.structs.replace(document, session=str(prepared.session)), "json"))
+    return WITH_FAILURES if document.failures else FINISHED
 
 
-def _report(given: argparse.Namespace) -> int:
-    found = report.document(Session.at(store.find_readable(given.session)))
-    sys.stdout.write(report.render(found, given.format))
-    for line in found.mismatches:
+def _report(options: argparse.Namespace) -> int:
+    document = report.document(Session.at(store.find_readable(options.session)))
+    sys.stdout.write(report.render(document, options.format))
+    for line in document.mismatches:
         sys.stderr.write(f"engine: {line}\n")
-    return WITH_FAILURES if found.mismatches else FINISHED
+    return WITH_FAILURES if document.mismatches else FINISHED
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-# What a command exits with.
+# Exit statuses of commands.
 FINISHED, BAD_INPUT, WITH_FAILURES, CANCELLED = 0, 2, 3, 130
 
 
@@ -14,15 +14,15 @@ class QoodError(Exception):
     """Base of every error that is shown to the user as a message."""
 
 
-def _shown(given: object) -> str:
+def _shown(value: object) -> str:
     """Return a value as the user would write it."""
-    if isinstance(given, list | tuple):
-        return ", ".join(map(str, given)) or "nothing"
-    return repr(given)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "nothing"
+    return repr(value)
 
 
 class InputError(QoodError):
-    """Something the user gave cannot be used, or is missing (`given` is None); nothing has been started."""
+    """A user's input cannot be used, or is missing (`given` is None). Nothing has been started."""
 
     def __init__(self, field: str, given: object, right: str, *, wrong: str = "cannot be used") -> None:
         self.field, self.given, self.right = field, given, right
@@ -33,23 +33,23 @@ class InputError(QoodError):
 
 
 class QuantizeError(QoodError):
-    """Say why a model cannot be quantized faithfully."""
+    """A model cannot be quantized faithfully."""
 
 
 class ScoreError(QoodError):
-    """Say why an OOD score cannot be fitted or computed."""
+    """An OOD score cannot be fitted or computed."""
 
 
 class MeasureError(QoodError):
-    """Say why a measure has no value: NaN scores, an empty set."""
+    """A measure has no value: NaN scores, an empty set."""
 
 
 class JournalError(QoodError):
-    """Say why a session's journal cannot be read."""
+    """A session's journal cannot be read."""
 
 
 class EngineError(QoodError):
-    """Say why the engine could not be reached or could not do as asked."""
+    """The engine cannot be reached or cannot do what was requested."""
 
 
 _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ESTALE)
@@ -57,7 +57,7 @@ _OF_FILES = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDI
 
 
 def of_disk(error: BaseException) -> str:
-    """Return in words what a disk or a file said, which is no defect of a program; else nothing."""
+    """Return the message for an error of a disk or file, which is no defect of the program; else nothing."""
     if isinstance(error, OSError) and (
         error.errno in _OF_DISKS or (error.errno in _OF_FILES and error.filename)
     ):
@@ -68,9 +68,9 @@ def of_disk(error: BaseException) -> str:
     return ""
 
 
-def unknown_name(field: str, given: object, known: Iterable[str]) -> InputError:
-    """Return the error for a name that is not in the catalog, with the nearest right names."""
-    names = list(known)
+def unknown_name(field: str, given: object, choices: Iterable[str]) -> InputError:
+    """Return the error for an unknown name, with the nearest valid names."""
+    names = list(choices)
     near = difflib.get_close_matches(str(given).lower(), [n.lower() for n in names], 3, 0.4)
     nearest = [name for name in names if name.lower() in near]
     if nearest:

@@ -1,4 +1,4 @@
-"""Text from elsewhere, made harmless."""
+"""Numbers, times and counts as text, and text from elsewhere made harmless."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import unicodedata
 from datetime import UTC, datetime
 
 LONGEST_TIME = 40  # characters
-SMALLEST, LARGEST = -6, 9  # powers of ten that are written without an exponent
+SMALLEST, LARGEST = -6, 9  # powers of ten that need no exponent
 
 
 def in_bytes(count: float) -> str:
-    """Return a number of bytes in the unit that fits it."""
+    """Return a number of bytes in a suitable unit."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if count < 1024 or unit == "GiB":
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
@@ -20,14 +20,14 @@ def in_bytes(count: float) -> str:
 
 
 def counted(number: int, thing: str, things: str = "") -> str:
-    """Return a number of things in words."""
+    """Return a count with its noun: `1 model`, `2,000 models`."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 def short(value: float, digits: int = 3) -> str:
-    """Return a number with so many significant digits, or all those before its point.
+    """Return a number to `digits` significant digits, or more if it has more before its point.
 
-    Only what is very large or very small has an exponent: 100 to two digits is not 1e+02.
+    Only very large or very small numbers get an exponent: 100 to two digits is not 1e+02.
     """
     if not math.isfinite(value) or value == 0:
         return f"{value:g}"
@@ -39,7 +39,7 @@ def short(value: float, digits: int = 3) -> str:
 
 
 def in_utc(time: str, *, seconds: bool = False) -> str:
-    """Return a time in ISO 8601 as date and time of day with their zone; what is no time as it is."""
+    """Return an ISO 8601 time as date and time of day in UTC; return other text unchanged."""
     try:
         at = datetime.fromisoformat(time)
         at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
@@ -49,16 +49,16 @@ def in_utc(time: str, *, seconds: bool = False) -> str:
 
 
 def decoded(data: bytes) -> str:
-    """Return a text in UTF-8, or in UTF-16 where it begins with that mark, without the mark of an editor.
+    """Decode UTF-8, or UTF-16 if it starts with a byte order mark; drop the mark.
 
-    Raises UnicodeDecodeError where it is neither.
+    Raises UnicodeDecodeError if it is neither.
     """
     is_wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     return data.decode("utf-16" if is_wide else "utf-8-sig")
 
 
 def clean(text: str) -> str:
-    """Return `text` without control characters, so that it can neither move the cursor nor colour."""
+    """Return `text` without control characters, so that it cannot move the cursor or change colours."""
     if text.isprintable():
         return text
     return "".join(c if unicodedata.category(c)[0] != "C" else "\ufffd" for c in text)

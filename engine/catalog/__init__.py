@@ -1,4 +1,4 @@
-"""What can be picked, as data. Objects lie behind `module:name` and are loaded only where they run."""
+"""What can be chosen, as data. Objects are named by `module:name` and loaded only where they are used."""
 
 from engine.catalog.devices import ACCELERATORS, CPU, DEVICES, Device
 from engine.catalog.methods import BITS, METHODS, Method, described

@@ -1,4 +1,4 @@
-"""Kinds of devices that models run on, by the names that torch has for them."""
+"""Kinds of devices that models run on, under torch's names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CPU = "cpu"
 
 
 class Device(msgspec.Struct, frozen=True):
-    """A kind of device; of every kind but the CPU a machine may have several, numbered from 0."""
+    """A kind of device. A machine may have several of every kind but the CPU, numbered from 0."""
 
     name: str
     label: str
@@ -23,4 +23,4 @@ DEVICES: Mapping[str, Device] = by_name(
     Device(CPU, "CPU", "engine.sweep.devices.cpu:Cpu"),
     Device("cuda", "GPUs", "engine.sweep.devices.cuda:Cuda"),
 )
-ACCELERATORS = tuple(name for name in DEVICES if name != CPU)  # `auto` takes the first kind that is there
+ACCELERATORS = tuple(name for name in DEVICES if name != CPU)  # `auto` takes the first available kind

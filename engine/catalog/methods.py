@@ -13,13 +13,13 @@ BITS = ("FP32", "W8A8", "W6A6", "W4A8", "W8A4", "W4A4")
 
 
 class Method(msgspec.Struct, frozen=True):
-    """A post-training quantization method, with those of its parameters that are not its defaults.
+    """A post-training quantization method, with any parameters that differ from its defaults.
 
-    `target` is a QuantizationMethod. `published` is what the method's published numbers have for the first
-    and the last layer, `departures` where it leaves its official code. In a sweep the first and the last
-    layer have the plan's convention in every method: without `first_and_last` that is the bit setting.
-    `seconds` is roughly what calibrating one micro model costs on one core. `package` is name and version of
-    the package that a method from elsewhere is in.
+    `target` is a QuantizationMethod. `published` says how the method's published numbers treat the first and
+    the last layer, `departures` how it differs from its official code. In a sweep every method treats these
+    layers as the plan says: without `first_and_last` they have the bit setting. `seconds` is roughly what
+    calibrating one micro model takes on one core. `package` is the name and version of the package of a
+    third-party method.
     """
 
     name: str
@@ -38,8 +38,8 @@ _REPQ = "engine.quantize.methods.repq:RepQ"
 _PTQ4VIT = "engine.quantize.methods.ptq4vit:PTQ4ViT"
 _OF_PTQ4VIT = (
     "scales are judged by the Fisher information, where the code's Hessian is rounding noise",
-    "queries, keys and values have one scale per tensor, in the code one per head",
-    "the split is searched beside quantized values, in the code beside exact ones",
+    "queries, keys and values have one scale per tensor instead of one per head",
+    "the split is searched with quantized values instead of exact ones",
 )
 _OWN: Mapping[str, Method] = by_name(
     Method(
@@ -53,9 +53,9 @@ _OWN: Mapping[str, Method] = by_name(
         "engine.quantize.methods.round_to_nearest:Percentile",
     ),
     Method(
-        "omse", "clipped where the squared error is least", "engine.quantize.methods.round_to_nearest:OMSE"
+        "omse", "clipped where the squared error is smallest", "engine.quantize.methods.round_to_nearest:OMSE"
     ),
-    Method("repq", "RepQ-ViT as its official code does it", _REPQ, published=_IMAGE_AT_8),
+    Method("repq", "RepQ-ViT as in its official code", _REPQ, published=_IMAGE_AT_8),
     Method(
         "repq-rounded",
         "RepQ-ViT with rounded zero points",
@@ -85,12 +85,12 @@ _OWN: Mapping[str, Method] = by_name(
         published=_IMAGE_FLOAT,
         departures=(
             *_OF_PTQ4VIT,
-            "above the split a softmax output has one range, as in the paper; the code adds both",
+            "above the split a softmax output has one range, as in the paper, instead of the sum of both",
         ),
     ),
     Method(
         "ptq4vit-summed",
-        "PTQ4ViT with both softmax ranges added, as its code does",
+        "PTQ4ViT with both softmax ranges added, as in its code",
         _PTQ4VIT,
         {"summed_softmax": True},
         seconds=6,
@@ -104,9 +104,8 @@ _OWN: Mapping[str, Method] = by_name(
         seconds=50,
         published=_IMAGE_AT_8,
         departures=(
-            "channel scales are folded at every setting, in the code only where weights and activations have "
-            "the same bits",
-            "the search goes over both ends of a range, in the code over scale and 16 zero points",
+            "channel scales are folded at every setting, even if weights and activations differ in bits",
+            "the search covers both ends of a range instead of scale and 16 zero points",
             "GELU outputs start at a range that clips nothing",
         ),
     ),
@@ -116,10 +115,10 @@ _OWN: Mapping[str, Method] = by_name(
         "engine.quantize.methods.erq:ERQ",
         published=_IMAGE_FLOAT,
         departures=(
-            "a weight has one scale per output channel; in the code a twentieth of the input columns of qkv "
-            "and fc1 have scales of their own",
+            "a weight has one scale per output channel (in the code a twentieth of the input columns of qkv "
+            "and fc1 have their own scales)",
             "the ridge grows with the number of images",
-            "the image has 8 bits, in the code it stays in floating point",
+            "the image has 8 bits instead of staying in floating point",
         ),
     ),
     Method(
@@ -128,7 +127,7 @@ _OWN: Mapping[str, Method] = by_name(
         "engine.quantize.methods.qwt:QwT",
         published="patch embedding and head at 8 bits (first_and_last = 8 in a plan)",
         departures=(
-            "corrections are fitted on the calibration images, in the code on 512",
+            "corrections are fitted on the calibration images instead of 512 images",
             "patch embedding and head have the bit setting, unless the plan says otherwise",
         ),
     ),
@@ -136,10 +135,10 @@ _OWN: Mapping[str, Method] = by_name(
 
 
 def _third_party() -> list[Method]:
-    """List methods that other packages offer; none is imported before it is used.
+    """List the methods of other packages; none is imported before it is used.
 
     The entry point `NAME = "module:Class"` in the group `qood_tui.methods` is a QuantizationMethod. A name
-    that is taken stays what it is.
+    that is already taken keeps its meaning.
     """
     return [
         Method(
@@ -157,7 +156,7 @@ METHODS: Mapping[str, Method] = by_name(*_OWN.values(), *_third_party())
 
 
 def described(name: str) -> tuple[str, ...]:
-    """Return in sentences what a method is, what its published numbers have, and where it leaves its code."""
+    """Describe a method in sentences: its published numbers, and how it differs from its official code."""
     method = METHODS[name]
     lines = [f"{name}: {method.label}."]
     if method.published:

@@ -15,16 +15,16 @@ _TIMM_NAME = re.compile(r"[a-z0-9_]*(vit|deit)[a-z0-9_]*(\.[a-z0-9_]+)?")
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A model that can be swept; `stands_for` names the system of the study that it is, or is like.
+    """A model that can be swept; `stands_for` names the study's model that it is or resembles.
 
-    `stated` is what the study's abstract says its 4 bits cost, in percent.
+    `stated` are its losses at 4 bits in the study's abstract, in percent.
     """
 
     name: str
     family: str
     pretraining: str
     stands_for: str
-    short: str  # what fits into a table
+    short: str  # for narrow tables
     trained_on: str = "imagenet"  # the ID set
     target: str = "engine.models.pretrained:load_model"
     stated: Mapping[str, float] = {}
@@ -88,22 +88,22 @@ STUDY_MODELS = tuple(name for name, model in MODELS.items() if model.trained_on 
 
 
 def is_timm_name(name: str) -> bool:
-    """Tell whether a name may be one of timm's plain vision transformers, with or without a tag."""
+    """Return whether a name may be one of timm's plain vision transformers, with or without a tag."""
     return _TIMM_NAME.fullmatch(name) is not None
 
 
 def short_of(model: str) -> str:
-    """Return how a model is written where there is little room."""
+    """Return a model's short name, for where space is tight."""
     return str(MODELS[model].short) if model in MODELS else re.sub(r"_patch\d+_\d+", "", model)
 
 
 def pretraining_of(model: str) -> str:
-    """Return what a model was pretrained on; of a model that is not in the catalog, that this is unknown."""
+    """Return what a model was pretrained on; UNKNOWN for a model that is not in the catalog."""
     return MODELS[model].pretraining if model in MODELS else UNKNOWN
 
 
 def outputs_of(model: str) -> tuple[int, int]:
-    """Return how many logits and features a model gives of an image; a guess if it is not in the catalog."""
+    """Return how many logits and features a model has per image; a guess if it is not in the catalog."""
     if model in MODELS:
         return MODELS[model].classes, MODELS[model].width
     width = next((width for name, width in _WIDTHS.items() if name in model), _WIDTHS["base"])
@@ -111,11 +111,11 @@ def outputs_of(model: str) -> tuple[int, int]:
 
 
 def twins(models: Collection[str]) -> list[tuple[str, str]]:
-    """Return the pairs of models that differ in pretraining alone, the smaller pretraining first."""
-    known = [model for model in MODELS.values() if model.name in models]
+    """Return the pairs of models that differ only in pretraining, the smaller pretraining first."""
+    entries = [model for model in MODELS.values() if model.name in models]
     return [
         (one.name, other.name)
-        for position, one in enumerate(known)
-        for other in known[position + 1 :]
+        for position, one in enumerate(entries)
+        for other in entries[position + 1 :]
         if (one.family, one.trained_on) == (other.family, other.trained_on)
     ]

@@ -1,4 +1,4 @@
-"""Entries by their names, and the objects behind them."""
+"""Entries by name, and the objects behind them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans with a name, and what the study that one of them is about states."""
+"""Named plans, and what the study behind one of them states."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from engine.catalog.sets import AUTO
 
 STATED_BY = "abstract of arXiv 2602.01459 (Kuang & Wong 2026)"
 STATED_NOT = (
-    "The abstract of arXiv 2602.01459 states neither OOD score, quantization method, calibration set, "
-    "estimator of AUPR-out, OOD sets beyond OpenImage-O and iNaturalist, ID images, nor whether its deltas "
-    "are percentage points or relative. These are this plan's own choices; both kinds of delta are shown, "
-    "and what can be compared is their order."
+    "The abstract of arXiv 2602.01459 does not state the OOD score, quantization method, calibration set, "
+    "estimator of AUPR-out, ID images or OOD sets beyond OpenImage-O and iNaturalist, nor whether its deltas "
+    "are percentage points or relative. This plan makes its own choices and shows both kinds of delta; only "
+    "their order can be compared."
 )
 
 

@@ -13,8 +13,8 @@ from engine.catalog.named import by_name
 class Score(msgspec.Struct, frozen=True):
     """An OOD score: larger for images that look more out-of-distribution.
 
-    Its function takes logits and returns scores or, where it is `fitted`, takes a FitSet and returns a
-    function of Outputs. `needs` are arrays beyond logits; `note` warns of what it assumes.
+    Its function takes logits and returns scores or, if it is `fitted`, takes a FitSet and returns a
+    function of Outputs. `needs` are arrays beyond logits; `note` warns of its assumptions.
     """
 
     name: str
@@ -34,10 +34,10 @@ def _fitted(name: str, label: str, module: str, *needs: str, note: str = "") -> 
 
 
 def _third_party() -> list[Score]:
-    """List scores that other packages offer; none is imported before it is used.
+    """List the scores of other packages; none is imported before it is used.
 
     The entry point `NAME = "module:function"` in the group `qood_tui.scores` is a function of logits, one
-    in `qood_tui.fitted_scores` takes a FitSet. A name that is taken stays what it is.
+    in `qood_tui.fitted_scores` takes a FitSet. A name that is already taken keeps its meaning.
     """
     return [
         Score(point.name, point.name, point.value, fitted, _FEATURES if fitted else ())
@@ -47,7 +47,7 @@ def _third_party() -> list[Score]:
     ]
 
 
-FEATURES = ("features", "fit_features")  # what makes a score one of features
+FEATURES = ("features", "fit_features")  # a score that needs these is one of features
 _FEATURES = (*FEATURES, "fit_labels", "weight", "bias")
 _SIGNED = "it assumes features that are never negative"
 _HEAD = (*FEATURES, "weight", "bias")
@@ -84,5 +84,5 @@ SCORES: Mapping[str, Score] = by_name(*_OWN.values(), *_third_party())
 
 
 def label_of(score: str) -> str:
-    """Return how a score is written; a session may name one that this catalog does not know."""
+    """Return the label of a score; its name if the catalog does not know it, as may be in a session."""
     return str(SCORES[score].label) if score in SCORES else score

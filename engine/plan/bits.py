@@ -10,8 +10,6 @@ from engine import catalog
 from engine.errors import InputError, unknown_name
 
 FLOAT = 32
-
-
 _BITS = re.compile(r"W(\d{1,2})A(\d{1,2})", re.IGNORECASE)
 
 
@@ -26,16 +24,16 @@ class Bits(msgspec.Struct, frozen=True):
 
     @property
     def is_float(self) -> bool:
-        """Tell whether nothing is quantized."""
+        """Return whether nothing is quantized."""
         return self.weight == FLOAT and self.activation == FLOAT
 
     @classmethod
     def parse(cls, text: str) -> Bits:
-        """Read `FP32`, `W4A8` and the like; raise InputError naming the field `bits`."""
+        """Parse `FP32`, `W4A8` and the like; raise InputError naming the field `bits`."""
         if text.upper() == "FP32":
             return cls()
-        found = _BITS.fullmatch(text)
-        widths = [int(width) for width in found.groups()] if found else []
+        match = _BITS.fullmatch(text)
+        widths = [int(width) for width in match.groups()] if match else []
         if not widths or any(not 2 <= width <= 8 and width != FLOAT for width in widths):
             near = unknown_name("bits", text, catalog.BITS).right
             right = f"{near} (any WxAy from 2 to 8 bits, or 32 for floating point)"

@@ -1,6 +1,6 @@
-"""The Plan: everything about a sweep that moves a number, and whether outputs are kept.
+"""The Plan: everything about a sweep that affects a number, and whether outputs are kept.
 
-Devices and paths are not in it. The terminal, the command line and a TOML file all make the same Plan.
+It holds no devices or paths. The terminal, the command line and a TOML file all make the same Plan.
 """
 
 from __future__ import annotations
@@ -17,50 +17,50 @@ from engine.errors import InputError, unknown_name
 from engine.plan.bits import Bits
 from engine.plan.variants import Variant
 
-IDLE = ("keep_outputs",)  # fields that move no number; a resumed sweep must know them, the identity not
+IDLE = ("keep_outputs",)  # fields that affect no number: a resumed sweep needs them, the identity does not
 
 
 def is_identity(identity: str, plan: bytes) -> bool:
-    """Return whether an identity is of a plan, given by its bytes in a header.
+    """Return whether an identity belongs to a plan, given as its bytes in a header.
 
-    Older sessions that kept outputs have the hash of all of these bytes.
+    Older sessions that kept outputs have the hash of these bytes unchanged.
     """
-    alike = plan.replace(b'"keep_outputs":true', b'"keep_outputs":false')
-    return identity in (hashlib.sha256(one).hexdigest() for one in (alike, plan))
+    without_outputs = plan.replace(b'"keep_outputs":true', b'"keep_outputs":false')
+    return identity in (hashlib.sha256(data).hexdigest() for data in (without_outputs, plan))
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to sweep. The user's own sets and checkpoints take part by their names.
+    """What to sweep. The user's own sets and checkpoints appear by name.
 
-    A field that came later is unset where nobody gives it, and left out of the JSON: so a plan without it
-    has the identity that it always had.
+    A field added later is unset by default, and then left out of the JSON: plans that do not use it keep
+    their identity.
     """
 
     models: tuple[str, ...]
     bits: tuple[str, ...] = catalog.BITS
-    method: str = msgspec.field(default="repq", name="quantizer")  # its name in journals of every format
+    method: str = msgspec.field(default="repq", name="quantizer")  # called so in journals
     method_parameters: dict[str, bool | int | float | str] | Unset = UNSET  # such as {"share": 0.999}
-    first_and_last: int | Unset = UNSET  # bits of patch embedding and head, where they are not the setting's
-    overrides: dict[str, int] = {}  # bits of single tensors or layers, such as {"head": 8}
+    first_and_last: int | Unset = UNSET  # bits of patch embedding and head, if not the setting's
+    overrides: dict[str, int] = {}  # bits of individual tensors or layers, such as {"head": 8}
     id_set: str = "fractals"
     ood_sets: tuple[str, ...] = catalog.DEMO_OOD
     scores: tuple[str, ...] = ("msp", "maxlogit", "energy")
     score_parameters: dict[str, dict[str, int | float | str]] = {}  # such as {"knn": {"k": 10}}
     headline: str = "msp"
-    share: float | None = None  # of every set alike, in place of the two numbers below
+    share: float | None = None  # of every set, instead of the two numbers below
     id_images: int = 1500
     ood_images: int = 500
     calibration_set: str = catalog.DEMO_CALIBRATION
     fit_set: str = catalog.DEMO_FIT
     calibration_images: int = 32
-    calibration_draws: int = 1  # every quantized variant is calibrated on so many draws of images
-    fit_images: int = 1000  # ID images that scores learn from, where a score does
+    calibration_draws: int = 1  # of images, on each of which every quantized variant is calibrated
+    fit_images: int = 1000  # ID images that fitted scores are fitted on
     stop_width: float | None = None  # points of AUPR-out: stop once every mean's interval is narrower
     chunk_images: int = 125
-    keep_outputs: bool = False  # logits and features of every image, from which scores can be added later
-    class_order: str | Unset = UNSET  # of folders of classes, where nothing else tells their labels
+    keep_outputs: bool = False  # logits and features of every image, so that scores can be added later
+    class_order: str | Unset = UNSET  # how class folders are numbered if nothing else gives labels
     largest_image: int | Unset = UNSET  # pixels; a larger one is unreadable
-    tf32: bool = False  # matrix products of floats rounded to 10 bits, on GPUs that can
+    tf32: bool = False  # float matrix products rounded to 10 bits, on GPUs that support it
     seed: int = 0
 
     def variants(self) -> list[Variant]:
@@ -81,12 +81,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def learns(self) -> bool:
-        """Tell whether a score is fitted, and so a fit set is needed."""
+        """Return whether any score is fitted, which takes a fit set."""
         return any(catalog.SCORES[name].fitted for name in self.scores)
 
     @property
     def needs_fit_set(self) -> bool:
-        """Tell whether every variant looks at the fit set: for a score that learns, now or later."""
+        """Return whether every variant is run on the fit set: for a fitted score, now or later."""
         return self.learns or self.keep_outputs
 
     def size_of(self, role: str, available: int) -> int:
@@ -100,27 +100,27 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.seed + draw
 
     def identity(self) -> str:
-        """Return the SHA-256 of what moves a number: of the canonical JSON, as if no outputs were kept."""
-        alike = msgspec.structs.replace(self, keep_outputs=False)
-        return hashlib.sha256(msgspec.json.encode(alike, order="deterministic")).hexdigest()
+        """Return the SHA-256 of what affects a number: the canonical JSON, as if no outputs were kept."""
+        without_outputs = msgspec.structs.replace(self, keep_outputs=False)
+        return hashlib.sha256(msgspec.json.encode(without_outputs, order="deterministic")).hexdigest()
 
 
-# Names in JSON, which stay so that identities do, and in code: `method` is `quantizer` there.
+# Field names in JSON and in code: `method` remains `quantizer` in JSON, so that identities stay the same.
 _ENCODED = dict(zip(Plan.__struct_fields__, Plan.__struct_encode_fields__, strict=True))
 _FIELDS = {encoded: field for field, encoded in _ENCODED.items()}
 
 
 def preset(name: str) -> Plan:
-    """Return the preset plan `name`, its sets still to be chosen; raise InputError naming the nearest."""
+    """Return the preset plan `name`, with sets still to be chosen; raise InputError naming the nearest."""
     if name not in catalog.PRESETS:
         raise unknown_name("preset", name, catalog.PRESETS)
     return msgspec.convert(dict(catalog.PRESETS[name].plan), Plan)
 
 
 def from_mapping(data: dict[str, Any]) -> Plan:
-    """Build a Plan from the data of a plan file or a journal; raise InputError naming the wrong field."""
+    """Build a Plan from the data of a plan file or journal; raise InputError naming the wrong field."""
     if "quantizer" in data and "method" in data:
-        raise InputError("quantizer", data["quantizer"], "it is the former name of method; give only method")
+        raise InputError("quantizer", data["quantizer"], "this is the old name of method; give only method")
     data = {_FIELDS.get(key, key): value for key, value in data.items()}
     for key in data:
         if key not in Plan.__struct_fields__:

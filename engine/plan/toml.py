@@ -18,7 +18,7 @@ from engine.text import decoded
 def read_toml(path: Path) -> tuple[Plan, Resources]:
     """Read a plan and what it names: `[folders]`, `[id]`, `[train]` and `[checkpoints]`.
 
-    Raises InputError naming the key. Sets that are to be chosen by what there is are still `auto`.
+    Raises InputError naming the key. Sets that depend on what is available are still `auto`.
     """
     try:
         data = tomllib.loads(decoded(path.read_bytes()))
@@ -51,20 +51,20 @@ def read_toml(path: Path) -> tuple[Plan, Resources]:
     return plan, Resources(ood=ood, id=own_id, train=train, checkpoints=checkpoints)
 
 
-def _beside(plan: Path, given: str) -> str:
-    """Return a path of a plan as seen from the plan's own folder; the name of a repository as it is."""
-    if given.startswith(HUB):
-        return given
+def _beside(plan: Path, path: str) -> str:
+    """Resolve a path relative to the plan's folder; return the name of a repository unchanged."""
+    if path.startswith(HUB):
+        return path
     try:
-        return str((plan.parent / Path(given).expanduser()).resolve())
+        return str((plan.parent / Path(path).expanduser()).resolve())
     except (OSError, RuntimeError, ValueError):
-        return given
+        return path
 
 
 def to_toml(plan: Plan, resources: Resources) -> str:
-    """Return a plan, and the paths of the names in it, as TOML that `read_toml` reads again.
+    """Return a plan, and the paths for the names in it, as TOML that `read_toml` can read.
 
-    What is as it would be anyway is left out; the root that sets were found below is a comment.
+    Default values are left out. If the sets are below a root folder, a comment says so.
     """
     import tomli_w
 

@@ -1,4 +1,4 @@
-"""Validation of plans: of the user's own, and of a stranger's."""
+"""Validation of plans: the user's own, and those from strangers."""
 
 from __future__ import annotations
 
@@ -16,35 +16,31 @@ from engine.plan.bits import Bits, check_width
 from engine.plan.plan import Plan
 from engine.plan.resources import Resources
 
+MOST_NAMES = 200
+MOST_DRAWS = 100
+MOST_VARIANTS = 2000
+LEAST_PIXELS = 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
-MOST_NAMES = 200
-
-
-LEAST_PIXELS = 1024
-
-
-MOST_DRAWS = 100
-
-
-MOST_VARIANTS = 2000
-
-
 def validated(plan: Plan, resources: Resources | None = None) -> Plan:
-    """Return `plan`, its bit settings as they are written here, FP32 first.
+    """Return `plan` with its bit settings in canonical form, FP32 first.
 
     Raises InputError unless every name is known and every size makes sense.
     """
-    there = resources or Resources()
+    resources = resources or Resources()
     for name in plan.models:
-        if name not in catalog.MODELS and name not in there.checkpoints and not catalog.is_timm_name(name):
-            raise unknown_name("models", name, [*catalog.MODELS, *there.checkpoints])
+        if (
+            name not in catalog.MODELS
+            and name not in resources.checkpoints
+            and not catalog.is_timm_name(name)
+        ):
+            raise unknown_name("models", name, [*catalog.MODELS, *resources.checkpoints])
     settings = sorted(map(Bits.parse, plan.bits), key=lambda bits: not bits.is_float)
     plan = msgspec.structs.replace(plan, bits=tuple(map(str, settings)))
     _check_names("models", plan.models, plan.models)
     _check_names("method", (plan.method,), catalog.METHODS)
-    own = {"id": there.id, "ood": there.ood, "train": there.train}
+    own = {"id": resources.id, "ood": resources.ood, "train": resources.train}
     sets = {role: [*(s.name for s in catalog.SETS.values() if s.role == role), *own[role]] for role in own}
     _check_names("id_set", (plan.id_set,), sets["id"])
     _check_names("ood_sets", plan.ood_sets, sets["ood"])
@@ -69,7 +65,7 @@ def validated(plan: Plan, resources: Resources | None = None) -> Plan:
 
 
 def _check_finite(field: str, parameters: Mapping[str, object]) -> None:
-    """Raise InputError naming a parameter that JSON has no word for; its type is for the engine to check."""
+    """Raise InputError naming a parameter that JSON cannot express; the engine checks its type."""
     for name, value in parameters.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(field, f"{name} = {value}", "a finite number is needed")
@@ -103,20 +99,20 @@ def _check_sizes(plan: Plan) -> None:
 
 
 def _check_demo(plan: Plan) -> None:
-    """Raise InputError where the demo's miniatures, of 32 by 32 pixels, are mixed with anything real."""
+    """Raise InputError if the demo's miniatures, of 32 by 32 pixels, are mixed with anything real."""
     real = [name for name in plan.models if name not in catalog.DEMO_MODELS]
     sets = (plan.id_set, plan.calibration_set, plan.fit_set)
     made = [name for name in (*sets, *plan.ood_sets) if catalog.is_made(name)]
     if real and made:
         field = "id_set" if made[0] == plan.id_set else "ood_sets"
-        right = f"{real[0]} takes photographs: name an ID set and OOD sets of your own, with --data or --id"
+        right = f"{real[0]} takes photographs: give your own ID and OOD sets with --data or --id"
         raise InputError(field, made[0], right)
     if not real and not all(catalog.is_made(name) for name in sets):
         raise InputError("id_set", plan.id_set, f"{plan.models[0]} knows only the classes of fractals")
 
 
 def check_shape(plan: Plan) -> None:
-    """Raise InputError if a plan from a stranger could not be shown; its names need not be in the catalog."""
+    """Raise InputError if a stranger's plan cannot be shown; its names need not be in the catalog."""
     for field in ("models", "bits", "ood_sets", "scores"):
         names = getattr(plan, field)
         if not 1 <= len(names) <= MOST_NAMES or len(set(names)) < len(names):
@@ -126,23 +122,23 @@ def check_shape(plan: Plan) -> None:
         if not _NAME.fullmatch(name):
             raise InputError("name", name[:40], "letters, digits and . _ + - are needed")
     if taken := {"samples", "rank", "nll", "brier", "outputs"} & set(plan.scores):
-        raise InputError("scores", sorted(taken)[0], "an array of every session has this name")
+        raise InputError("scores", sorted(taken)[0], "every session has an array of this name")
     if not 1 <= plan.calibration_draws <= MOST_DRAWS:
         raise InputError("calibration_draws", plan.calibration_draws, f"give 1 to {MOST_DRAWS}")
     most = len(plan.models) * len(plan.bits) * plan.calibration_draws
     if most > MOST_VARIANTS:
         raise InputError("models", f"{most:,} variants", f"at most {MOST_VARIANTS:,} are possible")
     if Bits() not in map(Bits.parse, plan.bits):
-        raise InputError("bits", list(plan.bits), "FP32 is needed too, every delta refers to it")
+        raise InputError("bits", list(plan.bits), "FP32 is needed too; every delta refers to it")
     if plan.headline not in plan.scores:
         raise InputError("headline", plan.headline, "one of the scores is needed")
 
 
-def _check_names(field: str, given: tuple[str, ...], known: Any) -> None:
-    if not given:
-        raise InputError(field, [], f"choose at least one of {', '.join(known)}")
-    for name in given:
-        if name not in known:
-            raise unknown_name(field, name, known)
-    if len(set(given)) < len(given):
-        raise InputError(field, list(given), "name each only once")
+def _check_names(field: str, names: tuple[str, ...], choices: Any) -> None:
+    if not names:
+        raise InputError(field, [], f"choose at least one of {', '.join(choices)}")
+    for name in names:
+        if name not in choices:
+            raise unknown_name(field, name, choices)
+    if len(set(names)) < len(names):
+        raise InputError(field, list(names), "name each only once")

@@ -15,14 +15,14 @@ _KEY = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9._+-]{0,99}) (FP32|W(?:[2-8]|32)A(?:[2-8]|32))(?: #([1-9][0-9]{0,2}))?"
 )
 
-# The name of a variant as journals and tables have it: `vit-wide W4A4`, `vit-wide W4A4 #2`.
+# The name of a variant in journals and tables: `vit-wide W4A4`, `vit-wide W4A4 #2`.
 VariantKey: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"\A(?:{_KEY.pattern})\Z")]
 # The place of a variant among the columns of every array: its index in `Plan.variants()`.
 Column: TypeAlias = int
 
 
 class VariantId(msgspec.Struct, frozen=True, order=True):
-    """What tells the variants of a plan apart; `draw` counts draws of calibration images from 0."""
+    """What distinguishes the variants of a plan; `draw` counts draws of calibration images from 0."""
 
     model: str
     bits: Bits
@@ -30,9 +30,9 @@ class VariantId(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, key: str) -> VariantId:
-        """Read the key of a variant; the only place that takes one apart.
+        """Parse the key of a variant; nothing else takes one apart.
 
-        Raises InputError if `key` is no key of a variant.
+        Raises InputError if `key` is not the key of a variant.
         """
         return _parsed(key)
 
@@ -62,7 +62,7 @@ class Variant(msgspec.Struct, frozen=True):
 
     @property
     def identity(self) -> VariantId:
-        """Return what tells this variant from the others of its plan."""
+        """Return what distinguishes this variant from the others of its plan."""
         return VariantId(self.model, self.bits, self.draw)
 
     @property
@@ -72,7 +72,7 @@ class Variant(msgspec.Struct, frozen=True):
 
     @property
     def stem(self) -> str:
-        """Return the key as part of a file's name: `vit-wide_W4A4`, and `vit-wide_W4A4_2`."""
+        """Return the key for use in file names: `vit-wide_W4A4`, and `vit-wide_W4A4_2`."""
         return self.key.replace(" ", "_").replace("#", "")
 
     @property

@@ -1,6 +1,6 @@
 """Every durable event of a session, as tagged frozen Structs.
 
-All numbers are fractions in [0, 1] unless a field says otherwise; a measure without a value is None
+All numbers are fractions in [0, 1] unless a field says otherwise. A measure without a value is None,
 and `problem` says why.
 """
 
@@ -12,13 +12,13 @@ from engine.plan.plan import Plan
 from engine.plan.variants import VariantKey
 
 FORMAT = "qood-session"
-VERSION = 3  # a change that older programs cannot read; `migrations.py` reads what was before
+VERSION = 3  # rises when older programs could not read it; `migrations.py` reads older versions
 LARGEST_LINE = 1 << 20  # bytes
-MAIN_MEASURE = "ap_out"  # the study's: every variant's deltas have it, and means over models are of it
+MAIN_MEASURE = "ap_out"  # the study's: every variant has deltas of it, and it is averaged over models
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The first line of a journal; `identity` is that of the plan as it stands there."""
+    """The first line of a journal; `identity` is that of its plan."""
 
     format: str
     version: int
@@ -33,15 +33,15 @@ class Header(msgspec.Struct, frozen=True):
 class Event(msgspec.Struct, frozen=True, tag_field="type", gc=False):
     """Base of everything that is appended to a journal.
 
-    None can be part of a cycle, so the collector need not look at a hundred thousand of them.
+    Events cannot form cycles, so the garbage collector need not visit a hundred thousand of them.
     """
 
 
 class PhaseChanged(Event, frozen=True, tag="phase.changed"):
-    """The engine turned to something else.
+    """The engine entered another phase.
 
     `starting`, `images`, `checking`, `models`, `calibrating`, `fitting`, `sweeping`,
-    `measuring`, or `paused` until a disk answers again.
+    `measuring`, or `paused` until a disk responds again.
     """
 
     phase: str
@@ -49,10 +49,10 @@ class PhaseChanged(Event, frozen=True, tag="phase.changed"):
 
 
 class WorkerStarted(Event, frozen=True, tag="worker.started"):
-    """A worker runs; everything about it that may move a number.
+    """A worker started, with everything about it that may affect a number.
 
-    `device` names all devices, `accelerators` the UUID and name of each that is a GPU, `arithmetic` the
-    environment variables that may move a number, None where older programs did not say.
+    `device` names all devices, `accelerators` the UUID and name of every GPU, `arithmetic` the environment
+    variables that may affect a number (None in journals of older programs).
     """
 
     device: str
@@ -64,10 +64,10 @@ class WorkerStarted(Event, frozen=True, tag="worker.started"):
 
 
 class SetReady(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An image set as it takes part: how many images of how many, and the hash of their contents and labels.
+    """An image set as it is used: how many of its images, and the hash of their contents and labels.
 
-    `expected` is how many the published set has; `copies` how many images that are also evaluated were left
-    out of a set that is learnt from.
+    `expected` is the size of the published set; `copies` counts images that were left out of a calibration
+    or fit set because they are also evaluated.
     """
 
     name: str
@@ -84,8 +84,8 @@ class SetReady(msgspec.Struct, frozen=True, omit_defaults=True):
 class CalibrationDraw(msgspec.Struct, frozen=True, omit_defaults=True):
     """The images that quantizers are calibrated on, by name and in order; `digest` is of their contents.
 
-    Of the set's `available` images `copies` were passed over, because they are evaluated too, and
-    `unreadable`, because they cannot be decoded.
+    Of the set's `available` images, `copies` were skipped because they are also evaluated, and `unreadable`
+    because they cannot be decoded.
     """
 
     set: str
@@ -98,7 +98,7 @@ class CalibrationDraw(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SetsPrepared(Event, frozen=True, tag="sets.prepared"):
-    """All image sets are there; `rows` images will be swept."""
+    """All image sets are ready; `rows` images will be swept."""
 
     sets: tuple[SetReady, ...]
     rows: int
@@ -107,13 +107,13 @@ class SetsPrepared(Event, frozen=True, tag="sets.prepared"):
 
 
 class WeightsTaken(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was taken of a file of weights, what else it holds, and what was done to the names of its tensors.
+    """What was taken from a file of weights, what else it holds, and how its tensors were renamed.
 
-    `entry` is empty where the file is nothing but the weights; `mapped` says whose names were translated.
+    `entry` is empty if the file holds only the weights; `mapped` says whose names were translated.
     """
 
     entry: str = ""
-    is_ema: bool = False  # an average over training, which was asked for
+    is_ema: bool = False  # an average over training, as requested
     beside: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     mapped: str = ""
@@ -131,7 +131,7 @@ class WeightsTaken(msgspec.Struct, frozen=True, omit_defaults=True):
 class ModelLoaded(Event, frozen=True, tag="model.loaded"):
     """A model and its preprocessing; `digest` is the SHA-256 of its weights, `origin` where they are from.
 
-    `weights` says what was taken of a file; models of the demo have none.
+    `weights` says what was taken from a file; demo models have none.
     """
 
     model: str
@@ -139,7 +139,7 @@ class ModelLoaded(Event, frozen=True, tag="model.loaded"):
     digest: str
     parameters: int
     classes: int
-    size: int  # pixels a side
+    size: int  # pixels per side
     crop: float
     interpolation: str
     crop_mode: str
@@ -149,7 +149,7 @@ class ModelLoaded(Event, frozen=True, tag="model.loaded"):
 
 
 class BatchSized(Event, frozen=True, tag="batch.sized"):
-    """From row `first` on so many images go through a model at once; `reason` says why."""
+    """The batch size from row `first` on; `reason` says why."""
 
     first: int
     images: int
@@ -175,16 +175,16 @@ class TensorRow(msgspec.Struct, frozen=True, array_like=True):
     low: float
     high: float
     clipped: float  # share of elements outside the range
-    sqnr: float | None  # dB; None where nothing was lost
-    elements: int  # in a weight, or seen in an activation
+    sqnr: float | None  # dB; None if nothing was lost
+    elements: int  # in a weight, or observed in an activation
     bytes: int  # when packed, scales and zero points included
 
 
 class BitsTabled(Event, frozen=True, tag="bits.tabled"):
     """The bit table of a variant; sizes in bytes.
 
-    `float_share` is how much of the weights of linear layers and convolutions stays in floating point; 0
-    where the bit setting leaves all of them there.
+    `float_share` is how much of the weights of linear layers and convolutions stays in floating point; 0 if
+    the bit setting leaves all of them in floating point.
     """
 
     variant: VariantKey
@@ -192,16 +192,17 @@ class BitsTabled(Event, frozen=True, tag="bits.tabled"):
     floats: tuple[str, ...]  # tensors left in floating point
     float_bytes: int
     packed_bytes: int  # everything, as saved
-    float32_bytes: int  # everything, were it not quantized
+    float32_bytes: int  # everything, if it were not quantized
     float_share: float = 0.0
 
 
 class AttentionCompared(Event, frozen=True, tag="attention.compared"):
-    """How far the logits of a model differ between fused attention and the explicit product, in float32.
+    """How much a model's logits differ between fused attention and the explicit product, in float32.
 
-    FP32 runs the fused one, as timm does, and quantized variants the product, whose operands they quantize:
-    so much of every delta is no quantization. `largest` is the largest difference of a logit on `images`
-    calibration images, `deviation` the standard deviation of their logits, `changed` counts predictions.
+    FP32 runs fused attention, as timm does; quantized variants run the product, whose operands they
+    quantize. This part of every delta is not due to quantization. `largest` is the largest difference of a
+    logit on `images` calibration images, `deviation` the standard deviation of their logits, `changed` the
+    number of predictions that change.
     """
 
     model: str
@@ -212,14 +213,14 @@ class AttentionCompared(Event, frozen=True, tag="attention.compared"):
 
 
 class VariantFailed(Event, frozen=True, tag="variant.failed"):
-    """A variant cannot be measured; the others go on."""
+    """A variant cannot be measured; the others continue."""
 
     variant: VariantKey
     reason: str
 
 
 class ImageUnreadable(Event, frozen=True, tag="image.unreadable"):
-    """An image could not be read; its row counts nowhere."""
+    """An image could not be read; its row is never counted."""
 
     set: str
     name: str
@@ -227,16 +228,16 @@ class ImageUnreadable(Event, frozen=True, tag="image.unreadable"):
 
 
 class FitSeen(Event, frozen=True, tag="fit.seen"):
-    """Every variant was shown so many `images` of the fit set; `unreadable` ones could not be decoded."""
+    """Every variant was run on `images` images of the fit set; `unreadable` ones could not be decoded."""
 
     images: int
     unreadable: int = 0
 
 
 class OutputsKept(Event, frozen=True, tag="outputs.kept"):
-    """Logits and features of every image are kept, in so many `bytes` when all are there.
+    """Logits and features of every image are kept; when complete they take `bytes` bytes.
 
-    `fits` are the SHA-256 of what each variant says of the fit set, and of its head.
+    `fits` are the SHA-256 of each variant's outputs for the fit set and of its head.
     """
 
     bytes: int
@@ -246,8 +247,8 @@ class OutputsKept(Event, frozen=True, tag="outputs.kept"):
 class ChunkFinished(Event, frozen=True, tag="chunk.finished", omit_defaults=True):
     """Rows `first` to `first + rows` are on disk for every array; `digests` are their SHA-256.
 
-    Of kept logits and features of all variants there is one, under `outputs`.
-    `batch` images went through a model at once; of the `seconds` the device waited `waited` for images.
+    The kept logits and features of all variants share one digest, under `outputs`. `batch` is the batch
+    size; of the `seconds`, the device spent `waited` waiting for images.
     """
 
     first: int
@@ -259,9 +260,9 @@ class ChunkFinished(Event, frozen=True, tag="chunk.finished", omit_defaults=True
 
 
 class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One OOD set, by its name, under one score; written as a list in this order.
+    """One OOD set under one score, written as a list in this order.
 
-    `values` are its measures by id; they are None, and `problem` says why, where scores cannot be measured.
+    `values` are its measures by id. If the scores cannot be measured they are None, and `problem` says why.
     """
 
     name: str
@@ -277,9 +278,9 @@ class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Measured(Event, frozen=True, tag="variant.measured"):
-    """What the first `rows` rows say of one variant: in `cells` of OOD sets, in `values` of labels.
+    """The measures of one variant on the first `rows` rows: of OOD sets in `cells`, of labels in `values`.
 
-    `values` are measures by id, None where they have no value.
+    `values` are measures by id, None if they have no value.
     """
 
     rows: int
@@ -311,8 +312,9 @@ class CurvesDrawn(Event, frozen=True, tag="curves.drawn"):
 class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     """FP32 minus quantized with its paired 95 % interval; `relative` is to the FP32 value.
 
-    `p` tests the difference being 0; `p_holm` is adjusted for all tests of its family: of a measure those of
-    all variants, sets and means over sets; the means by bits, those by pretraining, and those of twins.
+    `p` tests whether the difference is 0; `p_holm` is adjusted for all tests of its family. The families
+    are, for each measure, all variants, sets and means over sets; the means by bits; those by pretraining;
+    and those of twins.
     """
 
     value: float
@@ -324,12 +326,12 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_change(self) -> bool:
-        """Return whether it differs from no change: by the adjusted test, else by the interval."""
+        """Return whether the delta is significant: by the adjusted test, else by the interval."""
         return self.p_holm < 0.05 if self.p_holm is not None else self.low > 0 or self.high < 0
 
 
 class SetDeltas(msgspec.Struct, frozen=True):
-    """What one measure lost on every OOD set, and their mean, the ID images resampled once for all sets."""
+    """The loss of one measure on every OOD set, and its mean, with ID images resampled once for all sets."""
 
     sets: dict[str, Delta]
     mean: Delta
@@ -338,8 +340,8 @@ class SetDeltas(msgspec.Struct, frozen=True):
 class VariantDelta(msgspec.Struct, frozen=True):
     """What quantization cost one variant, by measure, on the same images as its FP32 reference.
 
-    A loss of a measure of which smaller is better is negative. Some measures are there only at the end;
-    those of labels only where an ID image has one.
+    The loss of a measure is negative if smaller values are better. Some measures appear only at the end, and
+    those of labels only if an ID image has one.
     """
 
     variant: VariantKey
@@ -347,38 +349,38 @@ class VariantDelta(msgspec.Struct, frozen=True):
     of_labels: dict[str, Delta]
 
     def __post_init__(self) -> None:
-        """Raise ValueError without the main measure, which readers count on."""
+        """Raise ValueError without the main measure, which readers rely on."""
         if MAIN_MEASURE not in self.by_set:
             raise ValueError(f"deltas of {self.variant} without {MAIN_MEASURE}")
 
     @property
     def main(self) -> SetDeltas:
-        """Return what the main measure lost."""
+        """Return the loss of the main measure."""
         return self.by_set[MAIN_MEASURE]
 
     def mean(self, measure: str) -> Delta | None:
-        """Return the mean over OOD sets of what a measure lost."""
-        found = self.by_set.get(measure)
-        return found.mean if found else None
+        """Return the mean loss of a measure over OOD sets."""
+        deltas = self.by_set.get(measure)
+        return deltas.mean if deltas else None
 
     def sets(self, measure: str) -> dict[str, Delta]:
-        """Return what a measure lost on every OOD set."""
-        found = self.by_set.get(measure)
-        return found.sets if found else {}
+        """Return the loss of a measure on every OOD set."""
+        deltas = self.by_set.get(measure)
+        return deltas.sets if deltas else {}
 
     def whole(self, measure: str) -> Delta | None:
-        """Return what a measure lost as a whole: of labels, or as the mean over OOD sets."""
+        """Return the overall loss of a measure: of labels, or the mean over OOD sets."""
         return self.of_labels[measure] if measure in self.of_labels else self.mean(measure)
 
 
 class DeltasMeasured(Event, frozen=True, tag="deltas.tabled"):
-    """The delta table after `rows` rows, and per bit setting the mean over models and OOD sets.
+    """The delta table after `rows` rows, and the mean over models and OOD sets per bit setting.
 
     `by_pretraining` has that mean for the models of each pretraining; `twins` how much more the larger
-    pretraining lost than its twin, the mean over pairs of models that differ in it alone.
+    pretraining lost than its twin, as the mean over pairs of models that differ only in pretraining.
 
-    While a sweep runs intervals are `sequential`: they hold at all looks together. At its planned end they
-    are percentile intervals of the bootstrap.
+    While a sweep runs, intervals are `sequential`: valid however often you look. At its planned end they are
+    percentile intervals of the bootstrap.
     """
 
     rows: int
@@ -392,7 +394,7 @@ class DeltasMeasured(Event, frozen=True, tag="deltas.tabled"):
 
 
 class DeviceLoad(msgspec.Struct, frozen=True, array_like=True):
-    """How loaded one accelerator is, written as a list in this order; None where it does not tell."""
+    """The load of one accelerator, written as a list in this order; None if it is not reported."""
 
     use: float | None  # percent of the time
     memory: int | None  # bytes, of all processes
@@ -403,7 +405,7 @@ class DeviceLoad(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Telemetry(Event, frozen=True, tag="telemetry"):
-    """How loaded the machine is; percentages of the whole machine, memory in bytes.
+    """The load of the machine: percentages of the whole machine, memory in bytes.
 
     `devices` are in the order of `worker.started`.
     """
@@ -423,22 +425,22 @@ class Logged(Event, frozen=True, tag="logged"):
 
 
 class WorkerDied(Event, frozen=True, tag="worker.died"):
-    """The worker ended by itself; finished chunks are kept."""
+    """The worker ended unexpectedly; finished chunks are kept."""
 
     reason: str
     will_restart: bool
 
 
 class SessionResumed(Event, frozen=True, tag="session.resumed"):
-    """An interrupted session goes on from `rows` finished rows."""
+    """An interrupted session resumes after `rows` finished rows."""
 
     rows: int
 
 
 class ScoresAdded(Event, frozen=True, tag="scores.added"):
-    """Scores were computed from kept outputs after the sweep; `digests` are of their finished rows, SHA-256.
+    """Scores were computed from kept outputs after the sweep; `digests` are the SHA-256 of their rows.
 
-    `headline` is the score of everything measured after this.
+    `headline` is the score of everything measured from here on.
     """
 
     scores: tuple[str, ...]
@@ -449,10 +451,9 @@ class ScoresAdded(Event, frozen=True, tag="scores.added"):
 
 
 class SessionClosed(Event, frozen=True, tag="session.closed"):
-    """The last event; `sha256` is of all lines before.
+    """The last event; `sha256` is of all lines before it.
 
-    `outcome` is `finished`, `failed`, `cancelled`, or `refused` where nothing was begun because of what the
-    user gave.
+    `outcome` is `finished`, `failed`, `cancelled`, or `refused` if the user's input kept it from starting.
     """
 
     outcome: str

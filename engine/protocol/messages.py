@@ -12,7 +12,7 @@ from engine.protocol.events import AnyEvent
 class Job(msgspec.Struct, frozen=True, tag="job"):
     """Daemon to worker: sweep `plan` into the folder `session`, from row `first_row` on.
 
-    Where an `owner` is given, no row is written once the session's lease is not its own any more.
+    If there is an `owner`, no row is written once it has lost the session's lease.
     """
 
     session: str
@@ -23,21 +23,21 @@ class Job(msgspec.Struct, frozen=True, tag="job"):
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
-    """Worker to daemon: the job is over; `outcome` as in `session.closed`."""
+    """Worker to daemon: the job has ended; `outcome` as in `session.closed`."""
 
     outcome: str
     reason: str = ""
 
 
 class Idle(msgspec.Struct, frozen=True, tag="idle"):
-    """Worker to daemon: everything is loaded and a job can begin at once."""
+    """Worker to daemon: everything is loaded and a job can start immediately."""
 
 
 Message = AnyEvent | Ended | Idle
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
-    """Client to daemon: begin a session in the folder `session`, whose journal has its header.
+    """Client to daemon: start a session in the folder `session`, whose journal has its header.
 
     `take_over` says that another machine that was writing it has stopped.
     """
@@ -48,23 +48,23 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
-    """Client to daemon, daemon to worker: stop the session, keeping what is finished."""
+    """Client to daemon, daemon to worker: stop the session and keep what is finished."""
 
     session: str
 
 
 class Warm(msgspec.Struct, frozen=True, tag="warm"):
-    """Client to daemon: start a worker now, so that a session begins at once."""
+    """Client to daemon: start a worker now, so that a session can start immediately."""
 
     environment: dict[str, str] = {}
 
 
 class Status(msgspec.Struct, frozen=True, tag="status"):
-    """Client to daemon: say what is going on."""
+    """Client to daemon: report what is running."""
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
-    """Client to daemon: cancel everything and end."""
+    """Client to daemon: cancel everything and exit."""
 
 
 Command = Start | Cancel | Warm | Status | Stop
@@ -80,4 +80,4 @@ class Reply(msgspec.Struct, frozen=True):
     worker: bool = False
     process: int = 0
     version: str = ""
-    place: str = ""  # the folder of the running program: another checkout is another engine
+    place: str = ""  # the folder of the running program; each checkout has its own engine

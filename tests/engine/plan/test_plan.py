@@ -178,7 +178,7 @@ def test_a_method_has_its_former_name_in_journals_and_older_plan_files(tmp_path:
     assert plan.method == "minmax" and json.loads(msgspec.json.encode(plan))["quantizer"] == "minmax"
     assert plan == from_mapping(to_mapping(plan)) == Plan(models=("vit-wide",), method="minmax")
     assert 'method = "minmax"' in to_toml(plan, Resources())
-    with pytest.raises(InputError, match="former name of method"):
+    with pytest.raises(InputError, match="old name of method"):
         from_mapping({"models": ["vit-wide"], "method": "omse", "quantizer": "minmax"})
     with pytest.raises(InputError, match="method: 3"):
         from_mapping({"models": ["vit-wide"], "quantizer": 3})

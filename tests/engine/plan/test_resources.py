@@ -38,7 +38,7 @@ def test_a_home_that_is_the_root_changes_nothing(monkeypatch: pytest.MonkeyPatch
     [
         ("vit-narrow={file}", "demo"),
         ("deit3-wide=deit3_small_patch16_224:{file}", "demo"),
-        ("deit_small_patch16_224.fb_in1k=vit_small_patch16_224:{file}", "another model"),
+        ("deit_small_patch16_224.fb_in1k=vit_small_patch16_224:{file}", "a model other than"),
         ("mine={file}", "MODEL:FILE"),
         ("mine=vit_small_patch16_224:{file}.not", "no such file"),
     ],

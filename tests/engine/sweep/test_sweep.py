@@ -54,7 +54,7 @@ def test_bits_of_the_first_and_last_layer_are_swept_saved_and_reported() -> None
     assert ends == {8} and inner == {4}
     assert verify(Folder(session)).is_whole
     said = report.render(report.document(Session.at(session)), "md")
-    assert "patch embedding and head at 8 bits" in said and "RepQ-ViT as its official code does it" in said
+    assert "patch embedding and head at 8 bits" in said and "RepQ-ViT as in its official code" in said
     assert any("patch embedding and head at 8 bits" in line for line in about.lines(about.about(session)))
 
 
