@@ -45,7 +45,7 @@ def _of_events(events: Sequence[AnyEvent]) -> Iterable[str]:
                 yield f"{event.set}: {event.name}: {event.reason}"
     closed = next((e for e in reversed(events) if isinstance(e, SessionClosed)), None)
     if closed is not None and closed.outcome != "finished":
-        yield f"the session {closed.outcome}: {closed.reason}"
+        yield f"session {closed.outcome}: {closed.reason}"
 
 
 def _of_measures(variants: Sequence[VariantRow]) -> Iterable[str]:
