@@ -207,7 +207,7 @@ def _samples(findings: _Findings, session: Session) -> None:
 
 def _quantized(findings: _Findings, session: Session) -> None:
     """Compare saved quantizers with their digests; a session is intact without them."""
-    saved = [v for v in session.plan.variants() if not v.bits.is_float and v.key in session.ready]
+    saved = [v for v in session.plan.variants() if not v.bits.is_float and v.key in session.calibrated]
     there = {file.name for file in session.files}
     checked = 0
     for variant in saved:
@@ -216,7 +216,7 @@ def _quantized(findings: _Findings, session: Session) -> None:
             continue
         checked += 1
         try:
-            is_same = digest_of(session.place, name) == session.ready[variant.key].digest
+            is_same = digest_of(session.place, name) == session.calibrated[variant.key].digest
         except (InputError, OSError) as error:
             findings.damage.append(f"{name}: {error}")
             continue

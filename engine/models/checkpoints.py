@@ -1,4 +1,4 @@
-"""Checkpoints of the user's own: weights in files, in folders that say how to build the model, on the hub."""
+"""The user's own checkpoints: weights in files, in folders that describe their model, or on the hub."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from engine.models.build import (
     arguments_for,
     build,
     fill,
+    inferences,
     loaded_of,
     overlay_of,
-    said_of,
     split,
 )
 from engine.models.contents import FormError
@@ -32,7 +32,7 @@ from engine.models.loaded import LoadedModel, Tell
 from engine.models.weights import Taken, take
 from engine.protocol.events import WeightsTaken
 
-# How the names of Google's arrays end.
+# Suffixes of the names of Google's arrays.
 _HEAD, _PATCHES, _REPRESENTATION = "head/kernel", "embedding/kernel", "pre_logits/kernel"
 _NOT_GOOGLES = "it holds arrays, but not those of Google's vision transformers with a head (head/kernel)"
 
@@ -46,11 +46,10 @@ def load_checkpoint(
     ema: bool = False,
     arguments: Mapping[str, Any] | None = None,
 ) -> LoadedModel:
-    """Return the model for weights in a file, a folder or a repository of the Hugging Face hub.
+    """Return the model for weights in a file, a folder or a repository on the Hugging Face hub.
 
-    The file's plain weights are taken, its EMA weights where `ema` is given. `model` is what timm builds for
-    them, the checkpoint's own name if it is not given, with `arguments` of its constructor. Raises InputError
-    naming what cannot be read.
+    The file's plain weights are taken, or its EMA weights with `ema`. `model` is the timm model they are for
+    (by default the checkpoint's own name), built with `arguments`. Raises InputError if it cannot be read.
     """
     field = f"checkpoint {name}" if name else "checkpoint"
     if is_hub(file):
@@ -70,9 +69,9 @@ def load_checkpoint(
                 raise InputError(field, file, right)
             if not described.is_translated:
                 _check_name(name, own)
-            return _named_alike(name, _of_described(field, file, described, origin, ema, arguments))
+            return _with_warning(name, _of_described(field, file, described, origin, ema, arguments))
         if not model and name not in catalog.MODELS and not timm.is_model(split(name)[0]):
-            right = f"it has no config.json; say which model of timm it is of: {name or 'NAME'}=MODEL:FOLDER"
+            right = f"it has no config.json; name its timm model: {name or 'NAME'}=MODEL:FOLDER"
             raise InputError(field, file, right)
         try:
             folder = file_in(folder)
@@ -80,26 +79,26 @@ def load_checkpoint(
             raise InputError(field, file, str(error)) from None
     architecture = model or name
     if not architecture:
-        raise InputError(field, file, "say which model of timm it is of")
+        raise InputError(field, file, "name the timm model that it is for")
     if architecture != CLASS:
         check_known(architecture)
     _check_name(name, architecture)
-    found = _of_file(name or architecture, field, architecture, folder, origin, ema, arguments)
-    return _named_alike(name, found)
+    loaded = _of_file(name or architecture, field, architecture, folder, origin, ema, arguments)
+    return _with_warning(name, loaded)
 
 
 def _check_name(name: str, architecture: str) -> None:
     """Raise InputError for a checkpoint under timm's name for another model."""
     if name and timm.is_model(split(name)[0]) and split(name)[0] != split(architecture)[0]:
-        right = f"this is timm's name for another model than {architecture}; choose another name"
+        right = f"this is timm's name for a model other than {architecture}; choose another name"
         raise InputError("checkpoint", name, right)
 
 
-def _named_alike(name: str, loaded: LoadedModel) -> LoadedModel:
-    """Return a model with a warning where its weights take the place of published ones, under their name."""
+def _with_warning(name: str, loaded: LoadedModel) -> LoadedModel:
+    """Return a model with a warning if its weights replace published ones under the same name."""
     if name not in catalog.MODELS:
         return loaded
-    warning = f"{name}: its weights are those of {loaded.origin}, not the published ones"
+    warning = f"{name}: its weights are from {loaded.origin}, not the published ones"
     return loaded._replace(warnings=(*loaded.warnings, warning))
 
 
@@ -110,19 +109,19 @@ def _of_file(
     file: Path,
     origin: str,
     ema: bool,
-    given: Mapping[str, Any] | None,
+    overrides: Mapping[str, Any] | None,
 ) -> LoadedModel:
-    """Build a model for the weights in a file: as many classes and pixels as they are for."""
+    """Build a model for the weights in a file, with their number of classes and pixels."""
     try:
         if is_google(file):
             if ema:
                 raise FormError("it holds no EMA weights; leave out --ema")
-            given = _for_google(architecture, file, given or {})
-            return of_google(name, architecture, file, origin, given)
+            overrides = _for_google(architecture, file, overrides or {})
+            return of_google(name, architecture, file, origin, overrides)
         taken = take(file, ema=ema)
         hints = {**taken.hints, **beside(file)} if NORM_EPS in taken.hints else taken.hints
-        asked = {**hints, **(given or {})}
-        arguments = arguments_for(architecture, taken.state, asked)
+        explicit = {**hints, **(overrides or {})}
+        arguments = arguments_for(architecture, taken.state, explicit)
         model = build(architecture, arguments, overlay_of(arguments))
         fill(model, taken.state)
     except FileNotFoundError:
@@ -130,12 +129,12 @@ def _of_file(
     except InputError:
         raise
     except Exception as error:
-        # Whatever is in the file, timm and torch raise anything; nothing of it is ever run.
+        # Depending on the file, timm and torch may raise anything; nothing in it is ever run.
         raise InputError(
             field, str(file), f"weights of {architecture} are needed; {reason_of(error)}"
         ) from None
-    inferred = {key: value for key, value in arguments.items() if key not in asked}
-    about = msgspec.structs.replace(taken.about, notes=(*taken.about.notes, *said_of(inferred)))
+    inferred = {key: value for key, value in arguments.items() if key not in explicit}
+    about = msgspec.structs.replace(taken.about, notes=(*taken.about.notes, *inferences(inferred)))
     warnings = [f"{name}: {text}" for text in _doubts(architecture, taken, model)]
     return loaded_of(name, model, origin, architecture, arguments)._replace(
         class_names=taken.class_names, weights=about, warnings=tuple(warnings)
@@ -143,22 +142,22 @@ def _of_file(
 
 
 def _doubts(architecture: str, taken: Taken, model: Any) -> Iterator[str]:
-    """Say what of a file speaks against what it is taken for."""
+    """Yield the signs that a file holds another model than assumed."""
     says = split(taken.architecture)[0]
     if timm.is_model(says) and says != split(architecture)[0]:
-        yield f"the file says that it is of {taken.architecture}, and it is taken for {architecture}"
+        yield f"the file says that its model is {taken.architecture}, but it is loaded as {architecture}"
     mean = resolve_model_data_config(model)["mean"] if hasattr(model, "pretrained_cfg") else ()
     if "torchvision" in taken.about.mapped and tuple(mean) != IMAGENET_DEFAULT_MEAN:
         yield (
-            f"its names are torchvision's, whose images have the mean {IMAGENET_DEFAULT_MEAN}; those of "
-            f"{architecture} have {tuple(mean)} (a DeiT of the same size has torchvision's)"
+            f"its names are torchvision's, which normalises images by the mean {IMAGENET_DEFAULT_MEAN}, but "
+            f"{architecture} uses {tuple(mean)} (a DeiT of the same size uses torchvision's)"
         )
 
 
-def _for_google(architecture: str, file: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a model must be built with to take Google's arrays as they are, without resampling.
+def _for_google(architecture: str, file: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a model that takes Google's arrays without resampling.
 
-    Raises FormError where no model of timm's can.
+    Raises FormError if there is no such timm model.
     """
     with np.load(file, allow_pickle=False) as arrays:
         by_end = {key.rpartition("/")[2]: key for key in arrays.files if key.endswith("pos_embedding")}
@@ -176,22 +175,22 @@ def _for_google(architecture: str, file: Path, given: Mapping[str, Any]) -> dict
         patch = tuple(arrays[by_end[_PATCHES]].shape[:2])
         if "pos_embedding" in by_end:
             state["pos_embed"] = torch.from_numpy(arrays[by_end["pos_embedding"]])
-    arguments = arguments_for(architecture, state, given)
+    arguments = arguments_for(architecture, state, overrides)
     own = tuple(build(architecture, arguments).patch_embed.proj.weight.shape[2:])
     if own != patch:
-        raise FormError(f"shapes differ: its patches are {patch} pixels, those of the model {own}")
+        raise FormError(f"shapes differ: its patches have {patch} pixels, those of the model {own}")
     return arguments
 
 
 def of_google(
-    name: str, architecture: str, file: Path, origin: str, given: Mapping[str, Any] | None
+    name: str, architecture: str, file: Path, origin: str, overrides: Mapping[str, Any] | None
 ) -> LoadedModel:
     """Return a model from Google's own arrays, which timm reads and resamples."""
     with np.load(file, allow_pickle=False) as arrays:
         heads = [key for key in arrays.files if key.endswith("head/kernel")]
         if not heads:
             raise FormError(_NOT_GOOGLES)
-        arguments = {"num_classes": int(arrays[heads[0]].shape[-1]), **(given or {})}
+        arguments = {"num_classes": int(arrays[heads[0]].shape[-1]), **(overrides or {})}
         beside = tuple({key.split("/")[0] for key in arrays.files if "pre_logits" in key})
     overlay = {"file": str(file), "custom_load": True, **overlay_of(arguments)}
     model = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
@@ -200,13 +199,13 @@ def of_google(
 
 
 def _of_described(
-    field: str, file: str, described: Folder, origin: str, ema: bool, given: Mapping[str, Any] | None
+    field: str, file: str, described: Folder, origin: str, ema: bool, overrides: Mapping[str, Any] | None
 ) -> LoadedModel:
-    """Return the model of a folder that says itself how it is built."""
+    """Return the model of a folder that describes how to build it."""
     try:
         taken = take(described.weights, ema=ema)
-        asked = {**taken.hints, **described.arguments, **(given or {})}
-        arguments = {"num_classes": len(taken.state["head.weight"]), **asked}
+        explicit = {**taken.hints, **described.arguments, **(overrides or {})}
+        arguments = {"num_classes": len(taken.state["head.weight"]), **explicit}
         model = build(described.architecture, arguments, described.overlay or overlay_of(arguments))
         fill(model, taken.state)
     except InputError:
@@ -215,11 +214,11 @@ def _of_described(
         right = f"weights of the {described.architecture} in its config.json are needed; {reason_of(error)}"
         raise InputError(field, file, right) from None
     about = msgspec.structs.replace(taken.about, notes=(*taken.about.notes, *described.notes))
-    found = loaded_of(field, model, origin, described.architecture, arguments)
+    loaded = loaded_of(field, model, origin, described.architecture, arguments)
     if described.geometry is not None:
-        found = found._replace(geometry=described.geometry, mean=described.mean, std=described.std)
-    names = described.class_names if len(described.class_names) == found.classes else taken.class_names
-    return found._replace(class_names=names, weights=about)
+        loaded = loaded._replace(geometry=described.geometry, mean=described.mean, std=described.std)
+    names = described.class_names if len(described.class_names) == loaded.classes else taken.class_names
+    return loaded._replace(class_names=names, weights=about)
 
 
 def check_known(architecture: str) -> None:
@@ -230,5 +229,5 @@ def check_known(architecture: str) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what went wrong in words of a bounded length."""
+    """Return the message of an error, at a limited length."""
     return " ".join(str(error).split())[:400] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Folders of weights that say how their model is built: those of timm and of Hugging Face transformers."""
+"""Folders of weights that describe their model, as timm and Hugging Face transformers write them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PREFERRED = (
 )
 KINDS = ("*.safetensors", "*.pth", "*.pt", "*.bin", "*.ckpt", "*.pth.tar")
 PLAIN, DISTILLED = "vit_base_patch16_224", "deit_base_distilled_patch16_224"
-# Kinds of transformers' models that are timm's vision transformer under other names.
+# Models of transformers that are timm's vision transformer under other names.
 TRANSLATED = ("vit", "deit", "vit_msn")
 CLASSIFIERS = ("ForImageClassification", "ForImageClassificationWithTeacher")
 ACTIVATIONS = {
@@ -38,7 +38,7 @@ ACTIVATIONS = {
     "silu": "silu",
     "swish": "silu",
 }
-USUAL = {  # of a ViT or DeiT, where config.json does not say otherwise
+USUAL = {  # of a ViT or DeiT, unless config.json says otherwise
     "hidden_size": 768,
     "intermediate_size": 3072,
     "num_hidden_layers": 12,
@@ -65,7 +65,7 @@ _PLACEHOLDERS = "LABEL_"
 
 
 class Folder(NamedTuple):
-    """What a folder says of its weights; of timm's `overlay` has the preprocessing, else `geometry`."""
+    """What a folder says about its weights; timm's have preprocessing in `overlay`, others in `geometry`."""
 
     weights: Path
     architecture: str
@@ -79,12 +79,12 @@ class Folder(NamedTuple):
 
     @property
     def is_translated(self) -> bool:
-        """Return whether the folder is of transformers, which knows no names of timm's."""
+        """Return whether the folder is from transformers, which does not use timm's names."""
         return self.overlay is None
 
 
 def read_folder(folder: Path) -> Folder | None:
-    """Return what a folder says of its weights, None where it has no config.json; raise FormError."""
+    """Return what a folder says about its weights, None if it has no config.json; raise FormError."""
     if form := _named(folder):
         raise FormError(form)
     if not (folder / "config.json").is_file():
@@ -98,19 +98,19 @@ def read_folder(folder: Path) -> Folder | None:
 
 
 def file_in(folder: Path) -> Path:
-    """Return the file of weights in a folder; raise FormError where there is none or more than one."""
+    """Return the file of weights in a folder; raise FormError if there is none or more than one."""
     for name in PREFERRED:
         if (folder / name).is_file():
             return folder / name
-    found = sorted({path for kind in KINDS for path in folder.glob(kind)})
-    if len(found) != 1:
-        there = ", ".join(path.name for path in found[:4]) if found else "none"
-        raise FormError(f"one file of weights is needed in the folder ({there} found); give the file itself")
-    return found[0]
+    files = sorted({path for kind in KINDS for path in folder.glob(kind)})
+    if len(files) != 1:
+        names = ", ".join(path.name for path in files[:4]) if files else "none"
+        raise FormError(f"the folder must have one file of weights ({names} found); give the file itself")
+    return files[0]
 
 
 def beside(file: Path) -> dict[str, float]:
-    """Return the epsilon that a transformers' config.json beside a file says, if there is one."""
+    """Return the epsilon in a config.json of transformers beside a file, if there is one."""
     try:
         epsilon = _json(file.parent / "config.json").get("layer_norm_eps")
     except FormError:
@@ -119,7 +119,7 @@ def beside(file: Path) -> dict[str, float]:
 
 
 def is_google(file: Path) -> bool:
-    """Return whether a file is an archive of arrays (.npz), in which Google publishes vision transformers."""
+    """Return whether a file is an archive of arrays (.npz), as Google publishes vision transformers."""
     if not zipfile.is_zipfile(file):
         return False
     with zipfile.ZipFile(file) as archive:
@@ -127,7 +127,7 @@ def is_google(file: Path) -> bool:
 
 
 def _named(folder: Path) -> str:
-    """Return what a folder is and what would work, where it is none of weights that can be read."""
+    """Return what a folder is and what would work, if its weights cannot be read; else an empty text."""
     there = {path.name for path in folder.iterdir()}
     if not there:
         return "the folder is empty"
@@ -137,17 +137,17 @@ def _named(folder: Path) -> str:
             "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE"
         )
     if "zero_to_fp32.py" in there or any(name.startswith("zero_pp_rank") for name in there):
-        return "it is a checkpoint of DeepSpeed; join it first: python zero_to_fp32.py FOLDER FILE"
+        return "it is a DeepSpeed checkpoint; join it first: python zero_to_fp32.py FOLDER FILE"
     if "adapter_config.json" in there:
         return "it holds adapters (PEFT); merge them into the model first (merge_and_unload) and save that"
     if "saved_model.pb" in there:
-        return f"it is a SavedModel of TensorFlow; convert it to PyTorch and {SAVE}"
+        return f"it is a TensorFlow SavedModel; convert it to PyTorch and {SAVE}"
     if "config.json" in there and not any(
         Path(name).suffix in (".safetensors", ".bin", ".pth", ".pt") for name in there
     ):
         if any(name.startswith(("tf_model", "flax_model")) for name in there):
-            return "it has weights of TensorFlow or Flax only; convert them to PyTorch in transformers"
-        return "it has a config.json, but no weights (model.safetensors)"
+            return "it has only TensorFlow or Flax weights; convert them to PyTorch in transformers"
+        return "it has a config.json but no weights (model.safetensors)"
     return ""
 
 
@@ -159,7 +159,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _of_timm(folder: Path, about: dict[str, Any]) -> Folder:
-    """Read what timm writes beside weights; before its version 0.9.8 that was one level."""
+    """Read what timm writes beside weights; before version 0.9.8 that had only one level."""
     described = dict(about.get("pretrained_cfg") or {k: v for k, v in about.items() if k != "model_args"})
     architecture = split(str(about["architecture"]))[0]
     arguments = dict(about.get("model_args") or {})
@@ -179,53 +179,53 @@ def _of_timm(folder: Path, about: dict[str, Any]) -> Folder:
 
 
 def _timms_names(about: Mapping[str, Any], described: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the outputs: `label_names` in their order, else their descriptions."""
+    """Return the names of the outputs in order: `label_names`, else their descriptions."""
     names = about.get("label_names") or described.get("label_names") or about.get("labels")
     if isinstance(names, list):
         return tuple(map(str, names))
-    told = names or about.get("label_descriptions") or described.get("label_descriptions")
-    return tuple(map(str, told.values())) if isinstance(told, dict) else ()
+    texts = names or about.get("label_descriptions") or described.get("label_descriptions")
+    return tuple(map(str, texts.values())) if isinstance(texts, dict) else ()
 
 
 def _of_transformers(folder: Path, about: dict[str, Any]) -> Folder:
-    """Read the description of a ViT or DeiT of transformers, and how its images are prepared."""
+    """Read transformers' description of a ViT or DeiT and its preprocessing."""
     kind, classes = str(about.get("model_type", "")), about.get("architectures") or [""]
     if kind not in TRANSLATED:
-        right = (
-            f"models of transformers that are read are {', '.join(TRANSLATED)}; this is a {kind or 'model'}"
+        raise FormError(
+            f"it is a {kind or 'model'} of transformers, which is not a plain vision transformer of timm; "
+            f"one of {', '.join(TRANSLATED)} is needed"
         )
-        raise FormError(f"{right}, which is no plain vision transformer of timm")
     if classes[0] and not str(classes[0]).endswith(CLASSIFIERS):
         raise FormError(
             f"it is a {classes[0]}, which has no classification head; a fine-tuned model is needed"
         )
     usual = {**USUAL, "layer_norm_eps": 1e-6} if kind == "vit_msn" else USUAL
-    given = {**usual, **{key: about[key] for key in usual if about.get(key) is not None}}
-    if given["hidden_act"] not in ACTIVATIONS or given["num_channels"] != 3:
+    config = {**usual, **{key: about[key] for key in usual if about.get(key) is not None}}
+    if config["hidden_act"] not in ACTIVATIONS or config["num_channels"] != 3:
         raise FormError(
-            f"its activation {given['hidden_act']!r} or {given['num_channels']} channels are not read"
+            f"its activation {config['hidden_act']!r} or {config['num_channels']} channels are not supported"
         )
-    activation = ACTIVATIONS[given["hidden_act"]]
+    activation = ACTIVATIONS[config["hidden_act"]]
     arguments = {
-        "img_size": given["image_size"],
-        "patch_size": given["patch_size"],
-        "embed_dim": given["hidden_size"],
-        "depth": given["num_hidden_layers"],
-        "num_heads": given["num_attention_heads"],
+        "img_size": config["image_size"],
+        "patch_size": config["patch_size"],
+        "embed_dim": config["hidden_size"],
+        "depth": config["num_hidden_layers"],
+        "num_heads": config["num_attention_heads"],
         # timm rounds the product down
-        "mlp_ratio": (given["intermediate_size"] + 0.5) / given["hidden_size"],
-        "qkv_bias": given["qkv_bias"],
-        NORM_EPS: given["layer_norm_eps"],
+        "mlp_ratio": (config["intermediate_size"] + 0.5) / config["hidden_size"],
+        "qkv_bias": config["qkv_bias"],
+        NORM_EPS: config["layer_norm_eps"],
         **({"act_layer": activation} if activation else {}),
     }
     architecture = DISTILLED if str(classes[0]).endswith("WithTeacher") else PLAIN
-    geometry, mean, std, notes = _prepared(folder, kind, int(given["image_size"]))
+    geometry, mean, std, notes = _prepared(folder, kind, int(config["image_size"]))
     names = _transformers_names(about)
     return Folder(file_in(folder), architecture, arguments, names, notes, None, geometry, mean, std)
 
 
 def _transformers_names(about: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return `id2label` in the order of its numbers, unless these are placeholders."""
+    """Return `id2label` in numeric order, unless the names are placeholders."""
     labels = about.get("id2label")
     if not isinstance(labels, dict) or not all(str(key).isdecimal() for key in labels):
         return ()
@@ -237,28 +237,30 @@ def _transformers_names(about: Mapping[str, Any]) -> tuple[str, ...]:
 def _prepared(
     folder: Path, kind: str, size: int
 ) -> tuple[Geometry, tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
-    """Return geometry, mean and std as preprocessor_config.json says, or as transformers does without it."""
+    """Return geometry, mean and std from preprocessor_config.json, or transformers' defaults without it."""
     file = folder / "preprocessor_config.json"
     half = [0.5] * 3
     notes: tuple[str, ...] = ()
     if file.is_file():
         about = _json(file)
     else:
-        notes = ("no preprocessor_config.json: images are prepared as transformers does by default",)
+        notes = ("no preprocessor_config.json: images are prepared with the defaults of transformers",)
         cut = {"size": round(size * 256 / 224), "do_center_crop": True, "crop_size": size, "resample": 3}
         about = {**({} if kind == "vit" else cut), "size": size if kind == "vit" else cut["size"]}
     scale = about.get("rescale_factor", 1 / 255)
     if not about.get("do_rescale", True) or not math.isclose(scale, 1 / 255, rel_tol=1e-3):
-        raise FormError(f"its images are scaled by {scale:g}; only 1/255 is read (preprocessor_config.json)")
+        raise FormError(
+            f"its images are scaled by {scale:g}; only 1/255 is supported (preprocessor_config.json)"
+        )
     if not about.get("do_resize", True):
         raise FormError(
-            "its images are not resized (do_resize in preprocessor_config.json), which is not read"
+            "its images are not resized (do_resize in preprocessor_config.json), which is not supported"
         )
     resized, is_square = _side(about.get("size", size))
     cropped = _side(about.get("crop_size", resized))[0] if about.get("do_center_crop") else resized
     if cropped != size or not (is_square or about.get("do_center_crop")):
         raise FormError(
-            f"its images come as {cropped} pixels ({about.get('size')}) and the model takes {size}"
+            f"its images are prepared at {cropped} pixels ({about.get('size')}), but the model takes {size}"
         )
     crop = cropped / resized
     while math.floor(cropped / crop) < resized:  # as division rounds
@@ -266,19 +268,21 @@ def _prepared(
     filters = {value.value: name for name, value in INTERPOLATIONS.items()}
     interpolation = filters.get(about.get("resample", Image.Resampling.BILINEAR.value))
     if interpolation is None:
-        raise FormError(f"its interpolation {about.get('resample')} is not known (preprocessor_config.json)")
+        raise FormError(f"its interpolation {about.get('resample')} is unknown (preprocessor_config.json)")
     normal = about.get("do_normalize", True)
     mean, std = (tuple(map(float, about.get(key) or half)) for key in ("image_mean", "image_std"))
     mean, std = (mean, std) if normal else ((0.0,) * 3, (1.0,) * 3)
     return Geometry(size, crop, interpolation, "squash" if is_square else "center"), mean, std, notes
 
 
-def _side(given: Any) -> tuple[int, bool]:
-    """Return to how many pixels images are resized, and whether both sides are."""
-    if isinstance(given, Mapping) and "shortest_edge" in given:
-        return int(given["shortest_edge"]), False
-    if isinstance(given, Mapping) and given.get("height") == given.get("width"):
-        return int(given["height"]), True
-    if isinstance(given, int):
-        return given, True
-    raise FormError(f"its images are resized to {given}; only squares are read (preprocessor_config.json)")
+def _side(size: Any) -> tuple[int, bool]:
+    """Return the size in pixels that images are resized to, and whether both sides are."""
+    if isinstance(size, Mapping) and "shortest_edge" in size:
+        return int(size["shortest_edge"]), False
+    if isinstance(size, Mapping) and size.get("height") == size.get("width"):
+        return int(size["height"]), True
+    if isinstance(size, int):
+        return size, True
+    raise FormError(
+        f"its images are resized to {size}; only squares are supported (preprocessor_config.json)"
+    )

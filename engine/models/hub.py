@@ -1,4 +1,4 @@
-"""Repositories of the Hugging Face hub by name: from the cache, else downloaded."""
+"""Repositories on the Hugging Face hub by name: from the cache, else downloaded."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ WEIGHTS = (
 
 
 def is_hub(name: str) -> bool:
-    """Return whether a name is that of a repository: `hf-hub:OWNER/NAME` or with a revision, `@REVISION`."""
+    """Return whether a name is that of a repository: `hf-hub:OWNER/NAME`, perhaps with `@REVISION`."""
     return name.startswith(HUB)
 
 
 def fetch(name: str, tell: Tell) -> tuple[Path, str]:
-    """Return the folder of a repository's description and weights, and where they are from.
+    """Return the folder with a repository's configuration and weights, and where they are from.
 
-    Raises InputError if they are neither in the cache nor can be downloaded.
+    Raises InputError if they are not in the cache and cannot be downloaded.
     """
-    found = _NAME.fullmatch(name.partition(":")[2])
-    if not found:
+    match = _NAME.fullmatch(name.partition(":")[2])
+    if not match:
         raise InputError("checkpoint", name, "give hf-hub:OWNER/NAME, or hf-hub:OWNER/NAME@REVISION")
-    repository, revision = found.groups()
+    repository, revision = match.groups()
     reasons: list[str] = []
 
     def file(wanted: str) -> Path | None:
@@ -47,7 +47,7 @@ def fetch(name: str, tell: Tell) -> tuple[Path, str]:
             reasons.append(" ".join(str(error).split())[:200])
             return None
 
-    tell("looking for weights on the Hugging Face hub, or in its cache")
+    tell("looking for weights in the Hugging Face cache or on the hub")
     described = [path for path in map(file, DESCRIBED) if path is not None]
     if not described or described[0].name != DESCRIBED[0]:
         raise _unavailable(name, DESCRIBED[0], reasons)
@@ -63,8 +63,8 @@ def fetch(name: str, tell: Tell) -> tuple[Path, str]:
 
 def _unavailable(name: str, wanted: str, reasons: list[str]) -> InputError:
     right = (
-        f"its {wanted} is neither in the cache ({constants.HF_HUB_CACHE}) nor can it be downloaded "
-        f"({reasons[-1] if reasons else 'no reason is known'}); download the repository elsewhere and give "
+        f"its {wanted} is not in the cache ({constants.HF_HUB_CACHE}) and cannot be downloaded "
+        f"({reasons[-1] if reasons else 'reason unknown'}); download the repository elsewhere and give "
         "its folder"
     )
     return InputError("checkpoint", name, right)

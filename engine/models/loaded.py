@@ -16,7 +16,7 @@ from engine.images.image_set import Geometry
 from engine.plan.resources import Resources
 from engine.protocol.events import WeightsTaken
 
-Tell = Callable[[str], None]  # what takes long is told in words
+Tell = Callable[[str], None]  # receives messages about the progress of slow work
 
 _PRETRAINED = "engine.models.pretrained:load_model"
 
@@ -24,9 +24,9 @@ _PRETRAINED = "engine.models.pretrained:load_model"
 class LoadedModel(NamedTuple):
     """A float32 model in evaluation mode with its own preprocessing.
 
-    `build` and `arguments` make the same architecture again; `origin` says where the weights are from.
-    `class_names` are the names of the outputs in their order, where the weights' file or folder says them;
-    `weights` says what was taken of it, `warnings` what of that the user should look at.
+    `build` and `arguments` recreate the architecture; `origin` says where the weights are from.
+    `class_names` are the names of the outputs in order, if the file or folder of weights has them. `weights`
+    says what was taken from it, and `warnings` what the user should check.
     """
 
     model: VisionTransformer  # of timm
@@ -43,9 +43,9 @@ class LoadedModel(NamedTuple):
 
 
 def load(name: str, device: torch.device, resources: Resources, tell: Tell) -> LoadedModel:
-    """Return the model `name` on `device`; raise InputError if its weights are not to be had."""
+    """Return the model `name` on `device`; raise InputError if its weights are unavailable."""
     if name in catalog.DEMO_MODELS and name in resources.checkpoints:
-        raise InputError("checkpoint", name, "this is a model of the demo; choose another name")
+        raise InputError("checkpoint", name, "this is a demo model; choose another name")
     target = catalog.MODELS[name].target if name in catalog.MODELS else _PRETRAINED
     loaded: LoadedModel = catalog.resolve(target)(name, resources, tell)
     return loaded._replace(model=loaded.model.to(device))

@@ -1,4 +1,4 @@
-"""Names of a vision transformer's tensors in other programs, translated to timm's."""
+"""Names of a vision transformer's tensors in other libraries, translated to timm's."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ TIMM, TRANSFORMERS, TORCHVISION = (
     "encoder.layers.encoder_layer_0.ln_1.weight",
 )
 ANCHORS = (TIMM, TRANSFORMERS, TORCHVISION)
-FOREIGN = (  # a part of a name, and whose it is
-    ("lora_", "LoRA adapters, which belong merged into their model (merge_and_unload)"),
+FOREIGN = (  # part of a name, and whose it is
+    ("lora_", "LoRA adapters, which must be merged into their model first (merge_and_unload)"),
     ("_flat_param", "a shard of FSDP; save the full state dict"),
     ("layers.0.ln1.", "MMPretrain's"),
     ("resblocks.0.", "those of (Open)CLIP, which has no classification head"),
@@ -30,7 +30,7 @@ FOREIGN = (  # a part of a name, and whose it is
     ("word_embeddings", "a language model's"),
 )
 HEADS = ("head.", "heads.", "classifier.", "cls_classifier.")
-EPSILON = 1e-12  # of LayerNorm in transformers, where no config.json says otherwise
+EPSILON = 1e-12  # of LayerNorm in transformers, unless config.json says otherwise
 _LAYER = re.compile(r"(?:encoder\.layer|layers)\.(\d+)\.(.+)\.(weight|bias)")
 _OF_LAYER = {
     "attention.output.dense": "attn.proj",
@@ -56,7 +56,7 @@ _OUTSIDE = {
     "layernorm.weight": "norm.weight",
     "layernorm.bias": "norm.bias",
 }
-_NO_PART_OF_IT = ("pooler.", "embeddings.mask_token")
+_UNUSED = ("pooler.", "embeddings.mask_token")
 _OF_TORCHVISION = (
     (r"encoder\.layers\.encoder_layer_(\d+)\.", r"blocks.\1."),
     (r"\.ln_([12])\.", r".norm\1."),
@@ -73,7 +73,7 @@ _OF_TORCHVISION = (
 
 
 class Named(NamedTuple):
-    """Weights under timm's names; `unused` is what beside them is no part of the model."""
+    """Weights under timm's names; `unused` names the tensors that are not part of the model."""
 
     state: dict[str, Tensor]
     mapped: str = ""
@@ -83,7 +83,7 @@ class Named(NamedTuple):
 
 
 def to_timm(own: Mapping[str, Tensor], outer: Mapping[str, Tensor], prefix: str) -> Named:
-    """Return weights under timm's names; `outer` is what stands beside a transformer behind a prefix."""
+    """Return weights under timm's names; `outer` are the tensors outside the transformer's prefix."""
     if TRANSFORMERS in own:
         return _from_transformers(own, outer, prefix)
     if TORCHVISION in own:
@@ -92,10 +92,10 @@ def to_timm(own: Mapping[str, Tensor], outer: Mapping[str, Tensor], prefix: str)
 
 
 def _from_timm(own: Mapping[str, Tensor], outer: Mapping[str, Tensor]) -> Named:
-    """Name LayerScale as timm does: DeiT III's own code has `gamma_1` for `ls1.gamma`."""
+    """Name LayerScale as timm does: DeiT III's own code calls `ls1.gamma` `gamma_1`."""
     state = {re.sub(r"^(blocks\.\d+\.)gamma_([12])$", r"\1ls\2.gamma", name): v for name, v in own.items()}
     if len(state) < len(own):
-        raise FormError("it holds LayerScale under two names (gamma_1 and ls1.gamma)")
+        raise FormError("it has LayerScale under two names (gamma_1 and ls1.gamma)")
     count = len(state.keys() - own.keys())
     return Named(
         state, f"gamma_1, gamma_2 to ls1.gamma, ls2.gamma ({count})" if count else "", unused=[*outer]
@@ -105,31 +105,31 @@ def _from_timm(own: Mapping[str, Tensor], outer: Mapping[str, Tensor]) -> Named:
 def _from_transformers(own: Mapping[str, Tensor], outer: Mapping[str, Tensor], prefix: str) -> Named:
     """Name a ViT or DeiT of transformers as timm does, and join queries, keys and values.
 
-    With one head DeiT reads its class token only: the distillation token is a register then.
+    With one head, DeiT reads only its class token, so the distillation token is a register.
     """
     if any("layer_scale1." in name for name in own):
         raise FormError(
-            "it is a DINOv2 of transformers, whose head reads the class token beside the mean of all "
-            "patches; timm builds none"
+            "it is a DINOv2 of transformers, whose head reads the class token and the mean of all patches; "
+            "timm has no such model"
         )
     state: dict[str, Tensor] = {}
     unused: list[str] = []
     parts: dict[str, list[Tensor | None]] = {}
     for name, value in own.items():
-        found = _LAYER.fullmatch(name)
-        if name.startswith(_NO_PART_OF_IT):
+        match = _LAYER.fullmatch(name)
+        if name.startswith(_UNUSED):
             unused.append(name)
-        elif found and found[2] in _QKV:
-            joined = f"blocks.{found[1]}.attn.qkv.{found[3]}"
-            parts.setdefault(joined, [None] * 3)[_QKV[found[2]]] = value
-        elif found and found[2] in _OF_LAYER:
-            state[f"blocks.{found[1]}.{_OF_LAYER[found[2]]}.{found[3]}"] = value
+        elif match and match[2] in _QKV:
+            joined = f"blocks.{match[1]}.attn.qkv.{match[3]}"
+            parts.setdefault(joined, [None] * 3)[_QKV[match[2]]] = value
+        elif match and match[2] in _OF_LAYER:
+            state[f"blocks.{match[1]}.{_OF_LAYER[match[2]]}.{match[3]}"] = value
         else:
             state[_OUTSIDE.get(name, name)] = value
     for joined, three in parts.items():
         whole = [part for part in three if part is not None]
         if len(whole) < 3:
-            raise FormError(f"of {joined} it has only {len(whole)} of queries, keys and values")
+            raise FormError(f"{joined} has only {len(whole)} of queries, keys and values")
         state[joined] = torch.cat(whole)
     stem = prefix.rpartition(".")[0].rpartition(".")[0]
     before = f"{stem}." if stem else ""

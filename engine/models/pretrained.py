@@ -1,4 +1,4 @@
-"""Vision transformers of timm by tag, and checkpoints of the user's own, from files or a weight cache."""
+"""timm's vision transformers by tag and the user's own checkpoints, from files or a weight cache."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ CACHED = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin
 
 
 def load_model(name: str, resources: Resources, tell: Tell) -> LoadedModel:
-    """Return the model `name`: a checkpoint of the user's, or weights of timm's by tag.
+    """Return the model `name`: one of the user's checkpoints, or timm's weights by tag.
 
-    timm's come from the Hugging Face cache, else from torch's, else they are downloaded. Raises InputError
-    if `name` is no plain vision transformer of timm, or if its weights are not to be had.
+    timm's weights come from the Hugging Face cache, else from torch's, else they are downloaded. Raises
+    InputError if `name` is not a plain vision transformer of timm, or if its weights are unavailable.
     """
-    given = resources.checkpoints.get(name)
-    if given is not None:
-        ema = given.ema or resources.ema
-        return load_checkpoint(name, given.file, tell, model=given.model, ema=ema)
+    checkpoint = resources.checkpoints.get(name)
+    if checkpoint is not None:
+        ema = checkpoint.ema or resources.ema
+        return load_checkpoint(name, checkpoint.file, tell, model=checkpoint.model, ema=ema)
     check_known(name)
     try:
         timm.get_pretrained_cfg(name, allow_unregistered=False)
@@ -43,7 +43,7 @@ def load_model(name: str, resources: Resources, tell: Tell) -> LoadedModel:
 
 
 def _of_tag(name: str, file: Path, origin: str) -> LoadedModel:
-    """Return a model of timm's by tag; timm translates what the authors of the weights named otherwise."""
+    """Return a timm model by tag; timm itself translates names that differ in the authors' weights."""
     try:
         if file.suffix == ".npz":
             return of_google(name, name, file, origin, None)
@@ -61,7 +61,7 @@ def _of_tag(name: str, file: Path, origin: str) -> LoadedModel:
 
 
 def _weights(tag: str, tell: Tell) -> tuple[Path, str]:
-    """Return the file of a tag's weights, downloaded if need be, and where it is from."""
+    """Return the file of a tag's weights, downloaded if necessary, and where it is from."""
     about = timm.get_pretrained_cfg(tag)
     repository = about.hf_hub_id
     if repository:
@@ -76,14 +76,14 @@ def _weights(tag: str, tell: Tell) -> tuple[Path, str]:
     if not repository:
         raise _no_tag(tag)
     try:
-        told = _teller(tag, tell)
-        path = hf_hub_download(repository, about.hf_hub_filename or CACHED[0], tqdm_class=told)
+        progress = _progress(tag, tell)
+        path = hf_hub_download(repository, about.hf_hub_filename or CACHED[0], tqdm_class=progress)
     except Exception as error:
         reason = str(error).split("\n")[0][:200]
         cache = constants.HF_HUB_CACHE
         right = (
-            f"its weights are neither in the cache ({cache}) nor can they be downloaded ({reason}); "
-            f"copy the cache of a machine that has them, or give --checkpoint {tag}=FILE"
+            f"its weights are not in the cache ({cache}) and cannot be downloaded ({reason}); "
+            f"copy the cache from a machine that has them, or give --checkpoint {tag}=FILE"
         )
         raise InputError("models", tag, right) from None
     return _from_hub(repository, path)
@@ -94,26 +94,26 @@ def _from_hub(repository: str, path: str) -> tuple[Path, str]:
     return file, f"Hugging Face {repository}, revision {file.parent.name[:12]}"
 
 
-def _teller(tag: str, tell: Tell) -> type[tqdm[Any]]:
-    """Return a progress bar that tells of every tenth of a download in words instead of drawing."""
+def _progress(tag: str, tell: Tell) -> type[tqdm[Any]]:
+    """Return a progress bar that reports every tenth of a download in words instead of drawing."""
 
-    class Told(tqdm):  # type: ignore[misc]
-        said = -1
+    class Progress(tqdm):  # type: ignore[misc]
+        reported = -1
 
-        def __init__(self, *given: Any, **named: Any) -> None:
-            named.pop("name", None)
-            super().__init__(*given, **{**named, "disable": False, "file": open(os.devnull, "w")})  # noqa: SIM115, PTH123
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)
+            super().__init__(*args, **{**kwargs, "disable": False, "file": open(os.devnull, "w")})  # noqa: SIM115, PTH123
 
         def update(self, n: float | None = 1) -> bool | None:
             shown: bool | None = super().update(n)
             tenth = int(10 * self.n / self.total) if self.total else 0
-            if tenth > self.said:
-                self.said = tenth
+            if tenth > self.reported:
+                self.reported = tenth
                 of_total = f" of {in_bytes(self.total)}" if self.total else ""
                 tell(f"{tag}: {in_bytes(self.n)}{of_total} downloaded")
             return shown
 
-    return Told
+    return Progress
 
 
 def _no_tag(name: str) -> InputError:

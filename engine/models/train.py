@@ -1,7 +1,7 @@
 """Train the demo zoo: `python -m engine.models.train --model vit-narrow --seed 0`.
 
-Each run writes fp16 weights and a log (JSON Lines: the command, the recipe, every epoch) beside
-each other in `engine/models/zoo_weights/`.
+Each run writes fp16 weights and a log (JSON Lines: the command, the recipe, every epoch) to
+`engine/models/zoo_weights/`.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ def main() -> None:
     parser.add_argument("--model", choices=sorted(zoo.RECIPES), action="append")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     FOLDER.mkdir(exist_ok=True)
-    for name in given.model or sorted(zoo.RECIPES):
+    for name in options.model or sorted(zoo.RECIPES):
         command = (
-            f"python -m engine.models.train --model {name} --seed {given.seed} --threads {given.threads}"
+            f"python -m engine.models.train --model {name} --seed {options.seed} --threads {options.threads}"
         )
         with (FOLDER / f"{name}.log.jsonl").open("wb") as log:
-            train(name, given.seed, TrainingLog(log, command))
+            train(name, options.seed, TrainingLog(log, command))
 
 
 class TrainingLog:
-    """Write one JSON line a fact, to the log file and to the screen."""
+    """Write one JSON object per line, to the log file and to the screen."""
 
     def __init__(self, file: object, command: str) -> None:
         self.file = file
@@ -58,7 +58,7 @@ class TrainingLog:
         self.write(command=command, torch=str(torch.__version__), numpy=np.__version__)
 
     def write(self, **facts: object) -> None:
-        """Append `facts` with the seconds since the start."""
+        """Append `facts` and the seconds since the start."""
         line = msgspec.json.encode({"seconds": round(time.monotonic() - self.started, 1), **facts})
         self.file.write(line + b"\n")  # type: ignore[attr-defined]
         self.file.flush()  # type: ignore[attr-defined]
@@ -77,7 +77,7 @@ def train(name: str, seed: int, log: TrainingLog) -> None:
     if recipe.pretrain_epochs:
         pool = "wide"
         model = zoo.build(name, len(fractals.classes(pool)))
-        # Binary cross-entropy and heavy augmentation hardly start on 500 classes with 40 images each.
+        # With binary cross-entropy and heavy augmentation, 500 classes of 40 images are hardly learnt at all.
         simpler = zoo.Recipe(recipe.pretrain_epochs, label_smoothing=0.05)
         fit(model, simpler, pool, recipe.pretrain_epochs, 2e-3, log)
         trunk = {k: v for k, v in model.state_dict().items() if not k.startswith("head.")}
@@ -117,7 +117,7 @@ def fit(model: nn.Module, recipe: zoo.Recipe, pool: str, epochs: int, rate: floa
 
 
 class Augment:
-    """Augment batches as a recipe says and measure its loss on them."""
+    """Augment batches according to a recipe, and compute its loss on them."""
 
     def __init__(self, recipe: zoo.Recipe, classes: int) -> None:
         self.recipe = recipe
@@ -151,7 +151,7 @@ class Augment:
 
 
 def three_augment(images: Tensor) -> Tensor:
-    """Give each image one of grayscale, solarize or blur, then jitter brightness (DeiT III, section 3)."""
+    """Apply grayscale, solarize or blur to each image, then jitter brightness (DeiT III, section 3)."""
     choice = torch.randint(0, 3, (len(images), 1, 1, 1))
     gray = picture.rgb_to_grayscale(images, num_output_channels=3)
     bent = picture.solarize(images, 128.0)

@@ -1,7 +1,7 @@
-"""Which weights of a file are taken: the plain ones, or EMA where asked for; under the names of timm.
+"""Choosing the weights in a file: the plain ones, or EMA weights on request, under timm's names.
 
-A file holds one or several states (tensors by name), each perhaps behind prefixes of wrappers. What names a
-vision transformer in whosever words is found by its patch embedding.
+A file holds one or several states (tensors by name), each perhaps behind the prefixes of wrappers. A vision
+transformer is recognised by its patch embedding, whichever library named it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.models import contents, naming
 from engine.models.contents import FormError, Placeholder
 from engine.protocol.events import WeightsTaken
 
-# Modules that wrap others and leave their own name in that of every tensor, wherever they are.
+# Modules that wrap others and add their name, anywhere, to the names of tensors.
 WRAPPERS = (
     "_orig_mod",
     "_fsdp_wrapped_module",
@@ -34,9 +34,9 @@ _CLASS_LISTS = ("class_names", "classes", "CLASSES", "label_names")
 
 
 class Taken(NamedTuple):
-    """Weights under timm's names, what was taken of the file, and what it says of itself.
+    """Weights under timm's names, what was taken from the file, and what it says about itself.
 
-    `hints` are arguments that a model for them must be built with; `architecture` is what the file says.
+    `hints` are arguments that their model must be built with; `architecture` is the one named in the file.
     """
 
     state: dict[str, Tensor]
@@ -47,7 +47,7 @@ class Taken(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """A state in a file, and the prefix behind which a vision transformer lies in it, of tensors `own`."""
+    """A state in a file; `prefix` and the names `own` of the tensors of a vision transformer in it."""
 
     path: tuple[str, ...]
     state: Mapping[str, Tensor]
@@ -56,7 +56,7 @@ class _Source(NamedTuple):
     own: frozenset[str]
 
     def inner(self) -> dict[str, Tensor]:
-        """Return the transformer's own tensors, without prefix."""
+        """Return the transformer's own tensors, without the prefix."""
         return {n.removeprefix(self.prefix): v for n, v in self.state.items() if n in self.own}
 
     @property
@@ -72,12 +72,12 @@ class _Source(NamedTuple):
 
 
 def take(path: Path, *, ema: bool = False) -> Taken:
-    """Read a file and return its weights; raise FormError naming what it is and what would work."""
+    """Read a file and return its weights; raise FormError saying what it is and what would work."""
     return of_contents(contents.read(path), ema=ema)
 
 
 def of_contents(held: Any, *, ema: bool = False) -> Taken:
-    """Return the weights in what a file holds; raise FormError where there are none that can be meant."""
+    """Return the weights in the contents of a file; raise FormError if there are none to choose."""
     sources = [source for path, state in _states(held) for source in _sources(path, state, held)]
     if not sources:
         raise FormError(_what_instead(held))
@@ -102,7 +102,7 @@ def of_contents(held: Any, *, ema: bool = False) -> Taken:
 
 
 def _states(held: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
-    """Yield every set of tensors by name in what a file holds, with the entries that lead to it."""
+    """Yield every set of tensors by name in the contents of a file, with the path of entries to it."""
     if isinstance(held, Placeholder):
         if state := contents.module_state(held):
             yield path, state
@@ -120,11 +120,11 @@ def _states(held: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 
 
 def _sources(path: tuple[str, ...], state: Mapping[str, Tensor], held: Any) -> Iterator[_Source]:
-    """Yield the vision transformers in a state: one behind every prefix."""
+    """Yield the vision transformers in a state, one per prefix."""
     prefixes = dict.fromkeys(prefix for name in state if (prefix := _before_anchor(name)) is not None)
     swapped = isinstance(held, Mapping) and {"averaging_state", "current_model_state"} <= held.keys()
     for prefix in prefixes:
-        # Lightning's callback for averages keeps the plain weights apart, and the average in their place.
+        # Lightning's averaging callback stores the plain weights apart, and the average in their place.
         average = path[:1] == ("state_dict",) if swapped else "n_averaged" in state
         words = ".".join((*path, prefix)).lower()
         others = tuple(other for other in prefixes if other != prefix and other.startswith(prefix))
@@ -133,7 +133,7 @@ def _sources(path: tuple[str, ...], state: Mapping[str, Tensor], held: Any) -> I
 
 
 def _before_anchor(name: str) -> str | None:
-    """Return what stands before the name that tells a vision transformer; None for any other name."""
+    """Return the prefix of the name that identifies a vision transformer; None for any other name."""
     for anchor in naming.ANCHORS:
         wanted, parts = anchor.split("."), name.split(".")
         at = len(parts)
@@ -151,20 +151,20 @@ def _unwrapped(name: str) -> str:
 
 
 def _chosen(sources: list[_Source], ema: bool) -> _Source:
-    """Return the source that is meant; raise FormError where there is none or more than one."""
+    """Return the requested source; raise FormError if there is none or more than one."""
     fitting = [source for source in sources if source.is_ema == ema]
-    there = ", ".join(dict.fromkeys(map(str, sources)))
+    listed = ", ".join(dict.fromkeys(map(str, sources)))
     if not fitting and ema:
-        raise FormError(f"it holds no EMA weights, only plain ones ({there}); leave out --ema")
+        raise FormError(f"it holds no EMA weights, only plain ones ({listed}); leave out --ema")
     if not fitting:
-        raise FormError(f"it holds only averaged (EMA) weights ({there}); give --ema to take them")
+        raise FormError(f"it holds only averaged (EMA) weights ({listed}); give --ema to take them")
     fitting = [source for source in fitting if source.has_head] or fitting
     first = fitting[0]
     for other in fitting[1:]:
         if not _same(first, other):
             raise FormError(
-                f"it holds several sets of weights that differ ({first}, {other}); save the one that is "
-                "meant as a file of its own"
+                f"it holds several sets of weights that differ ({first}, {other}); save the right one to a "
+                "separate file"
             )
     return first
 
@@ -175,12 +175,12 @@ def _same(first: _Source, second: _Source) -> bool:
 
 
 def _check(state: Mapping[str, Tensor], outer: Mapping[str, Tensor]) -> None:
-    """Raise FormError for what no plain model can be made of."""
+    """Raise FormError for weights that no plain model can be built from."""
     for words, meaning in (
         ("lora_", "it holds LoRA adapters; merge them into the model first (merge_and_unload)"),
-        ("parametrizations.", "its weights are parametrised; remove_parametrizations first"),
+        ("parametrizations.", "its weights are parametrised; call remove_parametrizations first"),
         ("_flat_param", "it is a shard of FSDP; save the full state dict"),
-        ("_packed_params", "it is a model that was quantized by PyTorch; the weights before that are needed"),
+        ("_packed_params", "it is a model quantized by PyTorch; its weights before quantization are needed"),
         ("pre_logits.", "it has a layer before its head (pre_logits) that timm no longer builds"),
     ):
         if any(words in name for name in state):
@@ -192,21 +192,21 @@ def _check(state: Mapping[str, Tensor], outer: Mapping[str, Tensor]) -> None:
             for n in (*state, *outer)
             if re.search(r"head|fc|class|linear", n) and not n.startswith("blocks.")
         ]
-        found = f"; names near it: {', '.join(near[:MOST_NAMES])}" if near else ""
+        similar = f"; similar names: {', '.join(near[:MOST_NAMES])}" if near else ""
         raise FormError(
             "they have no classification head ('head.weight'), as after pretraining without labels; weights "
-            f"of a model that was trained or fine-tuned to classify are needed{found}"
+            f"of a model trained or fine-tuned for classification are needed{similar}"
         )
     empty = next((name for name, value in state.items() if not value.numel()), None)
     if empty:
         raise FormError(
-            f"{empty} is empty, as where weights are spread over processes (ZeRO-3, FSDP); join them first "
+            f"{empty} is empty, as when weights are spread over processes (ZeRO-3, FSDP); join them first "
             "(zero_to_fp32.py of DeepSpeed, or a full state dict)"
         )
     coded = next((name for name, value in state.items() if _is_coded(name, value)), None)
     if coded:
         raise FormError(
-            f"{coded} is {state[coded].dtype}: they are quantized; floating-point ones are needed"
+            f"{coded} is {state[coded].dtype}: the weights are quantized; floating-point ones are needed"
         )
 
 
@@ -222,24 +222,24 @@ def _entry(chosen: _Source, held: Any) -> str:
 
 
 def _beside(chosen: _Source, held: Any) -> tuple[str, ...]:
-    """List what else a file holds on the way to the chosen weights."""
-    found = []
+    """List the other entries of a file on the path to the chosen weights."""
+    others: list[str] = []
     inner = held
     for part in chosen.path:
-        found += [str(name) for name in inner if name != part]
+        others += [str(name) for name in inner if name != part]
         inner = inner[part]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(others))
 
 
 def _grouped(names: list[str]) -> tuple[str, ...]:
-    """Shorten the names of tensors that were not used to what they begin with."""
+    """Shorten a long list of unused tensors to their prefixes."""
     if len(names) <= MOST_NAMES:
         return tuple(names)
     return tuple(dict.fromkeys(f"{name.partition('.')[0]}.*" if "." in name else name for name in names))
 
 
 def _class_names(held: Any, count: int) -> tuple[str, ...]:
-    """Return the names of the outputs in their order, where a file says them; else nothing."""
+    """Return the names of the outputs in order, if a file has them; else an empty tuple."""
     for entry in _nested(held):
         numbers = entry.get("class_to_idx")
         if isinstance(numbers, Mapping) and set(numbers.values()) == set(range(count)) == set(
@@ -258,7 +258,7 @@ def _class_names(held: Any, count: int) -> tuple[str, ...]:
 
 
 def _architecture(held: Any) -> str:
-    """Return the timm model that a training program says its checkpoint is of, or nothing."""
+    """Return the timm model that a training program recorded in its checkpoint, or an empty text."""
     for entry in _nested(held):
         for field in ("arch", "architecture", "model", "model_name"):
             if isinstance(name := entry.get(field), str):
@@ -267,7 +267,7 @@ def _architecture(held: Any) -> str:
 
 
 def _nested(held: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield what a file holds, and the options and notes in it, each by name."""
+    """Yield the contents of a file, and the options and metadata in it."""
     if not isinstance(held, Mapping):
         return
     yield held
@@ -279,7 +279,7 @@ def _nested(held: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _what_instead(held: Any) -> str:
-    """Say what a file holds that is no weights of a vision transformer."""
+    """Return what a file holds instead of the weights of a vision transformer."""
     if isinstance(held, Placeholder):
         return f"it is an object of {held.name}, not weights; {contents.SAVE}"
     if not isinstance(held, Mapping):
@@ -292,5 +292,5 @@ def _what_instead(held: Any) -> str:
     if not states:
         return f"it holds no weights by name (entries: {shown}); {contents.SAVE}"
     kind = next((kind for part, kind in naming.FOREIGN if any(part in name for name in states)), "")
-    of = f"they look like {kind}" if kind else "they are of no vision transformer that is known here"
-    return f"its tensors are named {shown}, …: {of}; names of timm, transformers or torchvision are needed"
+    of = f"they look like {kind}" if kind else "they are not from a known vision transformer"
+    return f"its tensors are named {shown}, …: {of}; names from timm, transformers or torchvision are needed"

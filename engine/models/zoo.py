@@ -1,6 +1,6 @@
-"""The demo zoo: five micro vision transformers that stand for the five systems of the study.
+"""The demo zoo: five micro vision transformers that represent the five models of the study.
 
-They are a miniature, trained on fractals by `engine.models.train`; nothing here was trained on ImageNet.
+They are miniatures, trained on fractals by `engine.models.train`; none was trained on ImageNet.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CLASSES = 50
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """Say how a micro model is built and trained."""
+    """How a micro model is built and trained."""
 
     epochs: int
     loss: str = "softmax"
@@ -31,7 +31,7 @@ class Recipe(msgspec.Struct, frozen=True):
     three_augment: bool = False
     layer_scale: float | None = None
     drop_path: float = 0.0
-    pretrain_epochs: int = 0  # on all 500 classes as plainly as ViT, before fine-tuning on 50
+    pretrain_epochs: int = 0  # on all 500 classes with the plain recipe of ViT, before fine-tuning on 50
 
 
 PLAIN: dict[str, Any] = {"label_smoothing": 0.05}
@@ -69,7 +69,7 @@ def build(name: str, classes: int = CLASSES) -> VisionTransformer:
 
 
 def weights_file(name: str) -> Traversable:
-    """Return where the trained fp16 weights of `name` lie in the package."""
+    """Return the packaged file with the trained fp16 weights of `name`."""
     return resources.files("engine.models").joinpath("zoo_weights", f"{name}.safetensors")
 
 

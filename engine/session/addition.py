@@ -1,4 +1,4 @@
-"""Add to a finished session: arrays beside those it has, then events; all of it or nothing."""
+"""Add to a finished session: new arrays, then events; all or nothing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from engine.session.session import Session
 from engine.session.writer import Writer
 from engine.system.files import open_new, sync_folder
 
-AS_IT_WAS = "the session is as it was"
+AS_IT_WAS = "the session is unchanged"
 
 
 def check_writable(session: Path) -> None:
-    """Raise a QoodError if nothing could be added to a session at present."""
+    """Raise a QoodError if a session cannot be added to at the moment."""
     writer = _taken(session)
     writer.release_reserve()
     writer.abandon()
@@ -31,8 +31,8 @@ def check_writable(session: Path) -> None:
 def add(session: Path, last: int, arrays: Mapping[str, Array], events: Sequence[AnyEvent]) -> None:
     """Add arrays by name, then events, and close the journal again as finished.
 
-    `last` is the number of the journal's last entry. Raises EngineError if there are others by now, or if the
-    disk does not take what is added.
+    `last` is the number of the journal's last entry. Raises EngineError if the journal has grown since, or if
+    the disk cannot hold what is added.
     """
     partial = {name: session / ARRAYS / f"{name}.{os.getpid()}.partial" for name in arrays}
     try:
@@ -56,18 +56,18 @@ def _commit(session: Path, last: int, partial: Mapping[str, Path], events: Seque
     placed: list[Path] = []
     try:
         if Session.at(session).journal.expected != last + 1:
-            raise EngineError(f"{session}: something else was added to it meanwhile; try again")
+            raise EngineError(f"{session}: something else was added in the meantime; try again")
         for name, made in partial.items():
             placed.append(made.replace(session / array_file(name)))
         sync_folder(session / ARRAYS)
         for event in events:
             writer.append(event)
         writer.close("finished")
-    except LeaseLost:  # the journal is another's by now
+    except LeaseLost:  # another process has the journal now
         writer.abandon()
         raise
     except BaseException:
-        # Without their events the arrays mean nothing, and neither do some of the events.
+        # Arrays mean nothing without their events, nor do incomplete events.
         with contextlib.suppress(OSError):
             os.truncate(path, whole)
         for array in placed:
@@ -78,11 +78,11 @@ def _commit(session: Path, last: int, partial: Mapping[str, Path], events: Seque
 
 
 def _taken(session: Path) -> Writer:
-    """Return the session's writer; raise in words if there is another or if it cannot be written."""
+    """Return the session's writer; raise a QoodError if there is another one or the disk refuses."""
     try:
         return Writer(session)
     except BlockingIOError:
-        raise EngineError(f"{session}: it is being written at this moment; try again later") from None
+        raise EngineError(f"{session}: it is being written; try again later") from None
     except QoodError:
         raise
     except OSError as error:

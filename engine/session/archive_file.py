@@ -1,7 +1,7 @@
-"""A session in one file, as `sessions export` writes it: a zip with the session's folder, read where it is.
+"""A session in one file, as `sessions export` writes it: a zip of the session's folder, read in place.
 
-The file may come from a stranger. Only files of a session are taken, by their name, kind and size; what is
-really in a member counts, not what it says of itself; nothing is ever written where a name points to.
+The file may come from a stranger. Only files of a session are accepted, by name, kind and size. The actual
+content of a member counts, not its declared size, and nothing is ever written where a name points to.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 MOST_FILES = 5000
-LARGEST_RATIO = 100  # of all files together; more than this, and more than LEAST_BOMB, is a bomb
+LARGEST_RATIO = 100  # of all files together; above both this and LEAST_BOMB it is a decompression bomb
 LEAST_BOMB = 1 << 30
-SPARE = 64 << 20  # bytes that stay free on a disk
+SPARE = 64 << 20  # bytes left free on a disk
 BLOCK = 1 << 20
 _ENCRYPTED = 0x1 | 0x20 | 0x40  # flags of a member: encrypted, patched, strongly encrypted
-# What zipfile raises, whatever is in the file.
+# Everything that zipfile may raise for a damaged file.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, RuntimeError, OverflowError)
 
 
 class ArchiveFile:
-    """A place of a session: its files are read from the archive, and arrays through unnamed temporary files.
+    """The place of a session whose files are read from an archive, arrays through unnamed temporary files.
 
-    Raises InputError in words for whatever is not a session's archive.
+    Raises InputError if the file is not the archive of a session.
     """
 
     may_grow = False
@@ -49,8 +49,8 @@ class ArchiveFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            if not path.is_file():  # a pipe would be waited for
-                right = "a plain file is needed" if path.exists() else "there is no such file to be read"
+            if not path.is_file():  # reading a pipe would block
+                right = "a plain file is needed" if path.exists() else "there is no such file"
                 raise InputError("file", clean(str(path)), right)
             self._zip = ZipFile(path)
             self.name, self._members = _checked(self._zip, path, path.stat().st_size)
@@ -58,11 +58,11 @@ class ArchiveFile:
             right = f"it cannot be read ({error.strerror or error})"
             raise InputError("file", clean(str(path)), right) from None
         except _DAMAGE as error:
-            right = f"an intact file of 'qood-tui sessions export' is needed ({clean(str(error))[:200]})"
+            right = f"an intact file from 'qood-tui sessions export' is needed ({clean(str(error))[:200]})"
             raise InputError("file", clean(str(path)), right) from None
 
     def where(self, name: str) -> str:
-        """Return the archive's path with the file's name inside it."""
+        """Return the archive's path, followed by the file's name inside it."""
         return f"{self.path}/{name}" if name else str(self.path)
 
     def files(self) -> list[SessionFile]:
@@ -70,11 +70,11 @@ class ArchiveFile:
         return sorted(SessionFile(name, info.file_size) for name, info in self._members.items())
 
     def irregular(self) -> list[Irregular]:
-        """Return nothing: an archive with anything but plain files is refused."""
+        """Return an empty list: an archive with anything but plain files is refused."""
         return []
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a file to read from its start; raise OSError where it is missing or damaged, then or later."""
+        """Open a file to read from its start; raise OSError, now or later, if it is missing or damaged."""
         if (info := self._members.get(name)) is None:
             raise FileNotFoundError(errno.ENOENT, "it is not in the archive")
         try:
@@ -84,12 +84,12 @@ class ArchiveFile:
         return io.BufferedReader(_Member(member, info.file_size), BLOCK)
 
     def open_local(self, name: str) -> IO[bytes]:
-        """Unpack a file into a temporary one without a name, which the caller closes and nobody else sees."""
+        """Unpack a file into an unnamed temporary file, which only the caller sees, and closes."""
         with self.open(name) as source:
             size, free = self._members[name].file_size, shutil.disk_usage(tempfile.gettempdir()).free
             if size + SPARE > free:
                 needed = (
-                    f"{in_bytes(size)} are needed in {tempfile.gettempdir()}; TMPDIR names another folder"
+                    f"{in_bytes(size)} are needed in {tempfile.gettempdir()}; set TMPDIR to another folder"
                 )
                 raise OSError(errno.ENOSPC, needed)
             file: IO[bytes] = tempfile.TemporaryFile(prefix="qood-")  # noqa: SIM115
@@ -102,12 +102,12 @@ class ArchiveFile:
         return file
 
     def is_being_written(self) -> bool:
-        """Return False: an archive is what a session was when it was exported."""
+        """Return False: an archive is a snapshot of an exported session."""
         return False
 
 
 class _Member(io.RawIOBase):
-    """A file in an archive; raises OSError for damage, and where it is shorter than it says."""
+    """A file in an archive; raises OSError if it is damaged or shorter than declared."""
 
     def __init__(self, member: IO[bytes], size: int) -> None:
         self._member, self._size = member, size
@@ -123,7 +123,7 @@ class _Member(io.RawIOBase):
         try:
             data = self._member.read(len(view))
             if not data and len(view) and self._member.tell() < self._size:
-                raise EOFError("it is shorter than it says")
+                raise EOFError("it is shorter than declared")
         except _DAMAGE as error:
             raise _damaged(error) from None
         view[: len(data)] = data
@@ -148,7 +148,7 @@ def _damaged(error: Exception) -> OSError:
 
 
 def safe_name(name: str) -> str:
-    """Return what of a name can be a session's."""
+    """Return a name with only the characters that a session's name may have."""
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).lstrip(".+-")[:100]
 
 
@@ -162,7 +162,7 @@ def _checked(archive: ZipFile, file: Path, packed: int) -> tuple[str, dict[str, 
     for info in archive.infolist():
         folder, _, name = info.orig_filename.partition("/")
         if not is_kept(name) or info.orig_filename != info.filename or safe_name(folder) != folder:
-            raise _not_a_session(file, info.orig_filename, "no file of a session is called that")
+            raise _not_a_session(file, info.orig_filename, "no file of a session has this name")
         if problem := _problem(info):
             raise _not_a_session(file, name, problem)
         if name.lower() in taken:
@@ -181,16 +181,16 @@ def _checked(archive: ZipFile, file: Path, packed: int) -> tuple[str, dict[str, 
 
 
 def _problem(info: ZipInfo) -> str:
-    """Return what is wrong with the kind of a member; nothing where it is a plain file."""
+    """Return what is wrong with the kind of a member; an empty text for a plain file."""
     kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0
     if kind not in (0, stat.S_IFREG):
         return "it is a link or something else that is not a plain file"
     if info.flag_bits & _ENCRYPTED:
         return "it is encrypted"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "it is compressed in another way than deflate"
+        return "it is not compressed with deflate"
     return ""
 
 
-def _not_a_session(file: Path, given: str, why: str) -> InputError:
-    return InputError(clean(file.name), clean(given)[:120], why)
+def _not_a_session(file: Path, content: str, why: str) -> InputError:
+    return InputError(clean(file.name), clean(content)[:120], why)

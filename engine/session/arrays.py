@@ -1,9 +1,9 @@
 """The per-sample numbers of a session: plain `.npy` arrays, one row per image, in sweep order.
 
 `samples` (rows, 4): set, index in the set, label or -1, 1 if the image was readable. `rank` (rows,
-variants): classes ranked before the label, -1 without one; in 16 bits, or in 32 where a model has more
-classes than 16 can count. `nll`, `brier` and every score (rows, variants) in float64. Sets count from 0,
-the ID set first.
+variants): number of classes ranked before the label, -1 without a label; in 16 bits, or in 32 if a model has
+too many classes for 16. `nll`, `brier` and every score (rows, variants) in float64. Sets count from 0, the
+ID set first.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Array = NDArray[Any]
 
 
 def type_of_ranks(classes: int) -> np.dtype[Any]:
-    """Return the type in which `rank` holds every rank among so many classes."""
+    """Return the type of `rank` for this number of classes."""
     return SHORT if classes <= np.iinfo(SHORT).max else LONG
 
 
 def layout(plan: Plan, ranks: np.dtype[Any] = SHORT) -> dict[str, tuple[np.dtype[Any], int]]:
-    """Return type and number of columns of every array of a plan."""
+    """Return the type and number of columns of every array of a plan."""
     variants = len(plan.variants())
     double = np.dtype("<f8")
     scores = dict.fromkeys(stored_scores(plan), (double, variants))
@@ -53,15 +53,15 @@ def layout(plan: Plan, ranks: np.dtype[Any] = SHORT) -> dict[str, tuple[np.dtype
 
 
 def stored_scores(plan: Plan) -> tuple[str, ...]:
-    """Return the scores of a plan, and MSP, which calibration errors are measured by."""
+    """Return the scores of a plan and MSP, which calibration errors need."""
     return tuple(dict.fromkeys((*plan.scores, "msp")))
 
 
 class ArrayWriter:
-    """Write finished rows; all space is taken at the start, so a full disk shows before the sweep.
+    """Write finished rows; all space is allocated first, so a full disk shows before the sweep.
 
-    `classes` are those of the model that has the most. Where no row is `finished`, arrays that are there
-    are of an attempt that left nothing, and are replaced.
+    `classes` is the largest number of classes of any model. If no row is `finished`, existing arrays come
+    from an attempt that left nothing, and are replaced.
     """
 
     def __init__(self, session: Path, plan: Plan, rows: int, classes: int, finished: int = 0) -> None:
@@ -74,7 +74,7 @@ class ArrayWriter:
         sync_folder(session)
 
     def write(self, first: int, chunk: dict[str, Array]) -> dict[str, str]:
-        """Put rows from `first` on the disk and return the SHA-256 of each array's part."""
+        """Write rows from `first` on to the disk and return the SHA-256 of each array's part."""
         digests = {}
         for name, (dtype, _) in self.layout.items():
             data = put_rows(self._path(name), first, np.ascontiguousarray(chunk[name], dtype))
@@ -86,25 +86,25 @@ class ArrayWriter:
 
 
 def make_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, int]) -> None:
-    """Make an array of zeros whose space on the disk is taken."""
+    """Make an array of zeros whose space on the disk is allocated."""
     partial = path.with_name(f"{path.stem}.partial")
     np.lib.format.open_memmap(partial, "w+", dtype, shape).flush()
     with partial.open("r+b") as file:
-        _take_space(file, partial.stat().st_size)
+        _allocate(file, partial.stat().st_size)
         os.fsync(file.fileno())
     partial.replace(path)
     sync_folder(path.parent)
 
 
 def put_rows(path: Path, first: int, part: Array) -> bytes:
-    """Put rows from `first` on into an array and on the disk; return their bytes.
+    """Write rows from `first` on into an array and to the disk; return their bytes.
 
-    Raises EngineError where the array is of another type.
+    Raises EngineError if the array has another type.
     """
-    there = np.load(path, mmap_mode="r", allow_pickle=False)
-    if there.dtype != part.dtype:
-        raise EngineError(f"{path}: it holds {there.dtype}, {part.dtype} is needed; start a new session")
-    rows = len(there)
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.dtype != part.dtype:
+        raise EngineError(f"{path}: it holds {array.dtype} instead of {part.dtype}; start a new session")
+    rows = len(array)
     data = part.tobytes()
     with path.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
@@ -118,10 +118,10 @@ def put_rows(path: Path, first: int, part: Array) -> bytes:
 def mapped(
     place: Place, name: str, types: tuple[np.dtype[Any], ...], wanted: tuple[int | None, ...]
 ) -> Array:
-    """Return an array of a session, read as it is needed; raise JournalError if it is not as it must be.
+    """Map an array of a session into memory; raise JournalError for an unexpected type or shape.
 
-    It must be of one of the types; a size in `wanted` that is None may be any. What the file says of itself
-    is believed only where it is as long as that takes.
+    A size of None in `wanted` may be anything. The header of the file is trusted only if the file has the
+    length that it implies.
     """
     where = place.where(name)
     try:
@@ -134,10 +134,10 @@ def mapped(
             if dtype not in types or not fits:
                 needed = " x ".join("n" if one is None else str(one) for one in wanted)
                 of_type = " or ".join(map(str, types))
-                raise JournalError(f"{where}: {needed} times {of_type} are needed, this is {dtype} {shape}")
+                raise JournalError(f"{where}: {needed} times {of_type} are needed; this is {dtype} {shape}")
             if size - start != math.prod(shape) * dtype.itemsize:
                 raise JournalError(
-                    f"{where}: {shape[0]:,} rows are promised, but {size - start:,} bytes follow"
+                    f"{where}: its header declares {shape[0]:,} rows, but {size - start:,} bytes follow"
                 )
             if 0 in shape:
                 return np.empty(shape, dtype)
@@ -147,10 +147,10 @@ def mapped(
 
 
 def _described(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return shape and type as the head of an .npy file says; ValueError where numpy writes another."""
+    """Return shape and type from the header of an .npy file; raise ValueError for a header not by numpy."""
     version = np.lib.format.read_magic(file)
     if version != (1, 0):
-        raise ValueError(f"version {version} of the .npy format is not used here")
+        raise ValueError(f"version {version} of the .npy format is not supported")
     shape, is_transposed, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=LONGEST_HEADER)
     length = file.tell()
     file.seek(0)
@@ -158,12 +158,12 @@ def _described(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     head = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(plain, head)
     if is_transposed or file.read(length) != plain.getvalue():
-        raise ValueError("its head is not as it was written")
+        raise ValueError("its header is not as it was written")
     return shape, dtype
 
 
 class Arrays:
-    """Read the arrays of a session; they may still be growing."""
+    """The arrays of a session, which may still be growing."""
 
     def __init__(self, place: Place, plan: Plan) -> None:
         self.plan = plan
@@ -176,7 +176,7 @@ class Arrays:
 
     @property
     def count(self) -> int:
-        """Return how many rows there are, finished or not."""
+        """Return the number of rows, finished or not."""
         return len(self._arrays["samples"])
 
     @property
@@ -196,7 +196,7 @@ class Arrays:
         }
 
     def extended(self, plan: Plan, more: Mapping[str, Array]) -> Arrays:
-        """Return the arrays of a plan with scores that are not on the disk yet."""
+        """Return the arrays of a plan with scores that are not on disk yet."""
         arrays = object.__new__(Arrays)
         arrays.plan, arrays._arrays = plan, {**self._arrays, **more}
         return arrays
@@ -206,8 +206,8 @@ class Arrays:
         return FinishedRows(self.plan, {name: array[:rows] for name, array in self._arrays.items()})
 
 
-def _take_space(file: IO[bytes], size: int) -> None:
-    """Take the space of a file now, so that the disk cannot be full later."""
+def _allocate(file: IO[bytes], size: int) -> None:
+    """Allocate the space of a file now, so that the disk cannot be full later."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
         return
@@ -219,7 +219,7 @@ def _take_space(file: IO[bytes], size: int) -> None:
 
 
 class FinishedRows:
-    """The finished rows of a session, as measures see them; unreadable images are left out."""
+    """The finished rows of a session, as measures see them, without unreadable images."""
 
     def __init__(self, plan: Plan, parts: dict[str, Array]) -> None:
         samples = parts["samples"]
@@ -230,5 +230,5 @@ class FinishedRows:
         self._parts = parts
 
     def values(self, name: str, column: Column, which_set: int) -> Array:
-        """Return one array's values for one variant on one set (0 is the ID set)."""
+        """Return the values of one array for one variant on one set (0 is the ID set)."""
         return np.asarray(self._parts[name][self.of_set[which_set], column])

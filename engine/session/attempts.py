@@ -1,8 +1,8 @@
-"""Which events of a journal count: whatever an attempt says of rows that it did not finish does not.
+"""Which events of a journal count: all but those about rows that their attempt did not finish.
 
 A sweep may be interrupted and resumed any number of times. Every attempt begins with `session.resumed` or
-`worker.started`, at the rows that are finished by then; the first one that finishes a chunk decides on
-images, models and variants, and later ones must agree with it.
+`worker.started`, after the rows finished by then. The first one to finish a chunk determines images, models
+and variants; later ones must agree with it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from engine.protocol.events import (
 )
 
 LOOKS = (Measured, CurvesDrawn, DeltasMeasured)
-PREPARATION = (  # what an attempt says before its first chunk
+PREPARATION = (  # the events of an attempt before its first chunk
     WorkerStarted,
     SetsPrepared,
     ModelLoaded,
@@ -46,15 +46,15 @@ PREPARATION = (  # what an attempt says before its first chunk
 
 
 def counted(events: Iterable[AnyEvent]) -> list[AnyEvent]:
-    """Return the events that count, in their order but for those that wait for a chunk to be finished.
+    """Return the events that count, in order, except that some come later, once their chunk is finished.
 
-    Left out are what attempts that finished no row said, unreadable images and looks of rows that were not
-    finished in their attempt, and looks at a chunk that was scored again with smaller batches. A look at
-    more rows than were ever finished stays: readers compare it with the rows.
+    Left out are the preparations of attempts that finished no row, unreadable images and looks at rows that
+    their attempt did not finish, and looks at a chunk that was scored again with smaller batches. A look at
+    more rows than were ever finished is kept: readers compare it with the rows.
     """
     kept: list[AnyEvent] = []
     preparation: list[AnyEvent] = []  # of an attempt that has not finished a row
-    waiting: list[AnyEvent] = []  # for the rows that they speak of
+    waiting: list[AnyEvent] = []  # for the rows that they are about
     rows = 0
     for event in events:
         match event:
@@ -91,19 +91,19 @@ def finished_rows(events: Iterable[AnyEvent]) -> int:
 
 
 def prepared_sets(events: Sequence[AnyEvent]) -> SetsPrepared | None:
-    """Return which images the rows of a session are of: an attempt that finished no chunk used others."""
+    """Return the image sets that the rows belong to; attempts without a finished chunk may differ."""
     first = next((at for at, event in enumerate(events) if isinstance(event, ChunkFinished)), len(events))
     return next((event for event in reversed(events[:first]) if isinstance(event, SetsPrepared)), None)
 
 
 def last_worker(events: Sequence[AnyEvent]) -> WorkerStarted | None:
-    """Return the worker that finished the last chunk; None where no chunk is finished, or none was named."""
+    """Return the worker that finished the last chunk; None if there is no such chunk or worker."""
     last = max((at for at, event in enumerate(events) if isinstance(event, ChunkFinished)), default=0)
     return next((event for event in reversed(events[:last]) if isinstance(event, WorkerStarted)), None)
 
 
 def _is_ahead(event: AnyEvent, rows: int) -> bool:
-    """Return whether an event speaks of rows that are not finished."""
+    """Return whether an event is about rows that are not finished."""
     match event:
         case ImageUnreadable():
             return True

@@ -1,4 +1,4 @@
-"""The journal of a session, as it is read: one file of JSON lines that only grows."""
+"""Reading the journal of a session: one file of JSON lines that only grows."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from engine.session.place import Place
 from engine.session.seal import is_whole
 from engine.text import counted
 
-MOST_NAMED = 50  # damaged lines that are named one by one
-MOST_LINES = 1_000_000  # a week of telemetry from a hundred devices is less
+MOST_NAMED = 50  # damaged lines that are listed
+MOST_LINES = 1_000_000  # more than a week of telemetry from a hundred devices
 
-_ENDLESS_NUMBER = re.compile(rb"\d{100}")  # no field of ours needs one, and float() refuses it
-_MANY_DIGITS = re.compile(rb"\d{10}")  # what every tenth byte of one looks like, which is found sooner
-_KNOWN = {kind.__struct_config__.tag for kind in get_args(WrittenEvent)}
+_ENDLESS_NUMBER = re.compile(rb"\d{100}")  # no field needs one, and float() refuses it
+_MANY_DIGITS = re.compile(rb"\d{10}")  # every tenth byte of such a number, which is faster to find
+_TYPES = {kind.__struct_config__.tag for kind in get_args(WrittenEvent)}
 
 
 class _Written(msgspec.Struct, frozen=True, gc=False):
@@ -41,7 +41,7 @@ class _Written(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Envelope(msgspec.Struct, gc=False):
-    """A line of which only the envelope is understood."""
+    """A line of which only the envelope can be read."""
 
     seq: int
     t: float
@@ -53,11 +53,11 @@ _written = msgspec.json.Decoder(_Written)
 
 
 class Reader:
-    """Read a journal from the start, and go on reading while it grows; raise JournalError.
+    """Read a journal from the start, and keep reading while it grows; raise JournalError.
 
-    `skipped` counts lines that are damaged or missing, `damage` names them; `unknown` counts intact lines of
-    events that this program does not know, `strange` names fields of the plan that it does not know; `torn`
-    is the number of bytes of an unfinished last line; `expected` is the sequence number that comes next.
+    `skipped` counts damaged or missing lines, and `damage` lists them. `unknown` counts intact lines with
+    events that this program does not know; `strange` names unknown fields of the plan. `torn` is the length
+    in bytes of an unfinished last line; `expected` is the next sequence number.
     """
 
     def __init__(self, place: Place) -> None:
@@ -72,13 +72,13 @@ class Reader:
         self._offset = 0
         self._is_read = False
         self._too_long = False
-        self._least = 1  # a lower number is a line that was there before
+        self._least = 1  # a lower number belongs to a repeated line
         self._damaged = 0  # lines since the last one that counted
-        self._jump = 0  # events that the last line seems to have left out
+        self._jump = 0  # events that seem to be missing before the last line
         self.first_line = self._read_first_line()
         plain = parse_header(self.first_line, self.where)
-        self.version: int = plain["version"]  # of the format, as it is written
-        self.header, self.strange = _known_header(migrated_header(plain), self.where)
+        self.version: int = plain["version"]  # of the format on disk
+        self.header, self.strange = _header(migrated_header(plain), self.where)
 
     def poll(self) -> list[Entry]:
         """Return the entries that were completed since the last call."""
@@ -90,7 +90,7 @@ class Reader:
             file.seek(self._offset)
             while line := file.readline(LARGEST_LINE):
                 if self._line > MOST_LINES:
-                    self._note(f"nothing is read from here on: a journal has at most {MOST_LINES:,} lines")
+                    self._note(f"reading stops here: a journal has at most {MOST_LINES:,} lines")
                     self._offset = file.seek(0, os.SEEK_END)
                     break
                 if not line.endswith(b"\n"):
@@ -117,7 +117,7 @@ class Reader:
         if was_too_long:
             self._note(f"it is longer than {LARGEST_LINE:,} bytes")
         elif self.version >= FIRST_SEALED and not is_whole(line):
-            self._note("it is not as it was written, its checksum does not match")
+            self._note("its checksum does not match")
         elif (entry := _decode(line)) is None:
             self._note("it is not an event")
         else:
@@ -125,13 +125,13 @@ class Reader:
         return None
 
     def _is_in_order(self, number: int) -> bool:
-        """Take in a line's sequence number; return False for a line that is repeated."""
+        """Process a line's sequence number; return False for a repeated line."""
         if number < self._least:
             self._note(f"its number {number} appeared before")
             return False
-        # Numbers that jump ahead and come back: the line that jumped has a damaged number.
+        # If numbers jump ahead and come back, the line that jumped has a damaged number.
         gap = number - min(self.expected, number)
-        missing = max(0, gap - self._damaged)  # damaged lines are counted already
+        missing = max(0, gap - self._damaged)  # damaged lines are already counted
         self.skipped += missing - (self._jump if number < self.expected else 0)
         if missing and len(self.damage) < MOST_NAMED:
             self.damage.append(f"line {self._line}: {counted(missing, 'event')} missing before it")
@@ -152,34 +152,34 @@ class Reader:
                 line = file.readline(LARGEST_LINE)
         except OSError as error:
             raise JournalError(
-                f"{self.where}: no session journal can be read here ({error.strerror})"
+                f"{self.where}: the session journal cannot be read ({error.strerror})"
             ) from None
         self._offset = len(line)
         return line
 
 
 def parse_header(line: bytes, where: str) -> dict[str, Any]:
-    """Return the header in `line` as plain data; raise JournalError saying why it cannot be used."""
+    """Return the header in `line` as plain data; raise JournalError if it cannot be used."""
     try:
         plain: dict[str, Any] = msgspec.json.decode(line)
         kind, version = plain["format"], plain["version"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise JournalError(f"{where}: this is not a session journal, its first line is damaged") from None
+        raise JournalError(f"{where}: this is not a session journal, or its first line is damaged") from None
     if kind != FORMAT or type(version) is not int or version < 1:
         raise JournalError(f"{where}: the format is {kind!r} {version!r}; {FORMAT!r} is needed")
     if version > VERSION:
         writer = str(plain.get("app", "a newer qood-tui"))[:60]
         raise JournalError(
-            f"{where}: written in format {version} by {writer}; this program reads formats up to {VERSION}, "
+            f"{where}: written in format {version} by {writer}. This program reads formats up to {VERSION}; "
             "update it to that version or a later one"
         )
     if version >= FIRST_SEALED and not is_whole(line):
-        raise JournalError(f"{where}: the journal's first line is damaged, its checksum does not match")
+        raise JournalError(f"{where}: the journal's first line is damaged; its checksum does not match")
     return plain
 
 
-def _known_header(plain: dict[str, Any], where: str) -> tuple[Header, tuple[str, ...]]:
-    """Return a header, and the names of fields of its plan that are unknown here and left out."""
+def _header(plain: dict[str, Any], where: str) -> tuple[Header, tuple[str, ...]]:
+    """Return a header without the unknown fields of its plan, and their names."""
     try:
         plan = plain["plan"]
         fields = {name: value for name, value in plan.items() if name in Plan.__struct_encode_fields__}
@@ -201,10 +201,10 @@ def _decode(line: bytes) -> Entry | _Envelope | None:
 
 
 def _enveloped(line: bytes) -> _Envelope | None:
-    """Return the envelope of an event of a kind that is unknown here."""
+    """Return the envelope of an event of an unknown type."""
     try:
         envelope = _envelope.decode(line)
     except (ValueError, RecursionError):
         return None
     kind = envelope.event.get("type")
-    return envelope if isinstance(kind, str) and kind not in _KNOWN else None
+    return envelope if isinstance(kind, str) and kind not in _TYPES else None

@@ -1,11 +1,12 @@
-"""Who writes a session: a lease beside its journal, where locks may not reach other machines.
+"""Who writes a session: a lease beside its journal, since locks may not reach other machines.
 
 `lease` holds a random owner and nothing else. It is created exclusively, which is atomic on NFS too, and
-touched every ten seconds: its time says, by the file system's own clock, when its owner last lived. A machine
-knows its own leases by marks in its runtime folder. Every writer checks its lease before it writes.
+touched every ten seconds: its time shows, by the file system's own clock, when its owner was last alive. A
+machine recognises its own leases by marks in its runtime folder. Every writer checks its lease before it
+writes.
 
-A dead lease is replaced by whoever first creates `lease-after-OWNER`, the claim to follow that one owner, and
-then renames it to `lease`: there is no moment without a lease in which somebody else could come in.
+A dead lease is replaced by the first to create `lease-after-OWNER`, the claim to succeed that one owner, and
+rename it to `lease`. At no moment is there no lease, so nobody else can step in.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from engine.session.layout import LEASE
 from engine.system.files import open_plain, sync_folder
 
 RENEW_SECONDS = 10.0
-FRESH_SECONDS = 4 * RENEW_SECONDS  # a younger lease is of somebody at work
+FRESH_SECONDS = 4 * RENEW_SECONDS  # a lease renewed more recently is in use
 LONGEST = 200  # bytes of a lease
 
 _OWNER = re.compile(r"[0-9a-f]{32}")
 _PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_JUST_TAKEN = "another engine has just taken it; look again in a minute"
+_JUST_TAKEN = "another engine has just taken it; try again in a minute"
 
 
 class _Content(msgspec.Struct):
@@ -43,9 +44,9 @@ _content = msgspec.json.Decoder(_Content)
 
 
 class LeaseHeld(JournalError):
-    """Say that another machine writes a session, or did and was not said to have stopped.
+    """Another machine is writing a session, or was and may not have stopped.
 
-    `right` is what the user can do; `stale` the seconds since it was renewed, None while it is fresh.
+    `right` is what the user can do; `stale` is the seconds since the last renewal, None for a fresh lease.
     """
 
     def __init__(self, session: Path, right: str, stale: float | None = None) -> None:
@@ -54,27 +55,27 @@ class LeaseHeld(JournalError):
 
 
 class LeaseLost(JournalError):
-    """Say that a session was taken over, so that nothing more may be written to it here."""
+    """A session was taken over, so nothing more may be written to it here."""
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """A lease as it was found: its owner, empty where it is damaged, and its time in nanoseconds."""
+    """A lease on disk: its owner, empty if it is damaged, and its time in nanoseconds."""
 
     owner: str
     written: int
 
     @property
     def key(self) -> str:
-        """Return what names this lease and no other."""
+        """Return a name that is unique to this lease."""
         return self.owner or f"{self.written & (1 << 64) - 1:x}"
 
     def age(self, now: int) -> float:
-        """Return the seconds from its last renewal to `now`, less than 0 where clocks went back."""
+        """Return the seconds from its last renewal to `now`, negative if a clock was set back."""
         return (now - self.written) / 1e9
 
 
 def look(path: Path) -> Seen | None:
-    """Return the lease at `path`, None if there is none; whatever is no plain file has only a time."""
+    """Return the lease at `path`, None if there is none; anything but a plain file has only a time."""
     try:
         with open_plain(path) as file:
             return Seen(_owner(file.read(LONGEST + 1)), os.fstat(file.fileno()).st_mtime_ns)
@@ -89,7 +90,7 @@ def look(path: Path) -> Seen | None:
 
 
 def is_held(session: Path) -> bool:
-    """Return whether somebody at work has a session's lease, by this machine's clock; nothing is written."""
+    """Return whether the lease of a session is in use, by this machine's clock, without writing anything."""
     try:
         seen = look(session / LEASE)
     except OSError:
@@ -101,13 +102,13 @@ def is_held(session: Path) -> bool:
 
 
 def check_free(session: Path, *, take_over: bool = False) -> None:
-    """Raise BlockingIOError if this machine writes a session, LeaseHeld if another one does or may."""
+    """Raise BlockingIOError if this machine writes a session, LeaseHeld if another one does or might."""
     if (seen := look(session / LEASE)) is not None:
         _check_dead(session, seen, take_over)
 
 
 def check_owner(session: Path, owner: str) -> None:
-    """Raise LeaseLost if the lease of a session is gone or somebody else's."""
+    """Raise LeaseLost if the lease of a session is gone or has another owner."""
     seen = look(session / LEASE)
     if seen is None or seen.owner != owner:
         how = "its lease was removed" if seen is None else "another engine has taken it over"
@@ -115,13 +116,13 @@ def check_owner(session: Path, owner: str) -> None:
 
 
 class Lease:
-    """Hold the lease of a session from the moment it is made until it is released."""
+    """Hold the lease of a session from its creation until it is released."""
 
     def __init__(self, session: Path, *, take_over: bool = False) -> None:
         """Take the lease.
 
-        Raises BlockingIOError if a process of this machine has it; LeaseHeld if another machine has it, or
-        had it and `take_over` is not given; OSError if the folder cannot be written to.
+        Raises BlockingIOError if a process on this machine holds it; LeaseHeld if another machine does, or
+        did and `take_over` is not set; OSError if the folder cannot be written to.
         """
         self.session, self.path = session, session / LEASE
         self.owner = secrets.token_hex(16)
@@ -138,39 +139,39 @@ class Lease:
             raise
 
     def check(self) -> None:
-        """Raise LeaseLost if the lease is not this one's any more."""
+        """Raise LeaseLost if this is no longer the session's lease."""
         check_owner(self.session, self.owner)
 
     def renew(self) -> None:
-        """Say that the owner lives; raise LeaseLost if it is too late, OSError if it is to be tried again."""
+        """Show that the owner is alive; raise LeaseLost if it is too late, OSError if it may be retried."""
         self.check()
         os.utime(self.path)  # by the clock of the disk, on NFS too
-        with contextlib.suppress(OSError):  # the lease holds without; it is tried again with the next renewal
+        with contextlib.suppress(OSError):  # not essential; retried with the next renewal
             self._mark = lease_marks.kept(self.owner, self._mark)
 
     def release(self) -> None:
-        """Remove the lease, unless it is somebody else's."""
+        """Remove the lease, unless it has another owner."""
         with contextlib.suppress(OSError, LeaseLost):
-            self.renew()  # nobody takes over what is fresh, so it is this one that is removed
+            self.renew()  # a fresh lease is not taken over before it is removed
         try:
             self.check()
             self.path.unlink()
         except LeaseLost:
             pass
         except OSError:
-            self._mark.close()  # the mark stays, so that this machine knows the lease as its own
+            self._mark.close()  # the mark stays, so that this machine recognises the lease
             return
         self._mark.close()
         lease_marks.remove(self.owner)
 
     def _follow(self, before: Seen) -> None:
-        """Take the place of a dead lease; whoever first creates the claim to follow it may."""
+        """Replace a dead lease; only the first to create the claim to succeed it may."""
         claim = self.session / f"{LEASE}-after-{before.key}"
         self._create(claim)
         try:
             if look(self.path) != before:
                 raise LeaseHeld(self.session, _JUST_TAKEN)
-            with contextlib.suppress(FileNotFoundError):  # done, and the answer was lost on the network
+            with contextlib.suppress(FileNotFoundError):  # done, but the reply was lost
                 claim.replace(self.path)
         finally:
             with contextlib.suppress(OSError):
@@ -184,7 +185,7 @@ class Lease:
         except FileExistsError:
             seen = look(path)
             if path != self.path and seen and seen.age(_clock(self.session)) >= FRESH_SECONDS:
-                right = f"an engine died while it took the session over; remove {path.name}"
+                right = f"an engine died while taking over the session; remove {path.name}"
                 raise LeaseHeld(self.session, right) from None
             raise LeaseHeld(self.session, _JUST_TAKEN) from None
         try:
@@ -197,7 +198,7 @@ class Lease:
 
 
 def lasting(seconds: float) -> str:
-    """Return a time in the unit that fits it."""
+    """Return a duration in a suitable unit."""
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -207,7 +208,7 @@ def lasting(seconds: float) -> str:
 def _check_dead(session: Path, seen: Seen, take_over: bool) -> None:
     here = lease_marks.is_held(seen.owner)
     if here:
-        raise BlockingIOError(errno.EWOULDBLOCK, "this session is being written already")
+        raise BlockingIOError(errno.EWOULDBLOCK, "this session is already being written")
     if here is False:
         return
     age = seen.age(_clock(session))
@@ -216,15 +217,13 @@ def _check_dead(session: Path, seen: Seen, take_over: bool) -> None:
             return
         right = (
             f"it was being written on another machine, or on this one before a restart, last {lasting(age)} "
-            "ago; if nothing writes it any more, give --take-over"
+            "ago; if nothing is writing it any more, give --take-over"
         )
         raise LeaseHeld(session, right, age)
     if age < -FRESH_SECONDS:
-        right = f"its {LEASE} is dated {lasting(-age)} from now; if nobody writes it, remove that file"
+        right = f"its {LEASE} is dated {lasting(-age)} from now; if nothing is writing it, remove that file"
         raise LeaseHeld(session, right)
-    right = (
-        f"it is being written on another machine, last {lasting(age)} ago; wait for that, or stop it there"
-    )
+    right = f"it is being written on another machine, last {lasting(age)} ago; wait for it or stop it there"
     raise LeaseHeld(session, right)
 
 
@@ -237,7 +236,7 @@ def _owner(content: bytes) -> str:
 
 
 def _clock(session: Path) -> int:
-    """Return the time in nanoseconds by the clock of a session's file system, by this machine's at worst."""
+    """Return the time in nanoseconds by the clock of the session's file system, else by this machine's."""
     probe = session / f"{LEASE}-{secrets.token_hex(16)}"
     try:
         os.close(os.open(probe, _NEW, 0o600))

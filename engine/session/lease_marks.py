@@ -1,7 +1,7 @@
-"""Marks of this machine's own leases: files in the runtime folder, locked while their process lives.
+"""Marks of this machine's own leases: files in the runtime folder, locked while their process is alive.
 
-They distinguish the leases of this machine, whose owner lives or has crashed, from those of other machines;
-the session itself names no machine.
+They distinguish the leases of this machine, whose owner is alive or has crashed, from those of other
+machines, since the session itself names no machine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.system import runtime
 
 
 def make(owner: str) -> IO[bytes]:
-    """Make the mark of a lease; it is locked until it is closed, or this process ends."""
+    """Make the mark of a lease, locked until it is closed or this process ends."""
     folder = runtime.usable_folder() / runtime.MARKS
     folder.mkdir(exist_ok=True, mode=0o700)
     mark = (folder / owner).open("xb")
@@ -25,7 +25,7 @@ def make(owner: str) -> IO[bytes]:
 
 
 def kept(owner: str, mark: IO[bytes]) -> IO[bytes]:
-    """Return the mark of a lease, made again where its folder was removed."""
+    """Return the mark of a lease, made again if its folder was removed."""
     if any(_is_same(path, mark) for path in _paths(owner)):
         return mark
     new = make(owner)
@@ -34,7 +34,7 @@ def kept(owner: str, mark: IO[bytes]) -> IO[bytes]:
 
 
 def is_held(owner: str) -> bool | None:
-    """Return whether a living process of this machine has a lease; None for the lease of another machine."""
+    """Return whether a live process on this machine holds a lease; None for another machine's lease."""
     held = None
     for path in _paths(owner):
         try:

@@ -1,7 +1,7 @@
-"""Journals of older formats as the present one: pure functions, one step per version.
+"""Older formats of journals, converted to the current one by pure functions, one step per version.
 
-Format 1 had no seals (`seal.py`). Formats 1 and 2 had a field per measure; since format 3 measures are by id,
-in events of new kinds, so that a session of format 2 can be resumed: it then holds both kinds.
+Format 1 had no seals (`seal.py`). Formats 1 and 2 had a field per measure. Since format 3 measures are stored
+by id, in new types of events, so that a session of format 2 can be resumed and then holds both types.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from engine.protocol.events import (
 
 Plain = dict[str, Any]
 FIRST_SEALED = 2
-FIRST_WRITABLE = 2  # events of the present format may follow
+FIRST_WRITABLE = 2  # events of the current format may follow
 
 HEADERS: dict[int, Callable[[Plain], Plain]] = {
     1: lambda header: {**header, "version": 2},
     2: lambda header: {**header, "version": 3},
 }
-# Names of measures, by that of their deltas.
+# Ids of measures, by the names of their deltas.
 _BY_SET = {"ap_out": "ap_out", "auroc": "auroc", "ap_in": "ap_in", "fpr95": "fpr95_ood_positive"}
 _OF_CELL = ("auroc", "ap_out", "ap_in", "fpr95_ood_positive", "fpr95_id_positive")
-_ALWAYS = ("top1", "nll")  # there, or None
+_ALWAYS = ("top1", "nll")  # present even if None
 _OF_LABELS = ("top1", "top5", "nll", "brier", "ece", "ece_adaptive", "aurc")
 
 
 def migrated_header(header: Plain) -> Plain:
-    """Return a header of any version from 1 on as one of the present version."""
+    """Convert a header of any version from 1 on to the current version."""
     while (version := header["version"]) < VERSION:
         header = HEADERS[version](header)
     return header
@@ -106,11 +106,11 @@ class DeltasMeasuredOf2(Event, frozen=True, tag="deltas.measured"):
 
 
 EventOf2 = MeasuredOf2 | DeltasMeasuredOf2
-WrittenEvent = AnyEvent | EventOf2  # whatever a line of a journal may hold
+WrittenEvent = AnyEvent | EventOf2  # what a line of a journal may hold
 
 
 def migrated(event: WrittenEvent) -> AnyEvent:
-    """Return an event of any format as one of the present format."""
+    """Convert an event of any format to the current format."""
     match event:
         case MeasuredOf2():
             return _measured(event)

@@ -1,4 +1,4 @@
-"""The note of a session: what a person wrote about it, in a file beside the journal."""
+"""The note of a session: the user's own text about it, in a file beside the journal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST = 64 * 1024  # bytes
 
 
 def read(place: Place) -> str:
-    """Return the note of a session; an empty text where there is none that can be read."""
+    """Return the note of a session; an empty text if none can be read."""
     try:
         with place.open(NOTE) as file:
             return file.read(LARGEST).decode(errors="replace").strip()
@@ -29,7 +29,7 @@ def first_line(place: Place) -> str:
 
 
 def write(folder: Path, text: str) -> None:
-    """Write the note of a session at once, or remove it where `text` is empty; raise InputError."""
+    """Write the note of a session atomically, or remove it if `text` is empty; raise InputError."""
     path = folder / NOTE
     text = text.strip()
     try:
@@ -53,6 +53,4 @@ def write(folder: Path, text: str) -> None:
             Path(made).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(
-            "note", str(path), f"a folder that can be written is needed ({error.strerror})"
-        ) from None
+        raise InputError("note", str(path), f"a writable folder is needed ({error.strerror})") from None

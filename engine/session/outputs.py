@@ -1,9 +1,8 @@
 """Logits and features that a session keeps, so that scores can be added later: plain `.npy` arrays.
 
-Of a variant `logits` (rows, classes) and `features` (rows, width), float32, in sweep order; and what it says
-of the images that scores learn from: `fit_logits`, `fit_features`, `fit_labels`, with its head's `weight`
-(classes, width) and `bias` (classes,). A variant that could not be calibrated has none. They are what
-`qood-tui scores` takes.
+Per variant: `logits` (rows, classes) and `features` (rows, width), float32, in sweep order; its outputs for
+the fit set, `fit_logits`, `fit_features` and `fit_labels`; and its head's `weight` (classes, width) and
+`bias` (classes,). A variant that could not be calibrated has none. `qood-tui scores` reads these files.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ HEAD_BYTES = 128  # of an .npy file
 
 
 def bytes_of(classes: int, width: int, rows: int, fit_images: int) -> int:
-    """Return what a variant's outputs take on the disk."""
+    """Return how many bytes a variant's outputs take on disk."""
     of_fit = fit_images * WHOLE.itemsize + classes * (width + 1) * SINGLE.itemsize
     heads = (len(ROWS) + len(FIT)) * HEAD_BYTES
     return (rows + fit_images) * (classes + width) * SINGLE.itemsize + of_fit + heads
@@ -50,9 +49,9 @@ def path_of(session: Path, variant: Variant, name: str) -> Path:
 
 
 class OutputWriter:
-    """Keep what variants say of images; `sizes` are classes and width of every model.
+    """Write the outputs of variants; `sizes` are the classes and width of every model.
 
-    Several threads, and the processes of several devices, write at once: each its own rows of a variant.
+    Threads, and processes of several devices, write concurrently, each its own rows of a variant.
     """
 
     def __init__(self, session: Path, plan: Plan, sizes: Mapping[str, tuple[int, int]]) -> None:
@@ -60,7 +59,7 @@ class OutputWriter:
         self._fits: dict[str, str] = {}
 
     def make(self, rows: int) -> None:
-        """Take the space of all rows; what was there before is of an attempt that finished none."""
+        """Allocate space for all rows; existing files come from an attempt that finished none."""
         folder = self.session / OUTPUTS
         if folder.exists():
             shutil.rmtree(folder)
@@ -70,17 +69,17 @@ class OutputWriter:
                 make_array(path_of(self.session, variant, name), SINGLE, (rows, columns))
 
     def write(self, column: Column, first: int, logits: Array, features: Array) -> str:
-        """Put a variant's rows from `first` on the disk and return their SHA-256."""
+        """Write a variant's rows from `first` on to the disk and return their SHA-256."""
         parts = [np.ascontiguousarray(part, SINGLE) for part in (logits, features)]
         for name, part in zip(ROWS, parts, strict=True):
             put_rows(path_of(self.session, self.variants[column], name), first, part)
         return digest_of(*parts)
 
     def keep_fit(self, column: Column, arrays: Mapping[str, Array]) -> None:
-        """Keep what scores of a variant are fitted on, unless it is there already.
+        """Write what scores of a variant are fitted on.
 
-        Raises EngineError if something else is there: another device, or this one before an interruption,
-        would fit other scores.
+        Raises EngineError if different arrays are already there: another device, or this one before an
+        interruption, would fit different scores.
         """
         variant = self.variants[column]
         typed = {name: np.ascontiguousarray(arrays[name], dtype) for name, (dtype, _) in FIT.items()}
@@ -94,22 +93,22 @@ class OutputWriter:
             if path.exists() and path.read_bytes() != partial.read_bytes():
                 partial.unlink()
                 raise EngineError(
-                    f"{variant.key}: its outputs for the fit set are not those that are kept already "
+                    f"{variant.key}: its outputs for the fit set differ from those already kept "
                     f"({path.name}); start a new session"
                 )
             partial.replace(path)
         self._fits[variant.key] = digest_of(*typed.values())
 
     def kept(self, lost: Iterable[int]) -> OutputsKept:
-        """Say what is kept, once all that is learnt from is; `lost` are columns that have nothing to keep."""
+        """Return the event for what is kept, after all fit outputs; `lost` columns have nothing to keep."""
         for column in lost:
             for name in ROWS:
                 path_of(self.session, self.variants[column], name).unlink(missing_ok=True)
-        alive = [variant for variant in self.variants if variant.key in self._fits]
+        kept = [variant for variant in self.variants if variant.key in self._fits]
         size = sum(
-            path_of(self.session, variant, name).stat().st_size for variant in alive for name in (*ROWS, *FIT)
+            path_of(self.session, variant, name).stat().st_size for variant in kept for name in (*ROWS, *FIT)
         )
-        return OutputsKept(size, {variant.key: self._fits[variant.key] for variant in alive})
+        return OutputsKept(size, {variant.key: self._fits[variant.key] for variant in kept})
 
 
 def joined(digests: Mapping[int, str]) -> str:
@@ -119,23 +118,23 @@ def joined(digests: Mapping[int, str]) -> str:
 
 
 class KeptOutputs:
-    """Read what a session keeps; raise JournalError where something is missing or is no such array.
+    """Read the outputs that a session keeps; raise JournalError if an array is missing or invalid.
 
-    `columns` are those of the variants that something is kept of.
+    `columns` are those of the variants with kept outputs.
     """
 
     def __init__(self, place: Place, plan: Plan) -> None:
         self.place, self.variants = place, plan.variants()
         self._rows: dict[int, tuple[Array, Array]] = {}
-        there = {file.name for file in place.files()}
+        files = {file.name for file in place.files()}
         for column, variant in enumerate(self.variants):
             names = [output_file(variant.stem, name) for name in ROWS]
-            if not there.isdisjoint(names):
+            if not files.isdisjoint(names):
                 logits, features = (mapped(place, name, (SINGLE,), (None, None)) for name in names)
                 self._rows[column] = logits, features
         self.columns = tuple(self._rows)
         if not self.columns:
-            raise JournalError(f"{place.where(OUTPUTS)}: the logits and features that it kept are missing")
+            raise JournalError(f"{place.where(OUTPUTS)}: the kept logits and features are missing")
         if len({len(array) for pair in self._rows.values() for array in pair}) != 1:
             raise JournalError(f"{place.where(OUTPUTS)}: the arrays have different numbers of rows")
 
@@ -148,7 +147,7 @@ class KeptOutputs:
         return logits, features
 
     def fit(self, column: Column) -> dict[str, Array]:
-        """Return what scores of a variant are fitted on; its digest is that of all of it in this order."""
+        """Return what scores of a variant are fitted on; its digest covers the arrays in this order."""
         stem = self.variants[column].stem
         arrays = {
             name: np.array(mapped(self.place, output_file(stem, name), (dtype,), (None,) * count))
@@ -160,11 +159,11 @@ class KeptOutputs:
         for (name, array), shape in zip(arrays.items(), wanted, strict=True):
             if array.shape != shape:
                 where = self.place.where(output_file(stem, name))
-                raise JournalError(f"{where}: {shape} is needed, this is {array.shape}")
+                raise JournalError(f"{where}: {shape} is needed; this is {array.shape}")
         return arrays
 
     def damage(self, events: Iterable[AnyEvent]) -> list[str]:
-        """List in words what is not as it was written, by the events of the session's journal."""
+        """List what differs from what was written, according to the session's journal."""
         damage, fits = [], {}
         for event in events:
             if isinstance(event, OutputsKept):
@@ -182,16 +181,16 @@ class KeptOutputs:
                 damage.append(str(error))
                 continue
             if not is_same:
-                damage.append(f"{OUTPUTS}: what {key} says of the fit set is not what was written")
+                damage.append(f"{OUTPUTS}: what {key} computed for the fit set is not what was written")
         return damage
 
     def digest(self, first: int, rows: int) -> str:
-        """Return the SHA-256 of some rows of all variants, as `chunk.finished` has it."""
+        """Return the SHA-256 of some rows of all variants, as in `chunk.finished`."""
         return joined({column: digest_of(*self.part(column, first, rows)) for column in self.columns})
 
 
 def digest_of(*arrays: Array) -> str:
-    """Return the SHA-256 of arrays of one variant, one after the other."""
+    """Return the SHA-256 of the bytes of several arrays, one after the other."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(array.tobytes())

@@ -1,4 +1,4 @@
-"""Where the files of a session are: what every reader asks, and the answer of a folder on this machine."""
+"""Where the files of a session are: what readers need of any place, and a folder on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.system.files import open_plain
 
 
 class Irregular(NamedTuple):
-    """Something in a session's place that is not a plain file; `problem` says what it is."""
+    """Something in the place of a session that is not a plain file; `problem` says what it is."""
 
     name: str
     problem: str
@@ -25,7 +25,7 @@ class Irregular(NamedTuple):
 class Place(Protocol):
     """A place that holds one session. Its files are named as in `layout` and may come from a stranger.
 
-    A folder is one, a file in a `.qood` archive another; another machine would be a third.
+    It may be a folder or a `.qood` archive; another machine would be a third kind.
     """
 
     may_grow: bool  # whether files may still be appended to
@@ -36,7 +36,7 @@ class Place(Protocol):
         ...
 
     def where(self, name: str) -> str:
-        """Return how messages name one of the files, or the place itself where `name` is empty."""
+        """Return how messages name one of the files, or the place itself if `name` is empty."""
         ...
 
     def files(self) -> list[SessionFile]:
@@ -44,15 +44,15 @@ class Place(Protocol):
         ...
 
     def irregular(self) -> list[Irregular]:
-        """List what is there and is not a plain file."""
+        """List everything that is not a plain file."""
         ...
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a file to read from its start; raise OSError where it cannot be."""
+        """Open a file to read from its start; raise OSError if it cannot be opened."""
         ...
 
     def open_local(self, name: str) -> IO[bytes]:
-        """Open a file that can be mapped into memory: on a disk of this machine, copied there if need be."""
+        """Open a file that can be mapped into memory: on this machine's disk, copied there if needed."""
         ...
 
     def is_being_written(self) -> bool:
@@ -96,9 +96,9 @@ class Folder:
         return sorted(irregular)
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a plain file in its place; raise OSError for anything else, or where its folder is a link.
+        """Open a plain file in its place; raise OSError for anything else, or if its folder is a link.
 
-        The folder of the session may itself be reached through a link: that is the user's own.
+        The session's folder may itself be reached through a link: that one is the user's own.
         """
         path = self.path / name
         if path.parent != self.path and path.parent.is_symlink():
@@ -114,7 +114,7 @@ class Folder:
         return self.is_locked() or lease.is_held(self.path)
 
     def is_locked(self) -> bool:
-        """Return whether a process holds the lock of the journal; the system drops it when that dies."""
+        """Return whether a process holds the lock of the journal, which the system drops if that dies."""
         try:
             with self.open(JOURNAL) as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -125,7 +125,7 @@ class Folder:
         return False
 
     def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """Yield everything below the folder; files that only serve a writer come and go meanwhile."""
+        """Yield everything below the folder; a writer's temporary files may vanish meanwhile."""
         for folder, below, names in os.walk(self.path, followlinks=False):
             for name in (*below, *names):
                 with contextlib.suppress(FileNotFoundError):

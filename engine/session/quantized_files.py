@@ -1,4 +1,4 @@
-"""The files of quantized variants, looked at without torch."""
+"""The files of quantized variants, read without torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.session.place import Place
 
 LONGEST_HEADER = 16 << 20  # bytes of a safetensors file before its tensors
 PIECE = 1 << 20
-# The types of safetensors by torch's names and their bytes: those that a quantized model is saved with.
+# The types of safetensors in files of quantized models: torch's names and sizes in bytes.
 TYPES = {
     "F32": ("torch.float32", 4),
     "F16": ("torch.float16", 2),
@@ -30,9 +30,9 @@ class _Tensor(msgspec.Struct):
 
 
 def digest_of(place: Place, name: str) -> str:
-    """Return the SHA-256 over names, shapes, types and bytes of a file's tensors, which it is saved with.
+    """Return the SHA-256 over names, shapes, types and bytes of a file's tensors, as recorded on saving.
 
-    Raises InputError where it is not an intact safetensors file, OSError where it cannot be read.
+    Raises InputError if it is not an intact safetensors file, OSError if it cannot be read.
     """
     with place.open_local(name) as file:
         try:
@@ -51,7 +51,7 @@ def digest_of(place: Place, name: str) -> str:
 
 
 def _described(file: IO[bytes]) -> tuple[int, dict[str, _Tensor]]:
-    """Return where the tensors begin, and what they are; raise ValueError where that cannot be."""
+    """Return where the tensors begin, and their descriptions; raise ValueError if they make no sense."""
     (length,) = struct.unpack("<Q", file.read(8))
     if length > LONGEST_HEADER:
         raise ValueError(f"its header claims {length:,} bytes")
@@ -61,10 +61,10 @@ def _described(file: IO[bytes]) -> tuple[int, dict[str, _Tensor]]:
     start, size = 8 + length, file.seek(0, 2)
     end = 0
     for one in sorted(tensors.values(), key=lambda one: one.data_offsets):
-        wanted = math.prod(one.shape) * TYPES[one.dtype][1]
-        if one.data_offsets != (end, end + wanted):
-            raise ValueError("its tensors do not lie where they must")
-        end += wanted
+        length = math.prod(one.shape) * TYPES[one.dtype][1]
+        if one.data_offsets != (end, end + length):
+            raise ValueError("its tensors overlap or leave gaps")
+        end += length
     if start + end != size:
-        raise ValueError(f"{start + end:,} bytes are needed, it has {size:,}")
+        raise ValueError(f"{start + end:,} bytes are needed; it has {size:,}")
     return start, tensors

@@ -1,4 +1,4 @@
-"""Which images the rows of a session are of, and of which classes: do journal and arrays agree?"""
+"""Which images and classes the rows of a session belong to: do journal and arrays agree?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.session.session import Session
 
 
 class SampleMismatch(NamedTuple):
-    """What the journal and `samples` disagree about: of which set (empty for all), and what."""
+    """A disagreement between the journal and `samples`: in which set (empty for all), and about what."""
 
     set: str
     what: str
@@ -23,7 +23,7 @@ class SampleMismatch(NamedTuple):
 
 
 def differences(session: Session) -> Iterator[SampleMismatch]:
-    """Yield what does not agree in the finished rows, of which there is at least one."""
+    """Yield the disagreements in the finished rows, of which there is at least one."""
     arrays, rows, prepared = session.arrays, session.rows, session.prepared
     if prepared is None:
         yield SampleMismatch("", "image sets", "nothing", f"{rows:,} rows")

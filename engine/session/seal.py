@@ -1,6 +1,6 @@
 """The seal of a journal's line: a CRC-32 of everything before it, as the line's last member.
 
-It tells a damaged line from an intact one, wherever the damage is; it does not say who wrote the line.
+It distinguishes a damaged line from an intact one, wherever the damage is; it does not say who wrote it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A session: what a place with a journal holds, read once. Everything that reads one asks it."""
+"""A session: what a place with a journal holds, read once. Every reader of sessions uses it."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ Kind = TypeVar("Kind")
 
 
 class Session:
-    """One sweep, as its place has it: the header now, everything else when it is first asked for.
+    """One sweep on disk or in an archive. The header is read now, everything else on first use.
 
-    Nothing is read twice, so a growing session stays as it was when read; `follow` goes on reading.
-    Raises JournalError where there is no journal, and from whatever cannot be read.
+    Nothing is read twice, so a growing session stays as it was when read; `follow` keeps reading.
+    Raises JournalError if there is no journal; so does everything else that cannot be read.
     """
 
     def __init__(self, place: Place) -> None:
@@ -53,7 +53,7 @@ class Session:
 
     @classmethod
     def at(cls, path: Path) -> Session:
-        """Return the session in a folder or in a `.qood` file; raise InputError for a file that is none."""
+        """Return the session in a folder or a `.qood` file; raise InputError for any other file."""
         return cls(place_at(path))
 
     @property
@@ -68,7 +68,7 @@ class Session:
 
     @cached_property
     def entries(self) -> list[Entry]:
-        """List all entries of the journal that can be read, whether they count or not."""
+        """List all readable entries of the journal, whether they count or not."""
         try:
             return self._reader.poll()
         except OSError as error:
@@ -77,21 +77,21 @@ class Session:
 
     @property
     def journal(self) -> Reader:
-        """Return the journal's reader after it has read everything: it knows of any damage."""
+        """Return the journal's reader after it has read everything, and so knows of any damage."""
         _ = self.entries
         return self._reader
 
     @property
     def damaged(self) -> int:
-        """Return how many lines of the journal are damaged, missing or unfinished."""
+        """Return the number of damaged, missing or unfinished lines of the journal."""
         return self.journal.skipped + bool(self.journal.torn)
 
     def follow(self) -> Reader:
-        """Return a reader that starts at the beginning and goes on while the journal grows."""
+        """Return a reader that starts at the beginning and keeps reading while the journal grows."""
         return Reader(self.place)
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the lines of the journal as they are; one that is too long in pieces."""
+        """Yield the raw lines of the journal; one that is too long comes in pieces."""
         with self.place.open(JOURNAL) as file:
             while line := file.readline(LARGEST_LINE):
                 yield line
@@ -102,12 +102,12 @@ class Session:
         return attempts.counted(entry.event for entry in self.entries)
 
     def of(self, kind: type[Kind]) -> list[Kind]:
-        """List the events of a kind that count."""
+        """List the events of one type that count."""
         return [event for event in self.events if isinstance(event, kind)]
 
     @cached_property
     def sweep(self) -> Sequence[Entry]:
-        """List the entries until the sweep ended; scores may have been added much later."""
+        """List the entries up to the end of the sweep; scores may have been added much later."""
         return swept(self.entries)
 
     @cached_property
@@ -120,27 +120,27 @@ class Session:
 
     @cached_property
     def prepared(self) -> SetsPrepared | None:
-        """Return which images the rows are of; None where none were prepared."""
+        """Return the image sets that the rows belong to; None if none were prepared."""
         return attempts.prepared_sets(self.events)
 
     @property
     def planned(self) -> int:
-        """Return how many rows there are when the sweep is finished; 0 while that is unknown."""
+        """Return the number of rows of the whole sweep; 0 while it is unknown."""
         return self.prepared.rows if self.prepared else 0
 
     @cached_property
-    def ready(self) -> dict[str, VariantReady]:
-        """Return the variants that were calibrated, by name."""
+    def calibrated(self) -> dict[str, VariantReady]:
+        """Return the calibrated variants, by name."""
         return {event.variant: event for event in self.of(VariantReady)}
 
     @property
     def classes(self) -> dict[str, int]:
-        """Return the number of classes of every variant that was calibrated."""
-        return {name: event.classes for name, event in self.ready.items()}
+        """Return the number of classes of every calibrated variant."""
+        return {name: event.classes for name, event in self.calibrated.items()}
 
     @cached_property
-    def lost(self) -> dict[str, str]:
-        """Return the variants that cannot be measured, by name, and why."""
+    def failed(self) -> dict[str, str]:
+        """Return why variants cannot be measured, by name."""
         return {event.variant: event.reason for event in self.of(VariantFailed)}
 
     @cached_property
@@ -155,24 +155,24 @@ class Session:
 
     @property
     def worker(self) -> WorkerStarted | None:
-        """Return the worker that finished the last chunk; None where there is none."""
+        """Return the worker that finished the last chunk; None if there is none."""
         return attempts.last_worker(self.events)
 
     @property
     def last(self) -> int:
-        """Return the number of the last entry; 0 where there is none."""
+        """Return the number of the last entry; 0 if there is none."""
         return self.entries[-1].seq if self.entries else 0
 
     @property
     def is_closed(self) -> bool:
-        """Return whether the journal ends in a closing event."""
+        """Return whether the journal ends with a closing event."""
         return bool(self.entries) and isinstance(self.entries[-1].event, SessionClosed)
 
     @cached_property
     def closed(self) -> SessionClosed | None:
-        """Return how the session ended; None while it goes on, or where it was interrupted.
+        """Return how the session ended; None while it is running, or if it was interrupted.
 
-        What follows the closing event, unless it was resumed, belongs to scores that were added later.
+        Unless the session was resumed, what follows its closing event belongs to scores added later.
         """
         ends = (entry.event for entry in reversed(self.entries))
         last = next((event for event in ends if isinstance(event, SessionClosed | SessionResumed)), None)
@@ -187,28 +187,28 @@ class Session:
 
     @property
     def resumptions(self) -> int:
-        """Return how often the session was resumed."""
+        """Return how many times the session was resumed."""
         return sum(isinstance(entry.event, SessionResumed) for entry in self.entries)
 
     @property
     def seconds(self) -> float:
-        """Return for how many seconds the session was swept."""
+        """Return how many seconds the session was being swept."""
         return seconds_of(self.entries)
 
     @cached_property
     def files(self) -> list[SessionFile]:
-        """List the files of the place."""
+        """List the files of the session."""
         return self.place.files()
 
     @property
     def has_arrays(self) -> bool:
-        """Return whether any array is there."""
+        """Return whether the session has any array."""
         return any(file.part == ARRAYS for file in self.files)
 
     @cached_property
     def arrays(self) -> Arrays:
         """Return the per-sample numbers, finished or not."""
-        from engine.session.arrays import Arrays  # the daemon does without numpy
+        from engine.session.arrays import Arrays  # the daemon must not import numpy
 
         return Arrays(self.place, self.plan)
 
@@ -226,23 +226,23 @@ class Session:
 
     @property
     def note(self) -> str:
-        """Return what its owner wrote about it."""
+        """Return the user's note about the session."""
         return notes.read(self.place)
 
 
 def place_at(path: Path) -> Place:
-    """Return the place of the session in a folder or in a `.qood` file; raise InputError for other files."""
+    """Return the place of a session in a folder or a `.qood` file; raise InputError for any other file."""
     return ArchiveFile(path) if path.is_file() else Folder(path)
 
 
 def swept(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Return the entries until a sweep ended; scores may have been added much later."""
+    """Return the entries up to the end of a sweep; scores may have been added much later."""
     added = next((at for at, entry in enumerate(entries) if isinstance(entry.event, ScoresAdded)), None)
     return entries[:added]
 
 
 def seconds_of(entries: Sequence[Entry]) -> float:
-    """Return for how many seconds a session was swept, without those in which it was interrupted."""
+    """Return how many seconds a session was being swept, not counting interruptions."""
     sweep = swept(entries)
     paused = sum(
         entry.t - before.t for before, entry in pairwise(sweep) if isinstance(entry.event, SessionResumed)
@@ -251,7 +251,7 @@ def seconds_of(entries: Sequence[Entry]) -> float:
 
 
 def with_scores(plan: Plan, added: ScoresAdded) -> Plan:
-    """Return a plan with scores added; as it was if they cannot be."""
+    """Return a plan with scores added; unchanged if they cannot be."""
     more = msgspec.structs.replace(
         plan,
         scores=tuple(dict.fromkeys((*plan.scores, *added.scores))),

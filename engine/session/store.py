@@ -30,10 +30,10 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
 
 
 class SessionSummary(msgspec.Struct, frozen=True):
-    """A session in a list: `state` is that of a Session, or damaged."""
+    """A session in a list; `state` is that of a Session, or `damaged`."""
 
     path: Path
-    created: str  # in UTC, as it is shown
+    created: str  # in UTC, as shown
     title: str
     state: str
     rows: int
@@ -61,7 +61,7 @@ def create(plan: Plan, own: Iterable[str], root: Path | None = None, title: str 
 
 
 def discard(session: Path) -> None:
-    """Remove a session in which nothing was begun."""
+    """Remove a session that was never started."""
     shutil.rmtree(session, ignore_errors=True)
 
 
@@ -78,11 +78,11 @@ def is_shipped(session: Path) -> bool:
 
 
 def find(name: str) -> Path:
-    """Return the folder of the session `name`: a path, a shipped session or one of the user's."""
+    """Return the folder of the session `name`: a path, a shipped session or one of the user's own."""
     path = _path(name)
     for folder in (path, recorded_folder() / name, sessions_folder() / name):
         if (folder / JOURNAL).is_file():
-            return folder if folder.name else folder.resolve()  # that of `.` is of no use
+            return folder if folder.name else folder.resolve()  # `.` has no name of its own
     if path.suffix == ARCHIVE_SUFFIX:
         raise InputError("session", name, f"import it first: qood-tui sessions import {name}")
     if path.exists():
@@ -91,18 +91,18 @@ def find(name: str) -> Path:
 
 
 def find_readable(name: str) -> Path:
-    """Return the folder of the session `name`, or its `.qood` file where that is the name of one."""
+    """Return the folder of the session `name`, or the `.qood` file if `name` is one."""
     path = _path(name)
     return path if path.suffix == ARCHIVE_SUFFIX and path.is_file() else find(name)
 
 
 def _path(name: str) -> Path:
-    """Return the path that a name may be; that of a journal is the path of its folder."""
+    """Return a name as a path, with the folder in place of its journal."""
     try:
         path = Path(name).expanduser()
         path.exists()
     except (OSError, RuntimeError, ValueError) as error:
-        raise InputError("session", name, f"it cannot be a session ({error})") from None
+        raise InputError("session", name, f"this cannot be a session ({error})") from None
     return path.parent if path.name == JOURNAL else path
 
 
@@ -117,7 +117,7 @@ def folders(root: Path | None = None) -> list[Path]:
 
 
 def summary(folder: Path) -> SessionSummary:
-    """Read enough of a session to show it in a list; a damaged one is listed as such."""
+    """Read enough of a session to list it; a damaged one is listed as such."""
     note = notes.first_line(Folder(folder))
     try:
         session = Session.at(folder)
@@ -132,38 +132,38 @@ def summary(folder: Path) -> SessionSummary:
 
 
 def check_name(name: str) -> str:
-    """Return a name that a session's folder can have; raise InputError, too where it hides a shipped one."""
+    """Return a valid name for a session's folder; raise InputError, also if it would hide a shipped one."""
     if not _NAME.fullmatch(name) or name.endswith(ARCHIVE_SUFFIX):
-        right = "give a name of letters, digits and . _ + -, at most 100, that does not begin with . + or -"
+        right = "give at most 100 letters, digits and . _ + -, and do not start with . + or -"
         raise InputError("name", name[:120], right)
     if (recorded_folder() / name).exists():
-        raise InputError("name", name, "a session that ships with the program has this name")
+        raise InputError("name", name, "this is the name of a session that ships with the program")
     return name
 
 
 def check_may_change(session: Path) -> None:
-    """Raise InputError if a session is not the user's to change: it ships with the program."""
+    """Raise InputError if a session may not be changed, because it ships with the program."""
     if is_shipped(session):
-        right = "it ships with the program and stays as it is; 'sessions export' and 'import' make a copy"
+        right = "it ships with the program and cannot be changed; copy it with 'sessions export' and 'import'"
         raise InputError("session", session.name, right)
 
 
 def check_own(session: Path) -> None:
-    """Raise InputError if a session is not the user's to move: it is shipped, being written, or a link."""
+    """Raise InputError if a session may not be moved: it is shipped, being written, or a link."""
     if session.is_symlink():
-        raise InputError("session", str(session), "it is a link; name the folder that it leads to")
+        raise InputError("session", str(session), "it is a link; name the folder that it points to")
     check_may_change(session)
     if Folder(session).is_being_written():
-        right = "it is running, here or on another machine; stop it first, or wait until it ends"
+        right = "it is running, here or on another machine; stop it or wait for it to end"
         raise InputError("session", session.name, right)
 
 
 def rename(session: Path, name: str) -> Path:
-    """Give a session's folder another name and return its new path; raise InputError."""
+    """Rename a session's folder and return its new path; raise InputError."""
     check_own(session)
     target = session.with_name(check_name(name))
     if os.path.lexists(target):
-        raise InputError("name", name, f"something of this name is already in {session.parent}")
+        raise InputError("name", name, f"{session.parent} already has something with this name")
     try:
         session.rename(target)
     except OSError as error:
@@ -172,9 +172,9 @@ def rename(session: Path, name: str) -> Path:
 
 
 def delete(session: Path) -> list[str]:
-    """Delete the files of a session, and its folder; return what else lay in there, which stays.
+    """Delete the files of a session and its folder; return other files in it, which are kept.
 
-    The journal goes last, so that what is left of an interrupted deletion can still be found and deleted.
+    The journal is deleted last, so that the rest of an interrupted deletion can still be found and deleted.
     """
     check_own(session)
     try:
@@ -190,7 +190,7 @@ def delete(session: Path) -> list[str]:
 
 
 def _rest(session: Path) -> Iterator[str]:
-    """List what is left below a folder, without folders that have something in them."""
+    """List what is left below a folder: files, links and empty folders."""
     for folder, below, files in os.walk(session, followlinks=False):
         links = [name for name in below if Path(folder, name).is_symlink()]
         empty = [folder] if not below and not files and Path(folder) != session else []
@@ -206,7 +206,7 @@ _time = msgspec.json.Decoder(_Time)
 
 
 def _created(session: Path) -> str:
-    """Return when a session was made, as its header says; an empty text where that cannot be read."""
+    """Return when a session was created, from its header; an empty text if that cannot be read."""
     try:
         with open_plain(session / JOURNAL) as file:
             return _time.decode(file.readline(LARGEST_LINE)).created

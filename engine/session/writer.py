@@ -1,4 +1,4 @@
-"""The journal of a session, as it is written: by one process only, every line on its way to the disk."""
+"""Writing the journal of a session: by one process only, line by line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESERVE_BYTES = 64 * 1024  # set aside so that a full disk can still be reported
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 LOCK_SECONDS = 1.0
 
-_READ_ONLY = "it is read-only; copy it to a folder of your own to resume it"
+_READ_ONLY = "it is read-only; to resume it, copy it to a folder of your own"
 
 
 class Writer:
@@ -35,14 +35,14 @@ class Writer:
     def __init__(self, session: Path, *, take_over: bool = False) -> None:
         """Take the journal of a session.
 
-        Raises BlockingIOError or LeaseHeld if somebody has it, or had it on another machine and `take_over`
-        is not given; JournalError or OSError if it cannot be resumed or written to.
+        Raises BlockingIOError or LeaseHeld if another process holds it, or held it on another machine and
+        `take_over` is not set; JournalError or OSError if it cannot be resumed or written to.
         """
         reader = Reader(Folder(session))
         is_old = reader.version < FIRST_WRITABLE
         if is_old or reader.strange:
             why = "in an older format" if is_old else f"with {', '.join(reader.strange)}"
-            raise JournalError(f"{session}: it was begun {why}; it can be shown but not resumed")
+            raise JournalError(f"{session}: it was started {why}; it can be shown but not resumed")
         self.session = session
         self.plan = reader.header.plan
         self._monotonic = time.monotonic() - max(0.0, time.time() - _created(reader.header, session))
@@ -66,7 +66,7 @@ class Writer:
             raise
 
     def _continue(self, reader: Reader) -> None:
-        """Read what is there, now that nobody else writes, and prepare to append to it."""
+        """Read the journal, now that nobody else can write it, and prepare to append to it."""
         try:
             entries = reader.poll()
             self._keep_torn_tail(reader.torn)
@@ -88,15 +88,15 @@ class Writer:
 
     @property
     def owner(self) -> str:
-        """Return the owner that the session's lease names."""
+        """Return the owner named in the session's lease."""
         return self._lease.owner
 
     def renew(self) -> None:
-        """Renew the lease; raise LeaseLost if it is too late, OSError if it is to be tried again."""
+        """Renew the lease; raise LeaseLost if it is too late, OSError if it may be retried."""
         self._lease.renew()
 
     def append(self, event: AnyEvent) -> Entry:
-        """Write one event; chunks and the closing event are on the disk when this returns.
+        """Write one event; chunks and the closing event are on disk when this returns.
 
         Raises LeaseLost, and writes nothing, if the session was taken over; OSError if it cannot be written.
         """
@@ -121,19 +121,19 @@ class Writer:
         return entry
 
     def close(self, outcome: str, reason: str = "") -> None:
-        """Append the closing event and let go of the journal; raises as `append` does."""
-        self._lease.check()  # the reserve may be another's by now
+        """Append the closing event and release the journal; raises as `append` does."""
+        self._lease.check()  # the reserve may belong to another writer by now
         self.release_reserve()
         self.append(SessionClosed(outcome, reason, self._count, self._hash.hexdigest()))
         self.abandon()
 
     def abandon(self) -> None:
-        """Let go of the journal without a closing event."""
+        """Release the journal without a closing event."""
         self._lease.release()
         self._file.close()
 
     def release_reserve(self) -> None:
-        """Give back the space set aside for reporting a full disk."""
+        """Free the space set aside for reporting a full disk."""
         (self.session / RESERVE).unlink(missing_ok=True)
 
     def _keep_torn_tail(self, torn: int) -> None:
@@ -148,22 +148,22 @@ class Writer:
 
 
 def create(session: Path, header: Header) -> None:
-    """Make the folder `session` with a journal that holds only its header; raise InputError."""
+    """Create the folder `session` with a journal that holds only its header; raise InputError."""
     try:
         made = [folder for folder in (session, *session.parents) if not folder.exists()]
         session.mkdir(parents=True, mode=0o700)
-        # In this order the plan's bytes are those that its identity is of (`plan.is_identity`).
+        # In this order the plan's bytes match its identity (`plan.is_identity`).
         _begin(session, sealed(msgspec.json.encode(header, order="deterministic")))
         for folder in (session, *(folder.parent for folder in made)):
             sync_folder(folder)
     except OSError as error:
         raise InputError(
-            "session", str(session), f"a folder that can be made is needed ({error.strerror})"
+            "session", str(session), f"the folder cannot be created ({error.strerror})"
         ) from None
 
 
 def _begin(session: Path, line: bytes) -> None:
-    """Write the first line of a journal into a folder that was just made; remove both if that fails."""
+    """Write the first line of a journal into a new folder; remove both if that fails."""
     try:
         with (session / JOURNAL).open("xb") as file:
             file.write(line)
@@ -176,9 +176,9 @@ def _begin(session: Path, line: bytes) -> None:
 
 
 def _lock(file: int) -> None:
-    """Take the journal; wait a moment, since a reader that asks who writes holds it for an instant.
+    """Lock the journal; retry for a moment, since a reader that checks for a writer locks it briefly.
 
-    Where the file system knows no such locks, the lease alone decides.
+    If the file system has no such locks, only the lease decides.
     """
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
@@ -200,5 +200,5 @@ def _created(header: Header, session: Path) -> float:
         return datetime.fromisoformat(header.created).timestamp()
     except (ValueError, OverflowError):
         raise JournalError(
-            f"{session}: the header's time {header.created!r} is not one; the journal is damaged"
+            f"{session}: the header's time {header.created!r} is invalid; the journal is damaged"
         ) from None

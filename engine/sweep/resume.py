@@ -85,9 +85,9 @@ def _left_behind(events: Sequence[AnyEvent]) -> PriorVariants:
 def _prior(session: Session) -> PriorVariants:
     """Return the variants that the finished rows are of."""
     return PriorVariants(
-        {name: event.digest for name, event in session.ready.items()},
+        {name: event.digest for name, event in session.calibrated.items()},
         {event.variant: event for event in session.of(BitsTabled)},
-        session.lost,
+        session.failed,
         is_binding=True,
     )
 

@@ -214,7 +214,7 @@ def test_a_name_that_ends_in_a_null_is_refused(exported: Path, root: Path, tmp_p
     )
     data = file.read_bytes().replace(wanted + b"X.py", wanted + b"\0.py")
     file.write_bytes(data)
-    refused(file, root, "no file of a session is called that")
+    refused(file, root, "no file of a session has this name")
 
 
 def member(name: str, **given: int) -> Change:
@@ -327,7 +327,7 @@ def test_no_session_at_all_is_refused(root: Path, tmp_path: Path) -> None:
     for content in (b"", b"no zip", b"PK\x05\x06" + bytes(18)):
         file.write_bytes(content)
         refused(file, root, "x.qood")
-    with pytest.raises(InputError, match="read"):
+    with pytest.raises(InputError, match="no such file"):
         import_file(tmp_path / "none.qood", root)
     with pytest.raises(InputError):
         import_file(tmp_path, root)

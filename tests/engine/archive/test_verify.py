@@ -219,7 +219,7 @@ def test_a_journal_that_is_no_plain_file_is_refused_in_words(session: Path, kind
             os.mkfifo(path)
         case _:
             path.mkdir()
-    with pytest.raises(JournalError, match="no session journal can be read"):
+    with pytest.raises(JournalError, match="the session journal cannot be read"):
         Session.at(session).follow()
 
 

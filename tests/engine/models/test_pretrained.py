@@ -165,15 +165,15 @@ def as_google_saves(model: torch.nn.Module) -> dict[str, np.ndarray]:  # type: i
     return found
 
 
-def test_a_download_is_told_in_tenths() -> None:
-    from engine.models.pretrained import _teller
+def test_a_download_is_reported_in_tenths() -> None:
+    from engine.models.pretrained import _progress
 
-    told: list[str] = []
-    bar = _teller("tag", told.append)(total=100_000_000, desc="model.safetensors", unit="B")
+    messages: list[str] = []
+    bar = _progress("tag", messages.append)(total=100_000_000, desc="model.safetensors", unit="B")
     for _ in range(100):
         bar.update(1_000_000)
     bar.close()
-    assert len(told) == 11 and told[-1] == "tag: 95.4 MiB of 95.4 MiB downloaded"
+    assert len(messages) == 11 and messages[-1] == "tag: 95.4 MiB of 95.4 MiB downloaded"
 
 
 def test_arrays_of_google_for_larger_images_are_not_resampled(tmp_path: Path) -> None:
@@ -209,8 +209,8 @@ def test_a_file_in_place_of_published_weights_is_warned_of(tmp_path: Path) -> No
     ("name", "model", "words"),
     [
         ("vit-narrow", TINY, "demo"),
-        (TINY, "deit_tiny_patch16_224", "another model"),
-        ("resnet18", TINY, "another model"),
+        (TINY, "deit_tiny_patch16_224", "a model other than"),
+        ("resnet18", TINY, "a model other than"),
         ("mine", "resnet18", "ResNet"),
         ("mine", "vit-narrow", "vit"),
     ],

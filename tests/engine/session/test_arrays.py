@@ -104,7 +104,7 @@ def test_rows_are_not_put_into_an_array_of_another_type(tmp_path: Path) -> None:
     ArrayWriter(tmp_path, plan, 3, 10)
     before = (tmp_path / ARRAYS / "rank.npy").read_bytes()
     chunk = {name: np.zeros((3, n), dtype) for name, (dtype, n) in layout(plan, LONG).items()}
-    with pytest.raises(EngineError, match=r"rank\.npy: it holds int16, int32 is needed"):
+    with pytest.raises(EngineError, match=r"rank\.npy: it holds int16 instead of int32"):
         ArrayWriter(tmp_path, plan, 3, MANY, finished=1).write(0, chunk)
     assert (tmp_path / ARRAYS / "rank.npy").read_bytes() == before
 

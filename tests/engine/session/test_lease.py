@@ -264,9 +264,7 @@ def test_a_claim_in_use_is_respected_and_what_removes_a_dead_one_is_named(
     with pytest.raises(LeaseHeld, match="just taken"):
         Lease(session, take_over=True)
     aged(session, 100, claim.name)
-    with pytest.raises(
-        LeaseHeld, match=f"an engine died while it took the session over; remove {claim.name}"
-    ):
+    with pytest.raises(LeaseHeld, match=f"an engine died while taking over the session; remove {claim.name}"):
         Lease(session, take_over=True)
     assert lease.look(session / LEASE).owner == owner  # type: ignore[union-attr]
     claim.unlink()
@@ -430,7 +428,7 @@ def test_a_read_only_session_is_read_and_refused_in_words(small_disk: Path, mach
     assert Folder(session).is_being_written()
     with pytest.raises(LeaseHeld):
         lease.check_free(session)
-    with pytest.raises(JournalError, match="read-only; copy it"):
+    with pytest.raises(JournalError, match="read-only; to resume it, copy it"):
         Writer(session)
 
 

@@ -204,5 +204,5 @@ def test_hostile_outputs_are_refused(kept: Path, tmp_path: Path) -> None:
 def test_a_score_cannot_take_the_name_of_the_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {**catalog.SCORES, "outputs": catalog.SCORES["msp"]}
     monkeypatch.setattr(catalog, "SCORES", known)
-    with pytest.raises(InputError, match="array of every session"):
+    with pytest.raises(InputError, match="every session has an array"):
         validated(small_plan(scores=("msp", "outputs")))

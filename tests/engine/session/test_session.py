@@ -53,8 +53,8 @@ def nouns(session: Session) -> dict[str, Any]:
         "rows": session.rows,
         "chunks": session.chunks,
         "prepared": session.prepared,
-        "ready": session.ready,
-        "lost": session.lost,
+        "ready": session.calibrated,
+        "lost": session.failed,
         "worker": session.worker,
         "arrays": {name: list(session.arrays.array(name).shape) for name in session.arrays.names},
         "digests": session.arrays.digests(0, session.rows),
@@ -107,8 +107,8 @@ def test_what_an_attempt_says_of_rows_it_did_not_finish_is_not_the_sessions(tmp_
     assert session.state == "running"
     writer.abandon()
     assert (session.planned, session.rows, [chunk.first for chunk in session.chunks]) == (9, 6, [0, 4])
-    assert session.ready[one].digest == "2" * 64 and session.classes == {one: 50}
-    assert session.lost == {other: "it diverged"} and session.worker == there
+    assert session.calibrated[one].digest == "2" * 64 and session.classes == {one: 50}
+    assert session.failed == {other: "it diverged"} and session.worker == there
     assert (session.resumptions, session.closed, session.is_closed) == (1, None, False)
     assert Session.at(folder).state == "interrupted"
 
@@ -153,7 +153,7 @@ def test_damage_is_counted_and_the_rest_is_read(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="no session journal can be read here"):
+    with pytest.raises(JournalError, match="the session journal cannot be read"):
         Session.at(tmp_path)
     shutil.copytree(RECORDED / "2", tmp_path / "mine")
     session = Session.at(tmp_path / "mine")

@@ -18,7 +18,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_session_is_renamed_and_deleted_with_nothing_else(copied: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="of this name"):
+    with pytest.raises(InputError, match="with this name"):
         store.rename(copied, copied.name)
     there = store.rename(copied, "new-name")
     assert there == copied.parent / "new-name" and Session.at(there).entries

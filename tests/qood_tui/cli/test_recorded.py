@@ -52,7 +52,7 @@ def test_a_strangers_file_is_refused_in_words(command: str, archive: Path, tmp_p
     with zipfile.ZipFile(archive, "a") as made:
         made.writestr("2/../../outside.npy", b"x")
     ran = call(command, archive)
-    assert ran.exit_code == 2 and "no file of a session is called that" in ran.stderr, ran.output
+    assert ran.exit_code == 2 and "no file of a session has this name" in ran.stderr, ran.output
     assert not (tmp_path.parent / "outside.npy").exists()
 
 
