@@ -1,1 +1,1 @@
-"""What image sets lie on a disk, whatever layout they came in: names and labels alone, no image is opened."""
+"""Which image sets a disk holds, in whatever layout: only names and labels, no image is opened."""

@@ -30,12 +30,12 @@ def differences(names: Iterable[str]) -> list[str]:
     if len(places) > SHOWN:
         words.append(f"and {len(places) - SHOWN} more")
     if not places and (twins := _twins(natural)):
-        words.append(f"{twins[0]!r} and {twins[1]!r} are equal to timm, which leaves their order to chance")
+        words.append(f"{twins[0]!r} and {twins[1]!r} are equal to timm, so their order is arbitrary")
     return words
 
 
 def placed(names: Iterable[str], classes: Iterable[str]) -> dict[str, int] | None:
-    """Return the index of each name among `classes`, normalized alike; None unless all are there."""
+    """Return the index of each name in `classes`, both normalized; None unless all are found."""
     indices = {normal(name): at for at, name in enumerate(classes)}
     placed = {name: indices.get(normal(name), -1) for name in names}
     return placed if min(placed.values(), default=-1) >= 0 else None

@@ -23,11 +23,11 @@ def discover(root: Path) -> dict[str, DiskSet]:
         next(folder.iterdir(), None)
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError("data", str(root), f"a folder that can be read is needed ({reason})") from None
-    found: dict[str, DiskSet] = {}
+        raise InputError("data", str(root), f"a readable folder is needed ({reason})") from None
+    sets: dict[str, DiskSet] = {}
     for target in catalog.LAYOUTS:
-        catalog.resolve(target)(folder, found)
-    return {name: found[name] for name in (*catalog.SETS, *found) if name in found}
+        catalog.resolve(target)(folder, sets)
+    return {name: sets[name] for name in (*catalog.SETS, *sets) if name in sets}
 
 
 def below_root(resources: Resources, names: Iterable[str]) -> dict[str, DiskSet]:
@@ -41,16 +41,16 @@ def below_root(resources: Resources, names: Iterable[str]) -> dict[str, DiskSet]
 
 
 def is_found(name: str, resources: Resources, found: Mapping[str, DiskSet]) -> bool:
-    """Return whether a set is the one found below the root, and not a path that the user gave."""
+    """Return whether a set is the one found below the root, not a path that the user gave."""
     if name not in found or name in resources.id or name in resources.train:
         return False
     return name not in resources.ood or resources.ood[name] == str(found[name].root)
 
 
 def with_names(one: DiskSet, names: tuple[str, ...]) -> DiskSet:
-    """Return a set whose labels are indices among the classes that a model's own file names.
+    """Return a set labelled by the class names in a model's own file.
 
-    It is returned as it is unless its folders, or the WordNet identifiers of its labels, are among them.
+    It is returned unchanged unless its folders, or the WordNet identifiers of its labels, are among them.
     """
     if not names or one.role == "ood":
         return one
@@ -69,35 +69,35 @@ def with_names(one: DiskSet, names: tuple[str, ...]) -> DiskSet:
     one.labels = [moved.get(label, -1) for label in one.labels]
     one.classes = {name: moved.get(label, -1) for name, label in one.classes.items()}
     one.notes = [note for note in one.notes if not (one.is_guessed and note.startswith(one.of_order))]
-    one.notes.append("labels are places among the classes that the model's own file names")
+    one.notes.append("labels are indices in the class names of the model's own file")
     one.is_guessed = False
     return one
 
 
-def ood_set(name: str, given: str) -> DiskSet:
+def ood_set(name: str, location: str) -> DiskSet:
     """Return the images of a folder, or of another source, as an OOD set; raise InputError if it has none."""
-    return _filled(f"ood {name}", given, _source(f"ood {name}", given).ood_set(name))
+    return _filled(f"ood {name}", location, _source(f"ood {name}", location).ood_set(name))
 
 
 def id_set(
-    name: str, given: str, data: Path | None, classes: tuple[str, ...] = (), order: str = ""
+    name: str, location: str, data: Path | None, classes: tuple[str, ...] = (), order: str = ""
 ) -> DiskSet:
-    """Return an ID set: a folder of classes or another source of them, or a list of images near it.
+    """Return an ID set: a folder of classes, another source of them, or a list whose images are near it.
 
-    Labels of folders are their places among `classes`, or else in an order (`class_order`). Raises InputError
-    if it is neither, or if a folder is not one of `classes`.
+    Labels of folders are their indices in `classes`, or else in an order (`class_order`). Raises InputError
+    for anything else, or for a folder that is not in `classes`.
     """
-    path = on_disk(Path(given).expanduser())
+    path = on_disk(Path(location).expanduser())
     if path.is_file() and _kind(path) is None:
         return _of_list(name, path, data)
-    return _filled(f"id {name}", given, _source(f"id {name}", given).id_set(name, classes, order))
+    return _filled(f"id {name}", location, _source(f"id {name}", location).id_set(name, classes, order))
 
 
-def _filled(field: str, given: str, one: DiskSet) -> DiskSet:
+def _filled(field: str, location: str, one: DiskSet) -> DiskSet:
     """Return a set that holds images; raise InputError if it holds none."""
     if not one.members:
         reasons = "".join(f"; {text}" for text in (*[*one.problems.values()][:1], *one.notes))
-        raise InputError(field, given, f"it holds no image{reasons}")
+        raise InputError(field, location, f"it holds no image{reasons}")
     return one
 
 
@@ -108,7 +108,7 @@ def _of_list(name: str, path: Path, data: Path | None) -> DiskSet:
     base = lists.base_of(listed, near)
     if base is None:
         right = (
-            "its images are neither in its folder nor below --data; its first line is understood as path "
+            "its images are neither in its folder nor below --data; its first line was read as path "
             f"{listed.files[0]!r}, label {listed.labels[0]}"
         )
         raise InputError(f"id {name}", str(path), right)
@@ -120,25 +120,25 @@ def _of_list(name: str, path: Path, data: Path | None) -> DiskSet:
     return DiskSet(name, "id", "images of a list", "list", base, listed.files, labels, notes=notes)
 
 
-def read_classes(given: str) -> tuple[str, ...]:
+def read_classes(location: str) -> tuple[str, ...]:
     """Return the class names in a file, one per line, in the order of a model's outputs."""
-    path = on_disk(Path(given).expanduser())
+    path = on_disk(Path(location).expanduser())
     names = tuple(line.strip() for line in lists.lines_of(path, "classes") if line.strip())
     if len(names) < 2 or len({normal(name) for name in names}) < len(names):
-        raise InputError("classes", given, f"distinct names are needed, one per line; it has {len(names)}")
+        raise InputError("classes", location, f"distinct names are needed, one per line; it has {len(names)}")
     return names
 
 
-def _source(field: str, given: str) -> Source:
-    """Return the source that a path is the root of; raise InputError if it is none."""
+def _source(field: str, location: str) -> Source:
+    """Return the source that has a path as its root; raise InputError if there is none."""
     try:
-        given.encode()
-        root = on_disk(Path(given).expanduser()).resolve()
+        location.encode()
+        root = on_disk(Path(location).expanduser()).resolve()
         kind = _kind(root)
     except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(field, repr(given), f"it cannot be read ({error})") from None
+        raise InputError(field, repr(location), f"it cannot be read ({error})") from None
     if kind is None:
-        raise InputError(field, given, "a folder of images is needed, there is none of that name")
+        raise InputError(field, location, "a folder of images is needed, and there is none of that name")
     source: Source = catalog.resolve(catalog.SOURCES[kind])(root)
     return source
 

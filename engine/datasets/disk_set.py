@@ -17,8 +17,8 @@ class DiskSet(msgspec.Struct):
     """The images of a set as members of a source at `root`, with their labels; -1 is no ID class.
 
     Only the source interprets a member; to all others it is a name. `expected` is how many images the
-    complete set has; `problems` gives by path what could not be looked at; `notes` say what was done to the
-    set and what to know about it.
+    complete set has; `problems` says by path what could not be read; `notes` say what was done to the set and
+    what is worth knowing about it.
     """
 
     name: str
@@ -31,13 +31,13 @@ class DiskSet(msgspec.Struct):
     source: str = "files"  # a kind of `catalog.SOURCES`
     expected: int | None = None
     classes: dict[str, int] = {}  # labels by the names of folders that are classes; -1 for an empty one
-    is_guessed: bool = False  # labels are places of the folders in an order
+    is_guessed: bool = False  # labels are indices of the folders in an order
     of_order: str = ""  # the note that says which order that is
     is_of_imagenet: bool = False  # labels stand for WordNet identifiers of ImageNet-1k
     problems: dict[str, str] = {}
     notes: list[str] = []
-    parts: list[str] = []  # the folders in `root` that it is made of, where others are in there too
-    beside: list[Path] = []  # folders that came with the set, or hold it again, and are no sets of their own
+    parts: list[str] = []  # the folders in `root` that it consists of, if there are others
+    beside: list[Path] = []  # folders that came with the set or duplicate it, and are not sets themselves
 
 
 def found_in(
@@ -57,7 +57,7 @@ def found_in(
 
 
 def sized(one: DiskSet, expected: int) -> DiskSet:
-    """Return a set with how many images it should have, and a note if it has others."""
+    """Return a set with its expected number of images, and a note if it has more or fewer."""
     missing = expected - len(one.members)
     one.expected = expected
     if missing > 0:

@@ -12,6 +12,7 @@ from engine.datasets.disk_set import DiskSet, found_in
 from engine.datasets.walk import Walked, is_file
 from engine.datasets.wordnet import are_classes, label_of, label_of_path, synsets
 from engine.errors import InputError
+from engine.text import counted
 
 CLASSES = 1000
 # Labels of the first validation images by sorted WordNet identifier, as models number classes.
@@ -31,13 +32,13 @@ LABEL_LISTS = (
 )
 BESIDE = ("", "caffe_ilsvrc12", "labels", "meta", "devkit/data", "ILSVRC2012_devkit_t12/data")
 OTHER_ORDER = (
-    "its labels number classes in another order, such as that of ImageNet's development kit ({} is {}); "
-    "models number sorted WordNet identifiers (it is {}), so no label is used and accuracy is not measured"
+    "its labels number classes in another order, such as that of ImageNet's development kit ({} has {}); "
+    "models use sorted WordNet identifiers (it has {}), so no label is used and accuracy is not measured"
 )
 NUMBERS = (
-    "its folders are numbers, and no image in them shows whether these number sorted WordNet identifiers or "
-    "the classes of ImageNet's development kit, so no label is used and accuracy is not measured; name the "
-    "folders by WordNet identifiers"
+    "its folders are numbers, and no image in them shows whether they follow sorted WordNet identifiers or "
+    "ImageNet's development kit, so no label is used and accuracy is not measured; rename the folders to "
+    "WordNet identifiers"
 )
 
 
@@ -63,7 +64,7 @@ def _labelled(name: str, folder: Path, root: Path, walked: Walked) -> DiskSet:
         if strange := [top for top in tops if top not in synsets()]:
             notes.append(f"identifiers are read from names such as {strange[0]}")
         if stray := sum(label < 0 for label in labels):
-            notes.append(f"{stray:,} images lie in no folder of a class and have no label")
+            notes.append(f"{counted(stray, 'image')} outside the class folders, without a label")
         one = found_in(name, "id", f"{len(tops)} classes", "folder of classes", folder, walked, labels, notes)
         one.classes = {top: label_of(top) for top in tops}
         return one
@@ -73,9 +74,9 @@ def _labelled(name: str, folder: Path, root: Path, walked: Walked) -> DiskSet:
     if sum(label >= 0 for label in labels) * 2 > len(labels):
         is_flat = not any(label_of(part) >= 0 for path in walked.files for part in path.split("/")[:-1])
         kind = "flat, identifiers in names" if is_flat else "folders of classes below others"
-        notes = ["labels are the WordNet identifiers in the names of its files"] if is_flat else []
+        notes = ["labels are the WordNet identifiers in its file names"] if is_flat else []
         if stray := sum(label < 0 for label in labels):
-            notes.append(f"{stray:,} images have no identifier and no label")
+            notes.append(f"{counted(stray, 'image')} without an identifier or label")
         of = f"{len(set(labels) - {-1})} classes"
         return found_in(name, "id", of, kind, folder, walked, labels, notes)
     labels, notes = _of_lists(walked.files, folder, root)
@@ -89,21 +90,21 @@ def checked(by_name: dict[str, int], files: list[str], source: str) -> tuple[lis
     labels in the development kit's order are not used. Both show in the first images, whose labels are known.
     """
     notes = [f"labels from {source}"]
-    known = {name: by_name[name] for name in FIRST if by_name.get(name, -1) >= 0}
+    probes = {name: by_name[name] for name in FIRST if by_name.get(name, -1) >= 0}
     highest = max(by_name.values(), default=0)
     from_1 = min(by_name.values(), default=0) >= 1 and highest == CLASSES
-    from_1 |= bool(known) and all(label == FIRST[name] + 1 for name, label in known.items())
+    from_1 |= bool(probes) and all(label == FIRST[name] + 1 for name, label in probes.items())
     if from_1:
         by_name = {name: label - 1 for name, label in by_name.items()}
         notes.append("its labels start at 1: 1 is subtracted")
-    wrong = [name for name in known if by_name[name] != FIRST[name]]
+    wrong = [name for name in probes if by_name[name] != FIRST[name]]
     if wrong:
         return [-1] * len(files), [*notes, OTHER_ORDER.format(wrong[0], by_name[wrong[0]], FIRST[wrong[0]])]
     if highest > CLASSES:
         return [-1] * len(files), [*notes, f"its numbers go up to {highest:,}: they are not labels"]
     labels = [by_name.get(key_of(name), -1) for name in files]
     if missing := sum(label < 0 for label in labels):
-        notes.append(f"{missing:,} images have no label there: their accuracy is not measured")
+        notes.append(f"{counted(missing, 'image')} without a label there: accuracy is not measured on these")
     return labels, notes
 
 
@@ -115,7 +116,7 @@ def by_name(listed: lists.Listed) -> dict[str, int]:
 def _of_lists(files: list[str], folder: Path, root: Path) -> tuple[list[int], list[str]]:
     """Return labels from the first list near the images that has some, and notes on them.
 
-    Lists that give no label, because they are damaged or in another order, are named if none does.
+    If no list gives labels, those that are damaged or in another order are named.
     """
     unlabelled, refused = [-1] * len(files), []
     for path in _near(folder, root):
@@ -127,7 +128,7 @@ def _of_lists(files: list[str], folder: Path, root: Path) -> tuple[list[int], li
             return labels, notes
         refused += notes
     wanted = ", ".join(LABEL_LISTS[:3])
-    why = f"no list of labels lies near it ({wanted}): accuracy is not measured"
+    why = f"no list of labels nearby ({wanted}): accuracy is not measured"
     return unlabelled, refused or [why]
 
 
@@ -162,15 +163,15 @@ def _of_numbers(files: list[str]) -> tuple[list[int], list[str]]:
     for path, number in zip(files, numbers, strict=True):
         if key_of(path) in FIRST:
             by_key.setdefault(key_of(path), set()).add(number)
-    known = {key: min(found) for key, found in by_key.items() if len(found) == 1}
-    if not known:
+    probes = {key: min(labels) for key, labels in by_key.items() if len(labels) == 1}
+    if not probes:
         return [-1] * len(files), [NUMBERS]
     for less in (0, 1):
-        if all(number - less == FIRST[key] for key, number in known.items()):
+        if all(number - less == FIRST[key] for key, number in probes.items()):
             labels = [number - less if number >= less else -1 for number in numbers]
             return labels, [f"labels are the numbers of its folders, which start at {less}"]
-    key = min(known)
-    return [-1] * len(files), [OTHER_ORDER.format(key, known[key], FIRST[key])]
+    key = min(probes)
+    return [-1] * len(files), [OTHER_ORDER.format(key, probes[key], FIRST[key])]
 
 
 def of_version_2(name: str, folder: Path, walked: Walked) -> DiskSet | None:

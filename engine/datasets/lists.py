@@ -21,7 +21,7 @@ _TITLES = {"label", "labels", "class", "class_id", "classid", "target", "index",
 
 
 class Listed(NamedTuple):
-    """Paths as a list has them, and labels, -1 for no ID class; `notes` say how lines were understood."""
+    """Paths as a list has them, and labels, -1 for no ID class; `notes` say how lines were read."""
 
     files: list[str]
     labels: list[int]
@@ -42,15 +42,15 @@ def read(path: Path, near: Sequence[Path] = ()) -> Listed:
 
     A line is a path and a label, in either order, separated by a space, a tab, a comma or a semicolon; the
     path may be in quotes. The label is a whole number, a WordNet identifier of ImageNet-1k, or a Python
-    dictionary with a `label`, as in OpenOOD; a line without one is only a path. If there are several
-    readings, all lines are read alike: so that most files exist, beside the list or in one of the folders
-    `near`, or else so that most lines have a label.
+    dictionary with a `label`, as in OpenOOD; a line without one is only a path. All lines are
+    read in the same way: the one by which most files exist, beside the list or in one of the folders `near`,
+    or else by which most lines have a label.
     """
     lines = [(number, line.strip()) for number, line in enumerate(lines_of(path), start=1) if line.strip()]
     if lines and _is_title(lines[0][1]):
         lines = lines[1:]
     parse, how = _reading([line for _, line in lines], (path.parent, *near))
-    found = Listed([], [], [how] if how else [])
+    listed = Listed([], [], [how] if how else [])
     unlabelled: list[int] = []
     for number, line in lines:
         name, label = parse(line)
@@ -58,16 +58,16 @@ def read(path: Path, near: Sequence[Path] = ()) -> Listed:
             unlabelled.append(number)
         if name.startswith("/") or ".." in name.replace("\\", "/").split("/"):
             raise InputError(f"{path.name} line {number}", name, "a path below the data folder is needed")
-        found.files.append(name.removeprefix("./"))
-        found.labels.append(-1 if label is None else label)
-    if not found.files:
+        listed.files.append(name.removeprefix("./"))
+        listed.labels.append(-1 if label is None else label)
+    if not listed.files:
         raise InputError("list", str(path), "it lists no images")
     if 0 < len(unlabelled) < len(lines):
         number = unlabelled[0]
         line = next(text for at, text in lines if at == number)
         more = f", and {len(unlabelled) - 1:,} more" if len(unlabelled) > 1 else ""
-        found.notes.append(f"line {number} is understood as a path without a label: {line[:200]!r}{more}")
-    return found
+        listed.notes.append(f"line {number} was read as a path without a label: {line[:200]!r}{more}")
+    return listed
 
 
 def base_of(listed: Listed, candidates: Iterable[Path]) -> Path | None:
@@ -82,7 +82,7 @@ def base_of(listed: Listed, candidates: Iterable[Path]) -> Path | None:
 
 
 def placed(listed: Listed, base: Path) -> Listed:
-    """Return a list with its paths as the disk has them below `base`: normalized alike, with slashes."""
+    """Return a list with its paths as the disk has them below `base`: in its normalization, with slashes."""
     probe = [name for name in listed.files if "\\" in name][:PROBED]
     turned = probe and _held(base, [_with_slashes(name) for name in probe]) > _held(base, probe)
     files = [_with_slashes(name) for name in listed.files] if turned else listed.files
@@ -183,7 +183,7 @@ def _plain(line: str) -> tuple[str, int | None]:
 
 
 def _label(text: str) -> int | None:
-    """Return a label: a whole number, or that of a WordNet identifier; None if it is neither one."""
+    """Return a label: a whole number, or that of a WordNet identifier; None if it is neither."""
     digits = text.removeprefix("-").removesuffix(".0")
     if digits.isascii() and digits.isdecimal() and len(digits) < 10:
         return max(int(text.removesuffix(".0")), -1)

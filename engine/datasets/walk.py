@@ -18,10 +18,10 @@ JUNK = {
     "#recycle": "a recycle bin",
     "#snapshot": "snapshots of a NAS",
     "$recycle.bin": "a recycle bin",
-    "system volume information": "of Windows",
-    "lost+found": "of the file system",
+    "system volume information": "a Windows system folder",
+    "lost+found": "fragments found by a file system check",
     "__macosx": "copies of file attributes",
-    "__pycache__": "of Python",
+    "__pycache__": "a Python cache",
 }
 THUMBNAILS = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 MOST_PASSED = 10_000  # files in skipped folders are counted up to here
@@ -62,7 +62,7 @@ def images_below(folder: str) -> Walked:
             continue
         if entries is None:
             of = f" (first as {first})" if first else ""
-            problems[relative] = f"the folder is reached a second time over a link{of} and counts once"
+            problems[relative] = f"the folder is reached again through a link{of} and counts once"
             continue
         inside: list[str] = []
         for entry in entries:
@@ -79,15 +79,15 @@ def images_below(folder: str) -> Walked:
                 else:
                     passed[_kind(entry.name)] += 1
             elif by_name:
-                problems[path] = "the link leads nowhere" if entry.is_symlink() else "it is no file"
+                problems[path] = "the link is broken" if entry.is_symlink() else "it is not a file"
             else:
-                passed["links that lead nowhere or no plain files"] += 1
+                passed["broken links or special files"] += 1
         waiting += sorted(inside, reverse=True)
     return Walked(sorted(files), dict(sorted(problems.items())), dict(passed))
 
 
 def passed_over(passed: dict[str, int]) -> list[str]:
-    """Return a note on the files of a folder that are not among its images, if there are any."""
+    """Return a note on the files of a folder that are not among its images, if any."""
     if not passed:
         return []
     kinds = sorted(passed, key=lambda kind: (-passed[kind], kind))
@@ -96,11 +96,11 @@ def passed_over(passed: dict[str, int]) -> list[str]:
     counts = [f"{'at least ' if passed[k] >= MOST_PASSED else ''}{passed[k]:,} {k}" for k in named]
     rest = sum(passed.values()) - sum(passed[kind] for kind in named)
     more = f", {rest:,} of other kinds" if rest else ""
-    return [f"files passed over: {', '.join(counts)}{more}"]
+    return [f"files skipped: {', '.join(counts)}{more}"]
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a path is a file; one that cannot be looked at is not."""
+    """Return whether a path is a file; one that cannot be accessed is not."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -224,8 +224,8 @@ def _kind(name: str) -> str:
     if name.lower() in THUMBNAILS:
         return name
     if not extension or len(extension) > 12:
-        return "without a known extension that hold no image"
-    return f"{extension} that Pillow does not open" if is_image(name) is None else extension
+        return "without a known extension that are not images"
+    return f"{extension} that Pillow cannot open" if is_image(name) is None else extension
 
 
 def _is_seen(name: str) -> bool:

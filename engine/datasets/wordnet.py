@@ -13,20 +13,20 @@ _IDENTIFIER = re.compile(r"(?<![a-z0-9])n\d{8}(?!\d)", re.IGNORECASE)
 @cache
 def synsets() -> dict[str, int]:
     """Return ImageNet-1k's labels by WordNet identifier, as timm ships them."""
-    found = find_spec("timm")
-    assert found is not None and found.submodule_search_locations
-    path = Path(found.submodule_search_locations[0], "data", "_info", "imagenet_synsets.txt")
+    spec = find_spec("timm")
+    assert spec is not None and spec.submodule_search_locations
+    path = Path(spec.submodule_search_locations[0], "data", "_info", "imagenet_synsets.txt")
     return {line: label for label, line in enumerate(path.read_text("utf-8").split())}
 
 
 def label_of(name: str) -> int:
-    """Return the label of the WordNet identifier in a name, of the last one if there are several.
+    """Return the label of the WordNet identifier in a name, the last one if there are several.
 
     The identifier may be in upper case and have words beside it: `n01440764_tench`,
-    `ILSVRC2012_val_00000293_n01440764.JPEG`. -1 without one of ImageNet-1k.
+    `ILSVRC2012_val_00000293_n01440764.JPEG`. Returns -1 if there is none of ImageNet-1k.
     """
-    found = _IDENTIFIER.findall(name)
-    return synsets().get(found[-1].lower(), -1) if found else -1
+    identifiers = _IDENTIFIER.findall(name)
+    return synsets().get(identifiers[-1].lower(), -1) if identifiers else -1
 
 
 def label_of_path(path: str) -> int:

@@ -1,4 +1,4 @@
-"""ImageNet-1k below a root: recognised by what folders hold, whatever they are named and lie beside."""
+"""ImageNet-1k below a root: recognised by what folders hold, whatever their names and neighbours."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _labelled(folder: Path, root: Path) -> DiskSet:
     files = [path for path in walked.files if "/" not in path or path.split("/")[0] in own]
     found = imagenet.labelled("", folder, root, walked._replace(files=files))
     found.parts = classes
-    found.notes.append(f"{len(names) - len(classes)} folders beside its classes are left out")
+    found.notes.append(f"{counted(len(names) - len(classes), 'folder')} beside its classes left out")
     return found
 
 
@@ -190,7 +190,7 @@ def _take_others(own: dict[tuple[Path, str], list[Candidate]], root: Path, found
 
 
 def _set_aside(several: list[Candidate], root: Path, found: dict[str, DiskSet]) -> None:
-    """Leave out ImageNet's test images, which have no labels, with a note; if alone they are a set."""
+    """Leave out ImageNet's unlabelled test images, with a note; without the others they are a set."""
     for candidate in several:
         walked = images_below(str(candidate.folder))
         where = candidate.folder.relative_to(root)

@@ -9,6 +9,7 @@ from engine.datasets.folders import as_classes, as_ood
 from engine.datasets.tree import MOST_FOLDERS, SPLITS, Taken
 from engine.datasets.walk import Walked, folders_in, images_below, images_in
 from engine.datasets.wordnet import are_classes, label_of
+from engine.text import counted
 
 CONTAINERS = ("images_largescale", "images_classic", "data")  # of OpenOOD: they hold sets
 LISTS = "benchmark_imglist"
@@ -43,7 +44,7 @@ def _visit(folder: Path, root: Path, found: dict[str, DiskSet], taken: Taken) ->
     if not is_counted and (loose := images_in(str(folder))):
         whole = as_ood("", folder, Walked(loose, {}))
         if free or found:
-            whole.notes.append("images that lie in the folder itself, beside its folders")
+            whole.notes.append("only the images directly in the folder, beside its subfolders")
         add(found, whole, folder.name)
 
 
@@ -89,7 +90,7 @@ def _of_classes(folder: Path, names: list[str]) -> DiskSet:
     one = as_classes(folder.name, folder, walked=walked._replace(files=files), names=tuple(names))
     left = len({path.split("/")[0] for path in walked.files if "/" in path} - wanted)
     if left:
-        one.notes.append(f"{left} folders beside its classes are sets of their own and left out")
+        one.notes.append(f"{counted(left, 'folder')} beside its classes left out, as separate sets")
     else:
         one.notes.append("its folders are taken as classes; if one is a set, give it with --ood NAME=FOLDER")
     return one

@@ -1,4 +1,4 @@
-"""OOD sets by the names of the folders in which their authors hand them out.
+"""OOD sets by the names of the folders in which their authors distribute them.
 
 Counts and names follow OpenOOD v1.5's lists and the sets themselves.
 """
@@ -18,9 +18,9 @@ PLACES365 = 36_500
 
 
 def published_folders(root: Path, found: dict[str, DiskSet]) -> None:
-    """Find OOD sets by the names of the folders that they are published in, in upper or lower case.
+    """Find OOD sets by the names of the folders that they are published in, in any case.
 
-    Of several such folders the one with as many images as were published is taken, else the largest.
+    Of several such folders, the one with the published number of images is taken, else the largest.
     """
     tree, taken = tree_of(root), Taken(found)
     for entry in catalog.SETS.values():
@@ -59,7 +59,7 @@ def _published(folder: Path, entry: Set) -> DiskSet | None:
         return None
     one = found_in(entry.name, "ood", entry.label, "folder", folder, walked._replace(files=files))
     if left := len(walked.files) - len(files):
-        one.notes.append(f"{left:,} images of the classes {', '.join(entry.without)} are left out")
+        one.notes.append(f"{counted(left, 'image')} of the classes {', '.join(entry.without)} left out")
     if entry.name == "places" and len(files) == PLACES365:
         one.notes.append("this is OpenOOD's Places365 for CIFAR, not the set that MOS chose")
     return sized(one, entry.listed if entry.listed == len(files) else entry.available)
@@ -76,7 +76,7 @@ def _siblings(one: DiskSet, outermost: Path) -> list[str]:
 
 def _places(folder: Path, names: list[str], entry: Set) -> list[tuple[Path, Path]]:
     """List the places of a set in a folder, the most specific first, each with its outermost folder."""
-    found = []
+    places = []
     for place in entry.places:
         path: Path | None = folder
         outermost = folder
@@ -88,5 +88,5 @@ def _places(folder: Path, names: list[str], entry: Set) -> list[tuple[Path, Path
                 break
             outermost = path if path.parent == folder else outermost
         if path is not None:
-            found.append((path, outermost))
-    return found
+            places.append((path, outermost))
+    return places

@@ -16,8 +16,8 @@ WAITS = (0.1, 0.3, 1, 2)  # seconds before a member is read again
 # What is wrong with a file itself; any other error may be transient.
 OF_THE_FILE = {
     errno.ENOENT: "there is no such file",
-    errno.EACCES: "it may not be read",
-    errno.EPERM: "it may not be read",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
     errno.EISDIR: "it is a folder",
     errno.ELOOP: "its links form a loop",
     errno.ENAMETOOLONG: "its name is too long",
@@ -30,7 +30,7 @@ class UnreadableError(Exception):
 
 
 class TransientError(OSError):
-    """A disk or the machine fails for now, and no image is to blame."""
+    """A disk or the machine is failing for now; no image is at fault."""
 
 
 class Stamp(NamedTuple):
@@ -47,7 +47,7 @@ class Source(Protocol):
     """Images in one root, as members that only their source interprets; users see them as names.
 
     A source is sent to the processes that decode: it can be pickled and holds nothing open. It is made from
-    its root alone, and caches what is costly to find out, such as the index of an archive.
+    its root only, and caches what is costly to find out, such as the index of an archive.
     """
 
     @property

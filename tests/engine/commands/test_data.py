@@ -71,4 +71,4 @@ def test_what_to_do_next_is_said(tmp_path: Path, root: Path, check: Check) -> No
     status, written = check(str(tmp_path / "empty"))
     assert status == FINISHED and "holds no image set" in written and "1 .txt" in written
     status, written = check(str(tmp_path / "nowhere"))
-    assert status == BAD_INPUT and "a folder that can be read is needed" in written
+    assert status == BAD_INPUT and "a readable folder is needed" in written

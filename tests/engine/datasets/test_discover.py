@@ -135,7 +135,7 @@ def test_imagenet_in_folders_of_classes_has_the_labels_of_all_1000(tmp_path: Pat
         ("val.txt", ["{0} 66", "{1} 971", "{2} 3"], [-1, -1, -1], "development kit"),
         ("val.txt", ["{0} 65", "{1} 970", "{2} 230"], [65, 970, 230], "val.txt"),
         ("val.txt", ["{0} 66", "{1} 971", "{2} 231"], [65, 970, 230], "start at 1"),
-        ("val.txt", ["{0} 65", "{2} 230"], [65, -1, 230], "1 images have no label"),
+        ("val.txt", ["{0} 65", "{2} 230"], [65, -1, 230], "1 image without a label"),
         ("ILSVRC2012_validation_ground_truth.txt", ["490", "361", "1000"], [-1, -1, -1], "development kit"),
         ("LOC_val_solution.csv", KAGGLE, [65, 970, 230], "LOC_val"),
         (None, [], [-1, -1, -1], "no list of labels"),

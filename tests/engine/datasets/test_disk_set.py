@@ -17,7 +17,7 @@ def a_set(count: int) -> DiskSet:
 def test_a_set_has_what_was_listed_skipped_and_not_readable() -> None:
     one = a_set(3)
     assert one.members == ["0.jpg", "1.jpg", "2.jpg"] and one.labels == [-1] * 3 and one.source == "files"
-    assert one.problems == {"closed": "no"} and one.notes == ["files passed over: 2 .txt"]
+    assert one.problems == {"closed": "no"} and one.notes == ["files skipped: 2 .txt"]
 
 
 def test_missing_and_surplus_images_are_noted() -> None:

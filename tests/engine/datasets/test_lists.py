@@ -73,7 +73,7 @@ def test_a_line_that_is_read_otherwise_than_the_rest_is_shown(tmp_path: Path) ->
     notes = id_set("mine", str(tmp_path / "list.txt"), None).notes
     assert any("line 2" in note and "b.jpg|4" in note for note in notes)
     (tmp_path / "list.txt").write_text("nothing.jpg|4\n")
-    with pytest.raises(InputError, match=r"understood as path 'nothing.jpg\|4', label -1"):
+    with pytest.raises(InputError, match=r"read as path 'nothing.jpg\|4', label -1"):
         id_set("mine", str(tmp_path / "list.txt"), None)
 
 

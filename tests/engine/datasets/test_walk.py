@@ -85,9 +85,9 @@ def test_what_is_no_image_is_counted_and_named_once(tmp_path: Path) -> None:
     assert sum(passed.values()) == len(texts) + len(junk)
     for name in ("@eaDir", "#recycle", "$RECYCLE.BIN", ".ipynb_checkpoints", "__MACOSX", "@Recycle"):
         assert any(name in kind for kind in passed)
-    assert ".heic that Pillow does not open" in str(passed) and "Thumbs.db" in passed
+    assert ".heic that Pillow cannot open" in str(passed) and "Thumbs.db" in passed
     assert "6 without a known extension" in note and "1 in @eaDir (thumbnails of a NAS)" in note
-    assert passed_over({"hidden": 2}) == ["files passed over: 2 hidden"] and passed_over({}) == []
+    assert passed_over({"hidden": 2}) == ["files skipped: 2 hidden"] and passed_over({}) == []
 
 
 def test_a_damaged_image_without_an_extension_stays_to_be_named(tmp_path: Path) -> None:

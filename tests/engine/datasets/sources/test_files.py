@@ -20,7 +20,7 @@ def test_files_are_listed_read_and_stamped_by_their_paths(tmp_path: Path) -> Non
     assert Files.accepts(tmp_path) and not Files.accepts(tmp_path / "notes.txt")
     ood, of_classes = source.ood_set("mine"), source.id_set("mine", ("dogs", "cats"), "")
     assert ood.members == of_classes.members == ["cats/one.png"]
-    assert ood.notes == ["files passed over: 1 .txt"]
+    assert ood.notes == ["files skipped: 1 .txt"]
     assert ood.labels == [-1] and of_classes.labels == [1]
     assert source_of(ood) == source
     assert source.read("cats/one.png") == content

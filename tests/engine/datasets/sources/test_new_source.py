@@ -86,7 +86,7 @@ def test_a_member_must_still_have_the_content_that_was_hashed(folder: Path) -> N
         zips.zipped(folder)
         read = images.read(np.arange(20), [])
         assert read.unreadable.keys() == {3, 5, 6}
-        assert "not what it was" in read.unreadable[5] and "no such member" in read.unreadable[6]
+        assert "has changed since" in read.unreadable[5] and "no such member" in read.unreadable[6]
         archive.unlink()
         with pytest.raises(TransientError):
             images.read(np.arange(20), [])
