@@ -37,7 +37,7 @@ class KeptImages:
 
     def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
         """Return the images, kept ones without decoding; keep the others."""
-        if not geometries:  # whether they can be decoded is asked, which kept pixels do not answer
+        if not geometries:  # the question is whether they can be decoded, which kept pixels do not answer
             return self.images.read(indices, [])
         contents = [bytes.fromhex(digest) for digest in self.images.digests(indices)]
         stores = {geometry: _Store(self.folder, self, geometry) for geometry in geometries}

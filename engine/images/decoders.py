@@ -25,7 +25,7 @@ from engine.system import subprocesses
 
 SLICE = 8  # images that one process takes at a time
 MOST = 16
-KILLS = 2  # of a decoder at one image, before that is taken for a lack of memory
+KILLS = 2  # of decoders at one image, before memory is assumed to have run out
 NICENESS = 5  # the device's process goes first
 _FRESH = multiprocessing.get_context("spawn")  # not forked: the engine has threads; without torch, so small
 
@@ -55,8 +55,8 @@ class Decoders:
     def read(self, source: Source, wanted: list[Wanted], geometries: list[Geometry]) -> Images:
         """Return the images of some members of a source.
 
-        One whose digest is given and that has another content now is unreadable, and one that has vanished
-        is the disk's fault. Raises TransientError if the disk does not answer, or if the machine lacks the
+        If a digest is given, a member whose content has changed is unreadable, and one that has vanished is
+        the disk's fault. Raises TransientError if the disk does not answer, or if the machine lacks the
         memory or processes to decode.
         """
         parts = [wanted[start : start + SLICE] for start in range(0, len(wanted), SLICE)]
@@ -87,7 +87,7 @@ class Decoders:
             try:
                 return self._pool.submit(decode_members, source, wanted, geometries, self.largest)
             except OSError as error:  # a process could not be started
-                text = f"no process can decode images ({error.strerror})"
+                text = f"no process can be started to decode images ({error.strerror})"
                 raise TransientError(error.errno, text) from None
 
     def _one_by_one(self, source: Source, wanted: list[Wanted], geometries: list[Geometry]) -> Decoded:
@@ -108,7 +108,7 @@ def decode_members(
         except UnreadableError as error:
             decoded.append(([], str(error)))
         except MemoryError:
-            text = f"there is no memory to decode {source.root.name}/{one.member}"
+            text = f"not enough memory to decode {source.root.name}/{one.member}"
             raise TransientError(errno.ENOMEM, text) from None
     return decoded
 
@@ -119,7 +119,7 @@ def _read(source: Source, wanted: Wanted) -> bytes:
     if wanted.digest == NO_CONTENT:
         raise UnreadableError("it could not be read when the sweep began")
     if wanted.digest and hashlib.sha256(data).hexdigest() != wanted.digest:
-        raise UnreadableError("its content is not what it was when the sweep began")
+        raise UnreadableError("its content has changed since the sweep began")
     return data
 
 
@@ -128,7 +128,7 @@ def _in_own_process(
 ) -> tuple[list[Pixels], str]:
     """Decode one image in a fresh process; an image on which that crashes is unreadable.
 
-    A process that cannot start, or that the system kills, says nothing of the image: raises TransientError.
+    A process that cannot start, or that the system kills, tells nothing of the image: raises TransientError.
     """
     for _ in range(KILLS):
         receiving, sending = _FRESH.Pipe(duplex=False)
@@ -138,7 +138,7 @@ def _in_own_process(
             sending.close()
             receiving.recv()  # it has begun
         except (OSError, EOFError):
-            raise TransientError(errno.EAGAIN, "no process can decode images") from None
+            raise TransientError(errno.EAGAIN, "no process can be started to decode images") from None
         try:
             answer: tuple[list[Pixels], str] | TransientError = receiving.recv()
         except EOFError:
@@ -153,7 +153,7 @@ def _in_own_process(
             raise answer
         return answer
     name = f"{source.root.name}/{wanted.member}"
-    raise TransientError(errno.ENOMEM, f"decoders are killed at {name}, as happens when memory runs out")
+    raise TransientError(errno.ENOMEM, f"decoders are killed at {name}, which happens when memory runs out")
 
 
 def _answer(

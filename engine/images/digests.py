@@ -24,7 +24,7 @@ AT_ONCE = 500  # members per database query
 SETTLING_SECONDS = 2.0  # what changed this recently may change again within one tick of its clock
 
 _TABLE = "CREATE TABLE IF NOT EXISTS contents (path TEXT PRIMARY KEY, stamp TEXT, digest TEXT)"
-_OUTDATED = "DROP TABLE IF EXISTS files"  # its entries were also of files that could not be read
+_OUTDATED = "DROP TABLE IF EXISTS files"  # it also had entries for files that could not be read
 
 
 def digests(source: Source, members: Sequence[str]) -> list[str]:
@@ -39,22 +39,22 @@ def digests(source: Source, members: Sequence[str]) -> list[str]:
             stamps = dict(zip(some, pool.map(source.stamp, some), strict=True))
             keys = {member: _key(source, member) for member in some}
             entries = _entries(database, list(keys.values()))
-            known = {
+            cached = {
                 member: entries[key][1]
                 for member, key in keys.items()
                 if (stamp := stamps[member]) is not None and entries.get(key, ("",))[0] == stamp.text
             }
-            new = [member for member in some if member not in known]
+            new = [member for member in some if member not in cached]
             read = dict(zip(new, pool.map(lambda member: _digest(source, member), new), strict=True))
             settled = [
                 (keys[member], stamp.text, read[member])
                 for member in new
                 if (stamp := stamps[member]) is not None
-                and read[member] != NO_CONTENT  # that it could not be read is no content: try again next time
+                and read[member] != NO_CONTENT  # being unreadable is not a content: try again next time
                 and _is_settled(source, member, stamp)
             ]
             _keep(database, settled)
-            hashed += [known.get(member) or read[member] for member in some]
+            hashed += [cached.get(member) or read[member] for member in some]
     return hashed
 
 
@@ -66,7 +66,7 @@ def _digest(source: Source, member: str) -> str:
 
 
 def _is_settled(source: Source, member: str, stamp: Stamp) -> bool:
-    """Return whether a member still is what it was before it was read, and did not change just before."""
+    """Return whether a member did not change while it was read, or just before."""
     return time.time_ns() - stamp.changed > SETTLING_SECONDS * 1e9 and source.stamp(member) == stamp
 
 

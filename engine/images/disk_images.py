@@ -17,13 +17,13 @@ from engine.images.image_set import Geometry, Images, Indices
 class DiskImages:
     """Images that are decoded when they are needed, in processes of their own."""
 
-    def __init__(self, found: DiskSet, decoders: Decoders) -> None:
-        self.name, self.label, self.role = found.name, found.label, found.role
-        self.source, self.members = source_of(found), found.members
-        self.labels = np.asarray(found.labels, np.int64)
-        self.expected, self.notes = found.expected, (*found.notes, *_problems(found))
-        self.classes: Mapping[str, int] = {} if found.is_of_imagenet else found.classes
-        self.is_guessed = found.is_guessed
+    def __init__(self, disk_set: DiskSet, decoders: Decoders) -> None:
+        self.name, self.label, self.role = disk_set.name, disk_set.label, disk_set.role
+        self.source, self.members = source_of(disk_set), disk_set.members
+        self.labels = np.asarray(disk_set.labels, np.int64)
+        self.expected, self.notes = disk_set.expected, (*disk_set.notes, *_problems(disk_set))
+        self.classes: Mapping[str, int] = {} if disk_set.is_of_imagenet else disk_set.classes
+        self.is_guessed = disk_set.is_guessed
         self.contents: dict[int, str] = {}
         self._decoders = decoders
 
@@ -56,10 +56,10 @@ class DiskImages:
         self.contents.update(contents)
 
 
-def _problems(found: DiskSet) -> list[str]:
-    """Return in a note what could not be looked at below a set's root."""
-    if not found.problems:
+def _problems(disk_set: DiskSet) -> list[str]:
+    """Return a note on what could not be read below a set's root."""
+    if not disk_set.problems:
         return []
-    path, reason = next(iter(found.problems.items()))
-    more = f", and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
+    path, reason = next(iter(disk_set.problems.items()))
+    more = f", and {len(disk_set.problems) - 1} more" if len(disk_set.problems) > 1 else ""
     return [f"{os.fsencode(path).decode('utf-8', 'backslashreplace')}: {reason}{more}"]

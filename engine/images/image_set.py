@@ -38,9 +38,9 @@ class ImageSet(Protocol):
     labels: Indices
     expected: int | None  # how many images the complete set has
     notes: tuple[str, ...]
-    classes: Mapping[str, int]  # labels by the names of folders, where labels are counted by these
-    is_guessed: bool  # the count is by an order of these folders that nobody named
-    contents: dict[int, str]  # SHA-256 by index, of images that must have this content when they are read
+    classes: Mapping[str, int]  # labels by folder name, where folders are classes
+    is_guessed: bool  # nobody said in which order the folders are numbered
+    contents: dict[int, str]  # SHA-256 by index; an image must have this content when it is read
 
     def read(self, indices: Indices, geometries: list[Geometry]) -> Images:
         """Return images, each decoded once whatever the number of geometries.

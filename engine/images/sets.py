@@ -28,7 +28,7 @@ from engine.text import counted
 class HeldOutPool(NamedTuple):
     """Images to calibrate or fit on, never evaluated: the first `wanted` of a pool in its drawn order.
 
-    Of a pool of `available` images, `copies` were passed over because they are evaluated too, and
+    Of a pool of `available` images, `copies` were skipped because they are also evaluated, and
     `unreadable` because they cannot be decoded.
     """
 
@@ -100,7 +100,7 @@ def open_sets(
 
 
 def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
-    """Replace held-out images whose content is evaluated too by others; return also what takes part.
+    """Replace held-out images whose content is also evaluated; return the sets and a description of them.
 
     Reads every image once. Raises InputError if too few are left to calibrate or fit on.
     """
@@ -113,10 +113,10 @@ def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
     calibrations = [
         _disjoint(pool, evaluated, "calibration_images", decoded=True) for pool in sets.calibrations
     ]
-    # An image of the fit set, which is large, that cannot be decoded is left out when its turn comes.
+    # The fit set is large: an image of it that cannot be decoded is left out when its turn comes.
     fit = _disjoint(sets.fit, evaluated, "fit_images", decoded=False) if sets.fit else None
-    ready = tuple(
-        _ready(images, images.role, sets.chosen(at), digests[at], available, _overlaps(at, digests))
+    described = tuple(
+        _described(images, images.role, sets.chosen(at), digests[at], available, _overlaps(at, digests))
         for at, (images, available) in enumerate(zip(sets.sets, sets.available, strict=True))
     )
     draws = tuple(
@@ -133,9 +133,11 @@ def without_copies(sets: Sets, plan: Plan) -> tuple[Sets, SetsPrepared]:
     )
     fitted = None
     if fit is not None:
-        fitted = _ready(fit.images, "fit", fit.chosen, fit.images.digests(fit.chosen), fit.available)
+        fitted = _described(fit.images, "fit", fit.chosen, fit.images.digests(fit.chosen), fit.available)
         fitted = msgspec.structs.replace(fitted, name=plan.fit_set, copies=fit.copies)
-    return sets._replace(calibrations=calibrations, fit=fit), SetsPrepared(ready, sets.rows, draws, fitted)
+    return sets._replace(calibrations=calibrations, fit=fit), SetsPrepared(
+        described, sets.rows, draws, fitted
+    )
 
 
 def _disjoint(pool: HeldOutPool, evaluated: AbstractSet[str], field: str, *, decoded: bool) -> HeldOutPool:
@@ -157,7 +159,7 @@ def _disjoint(pool: HeldOutPool, evaluated: AbstractSet[str], field: str, *, dec
 
 
 def _overlaps(position: int, digests: list[list[str]]) -> tuple[str, ...]:
-    """Return in notes how many images of a set are in it more than once, or in the ID set too."""
+    """Return notes on how many images of a set are in it more than once, or also in the ID set."""
     own = [digest for digest in digests[position] if digest != NO_CONTENT]
     notes = []
     if twice := len(own) - len(set(own)):
@@ -167,7 +169,7 @@ def _overlaps(position: int, digests: list[list[str]]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _ready(
+def _described(
     images: ImageSet,
     role: str,
     chosen: Indices,
@@ -203,12 +205,16 @@ class _Opener:
         return KeptImages(images, Path(self.resources.crops)) if self.resources.crops else images
 
     def _find(self, name: str) -> DiskSet:
-        given = self.resources
-        if is_found(name, given, self.found):
+        resources = self.resources
+        if is_found(name, resources, self.found):
             return self.found[name]
-        if name in given.ood:
-            return ood_set(name, given.ood[name])
-        if name in given.id or name in given.train:
-            path = given.id.get(name) or given.train[name]
-            return id_set(name, path, Path(given.data) if given.data else None, self.classes, self.order)
-        raise InputError("data", given.data or "nothing", f"a folder that holds {name} is needed")
+        if name in resources.ood:
+            return ood_set(name, resources.ood[name])
+        if name in resources.id or name in resources.train:
+            path = resources.id.get(name) or resources.train[name]
+            return id_set(
+                name, path, Path(resources.data) if resources.data else None, self.classes, self.order
+            )
+        raise InputError(
+            "data", resources.data or None, f"a folder that holds {name} is needed (--data ROOT)"
+        )

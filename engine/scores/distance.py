@@ -29,7 +29,7 @@ def mahalanobis_pp(fit: FitSet) -> Scorer:
 
 
 def relative_mahalanobis(fit: FitSet) -> Scorer:
-    """Score by the Mahalanobis distance less that from all ID features (Ren et al., "RMD", 2021)."""
+    """Score by the Mahalanobis distance minus that from all ID features (Ren et al., "RMD", 2021)."""
     distance = _NearestClass(fit.features(), fit.classes())
     background = _NearestClass(fit.features(), torch.zeros_like(fit.classes()))
     return lambda outputs: distance(outputs.wide()) - background(outputs.wide())
@@ -52,7 +52,7 @@ class Nearest:
 
     def __init__(self, bank: Tensor, k: int) -> None:
         if not 1 <= k <= len(bank):
-            raise ScoreError(f"k = {k} neighbours need as many fit images, there are {len(bank)}")
+            raise ScoreError(f"k = {k} needs at least as many fit images, there are {len(bank)}")
         self.bank, self.k = bank, k
 
     def __call__(self, queries: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class _NearestClass:
         covariance = centred.T @ centred / len(features)
         variances, directions = torch.linalg.eigh(covariance)
         if not float(variances.max()) > 0:
-            raise ScoreError("no fit image differs from the mean of its class; several a class are needed")
+            raise ScoreError("no fit image differs from the mean of its class; several per class are needed")
         self.whiten = directions / variances.clamp(min=RIDGE * float(variances.mean()) + 1e-300).sqrt()
         self.centre = means.mean(0)
         self.means = (means - self.centre) @ self.whiten

@@ -12,7 +12,7 @@ from engine.errors import ScoreError
 from engine.scores.logits import msp
 from engine.scores.outputs import FitSet, Outputs, Scorer, mean_by_row
 
-LOG_REACH = math.log(1e4)  # temperatures are looked for within this of the spread of the logits
+LOG_REACH = math.log(1e4)  # temperatures are searched within this of the spread of the logits
 
 
 def msp_temperature(fit: FitSet) -> Scorer:
@@ -32,7 +32,7 @@ def best_temperature(logits: Tensor, labels: Tensor) -> float:
     """
     spread = float(logits.double().std())
     if not spread > 0:
-        raise ScoreError("all logits of the fit set are equal, no temperature is best")
+        raise ScoreError("all logits of the fit set are equal, so no temperature is best")
     wide = logits.double() / spread
     at_label = wide.gather(1, labels[:, None])[:, 0]
 
@@ -57,8 +57,8 @@ def klm(fit: FitSet) -> Scorer:
     log_p = fit.outputs.logits.double().log_softmax(1)
     if not len(log_p):
         raise ScoreError("the fit set is empty")
-    known, rows = torch.unique(log_p.argmax(1), return_inverse=True)
-    means = mean_by_row(log_p.exp(), rows, len(known))
+    predicted, rows = torch.unique(log_p.argmax(1), return_inverse=True)
+    means = mean_by_row(log_p.exp(), rows, len(predicted))
     log_means = means.clamp(min=torch.finfo(means.dtype).tiny).log()
 
     def score(outputs: Outputs) -> Tensor:

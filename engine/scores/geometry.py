@@ -67,7 +67,7 @@ def nnguide(fit: FitSet, k: int = 10) -> Scorer:
 
 
 def nci(fit: FitSet, alpha: float = 1e-4) -> Scorer:
-    """Score by minus the projection of the predicted weight on the centred feature, less alpha |x|_1.
+    """Score by minus the projection of the predicted weight on the centred feature, minus alpha |x|_1.
 
     Liu & Qin, "Detecting Out-of-Distribution Through the Lens of Neural Collapse", CVPR 2025.
     """

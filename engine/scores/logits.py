@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 GEN_GAMMA = 0.1
-CLAMP = 1e-7  # pytorch-ood keeps probabilities so far from 0 and 1
+CLAMP = 1e-7  # pytorch-ood keeps probabilities this far from 0 and 1
 
 
 def msp(logits: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from engine.errors import ScoreError
 
 
 class Outputs(NamedTuple):
-    """What a model says of images: logits (n, classes) and, where a score asks for them, features (n, width).
+    """A model's outputs: logits (n, classes) and, where a score asks for them, features (n, width).
 
     Features are the input of the head as its matrix product sees it: logits = features W^T + b.
     """
@@ -67,8 +67,8 @@ Scorer = Callable[[Outputs], Tensor]
 
 def class_means(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the means of the classes that occur, (k, width), and for every image the row of its class."""
-    known, rows = torch.unique(labels, return_inverse=True)
-    return mean_by_row(features, rows, len(known)), rows
+    present, rows = torch.unique(labels, return_inverse=True)
+    return mean_by_row(features, rows, len(present)), rows
 
 
 def mean_by_row(values: Tensor, rows: Tensor, count: int) -> Tensor:

@@ -36,11 +36,11 @@ def scorer(name: str, fit: FitSet | None = None, parameters: dict[str, Any] | No
 
 
 def _named(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a function whose errors name the score; what another package raises is one, too."""
+    """Return a function that raises only ScoreErrors naming the score, whatever another package raises."""
 
-    def call(given: Any) -> Any:
+    def call(argument: Any) -> Any:
         try:
-            return function(given)
+            return function(argument)
         except torch.OutOfMemoryError:
             raise
         except ScoreError as error:
@@ -53,20 +53,20 @@ def _named(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _function(name: str) -> Callable[..., Any]:
     try:
-        found: Callable[..., Any] = catalog.resolve(catalog.SCORES[name].target)
+        function: Callable[..., Any] = catalog.resolve(catalog.SCORES[name].target)
     except Exception as error:
         raise ScoreError(f"{name}: it cannot be loaded ({type(error).__name__}: {error})") from None
-    return found
+    return function
 
 
 def check(name: str, parameters: dict[str, Any]) -> None:
     """Raise ScoreError if a score has no such parameter, or not of this type."""
-    known = defaults(name)
+    accepted = defaults(name)
     for parameter, value in parameters.items():
-        if parameter not in known:
-            there = ", ".join(known) or "it has none"
-            raise ScoreError(f"{name}: there is no parameter {parameter!r}; choose from: {there}")
-        wanted = _type_of(known[parameter])
+        if parameter not in accepted:
+            right = f"choose from: {', '.join(accepted)}" if accepted else "it has none"
+            raise ScoreError(f"{name}: there is no parameter {parameter!r}; {right}")
+        wanted = _type_of(accepted[parameter])
         fits = isinstance(value, wanted) or (wanted is float and isinstance(value, int))
         least = LEAST.get(parameter)
         if not fits or isinstance(value, bool):
@@ -82,13 +82,13 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     name, _, rest = text.strip().partition(":")
     if name not in catalog.SCORES:
         raise unknown_name("score", name, catalog.SCORES)
-    known, given = defaults(name), {}
+    accepted, parameters = defaults(name), {}
     for part in filter(None, rest.split(":")):
         parameter, _, value = part.partition("=")
-        if parameter not in known:
-            raise unknown_name(f"parameter of {name}", parameter, known or ["none, it has no parameters"])
-        given[parameter] = _converted(name, parameter, value, known[parameter])
-    return name, given
+        if parameter not in accepted:
+            raise unknown_name(f"parameter of {name}", parameter, accepted or ["none, it has no parameters"])
+        parameters[parameter] = _converted(name, parameter, value, accepted[parameter])
+    return name, parameters
 
 
 def defaults(name: str) -> dict[str, Any]:
@@ -98,20 +98,20 @@ def defaults(name: str) -> dict[str, Any]:
 
 
 def warnings(name: str, outputs: Outputs, fit: FitSet | None = None, k: int | None = None) -> list[str]:
-    """List what speaks against a score on these outputs, or with `k` neighbours from this fit set."""
+    """List warnings about a score on these outputs, or with `k` neighbours from this fit set."""
     entry, features = catalog.SCORES[name], outputs.features
-    found = []
+    lines = []
     if entry.note and features is not None and bool((features < 0).any()):
         share = float((features < 0).double().mean())
-        found.append(f"{name}: {entry.note}, and {share:.0%} of these are negative")
+        lines.append(f"{name}: {entry.note}, and {share:.0%} of these are negative")
     neighbours = defaults(name).get("k") if k is None else k
     if neighbours and fit is not None and fit.labels is not None:
         each = len(fit.labels) / max(len(torch.unique(fit.labels)), 1)
         if neighbours > each:
-            found.append(
-                f"{name}: its {neighbours} neighbours reach beyond the {each:.0f} fit images of a class"
+            lines.append(
+                f"{name}: its {neighbours} neighbours reach beyond the {each:.0f} fit images per class"
             )
-    return found
+    return lines
 
 
 def _converted(name: str, parameter: str, value: str, default: Any) -> Any:

@@ -1,4 +1,4 @@
-"""OOD scores by what of a feature lies outside the principal subspace of the fit set."""
+"""OOD scores by the part of a feature that lies outside the principal subspace of the fit set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_DIMENSIONS = "width / 2 below 768"
 
 
 def vim(fit: FitSet, dimensions: int | None = None) -> Scorer:
-    """Score by the virtual logit less the log-sum-exp of the others (Wang et al., "ViM", CVPR 2022).
+    """Score by the virtual logit minus the log-sum-exp of the others (Wang et al., "ViM", CVPR 2022).
 
     The virtual logit is the norm outside the principal subspace, scaled so that its mean over the fit set
     is that of the largest logit. `dimensions` of the subspace: as in ViM's code half the width below 768,
@@ -31,7 +31,7 @@ def vim(fit: FitSet, dimensions: int | None = None) -> Scorer:
 
 
 def residual(fit: FitSet, dimensions: int | None = None) -> Scorer:
-    """Score by the norm outside the principal subspace of the fit set alone (ViM, section 4.1)."""
+    """Score by only the norm outside the principal subspace of the fit set (ViM, section 4.1)."""
     outside = _Outside(fit, dimensions)
     return lambda outputs: outside(outputs.wide())
 
@@ -56,7 +56,7 @@ class _Outside:
 
 
 def default_dimensions(width: int) -> int:
-    """Return how many dimensions ViM's code keeps of features of a width."""
+    """Return how many dimensions ViM's code keeps of features of this width."""
     return 1000 if width >= LARGER else 512 if width >= LARGE else width // 2
 
 

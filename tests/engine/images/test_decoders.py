@@ -117,7 +117,7 @@ def test_decoders_that_cannot_start_are_waited_for(tmp_path: Path, monkeypatch: 
     pool, one = Decoders(1), (Files(tmp_path), [Wanted("one.png")], [Geometry(16)])
     with monkeypatch.context() as patch:
         patch.setattr("multiprocessing.popen_spawn_posix.Popen.__init__", no_process)
-        with pytest.raises(TransientError, match="no process can decode"):
+        with pytest.raises(TransientError, match="no process can be started"):
             pool.read(*one)
     assert not pool.read(*one).unreadable
     pool.close()

@@ -55,7 +55,7 @@ def test_what_could_not_be_read_is_asked_again(tmp_path: Path, monkeypatch: pyte
     content = save(tmp_path / "a.png")
 
     def denied(source: Files, member: str) -> bytes:
-        raise UnreadableError("it may not be read")
+        raise UnreadableError("permission is denied")
 
     with monkeypatch.context() as patch:  # root may read everything, so chmod shows nothing here
         patch.setattr(Files, "read", denied)

@@ -69,7 +69,7 @@ def test_links_in_circles_and_links_to_nowhere_are_named(tmp_path: Path) -> None
     found = ood_set("mine", str(tmp_path))
     assert found.members == ["inside/one.png"]
     assert set(found.problems) == {"gone.jpg", "inside/around", "self.png"}
-    assert "nowhere" in found.problems["gone.jpg"] and "second time" in found.problems["inside/around"]
+    assert "broken" in found.problems["gone.jpg"] and "reached again" in found.problems["inside/around"]
 
 
 def test_a_folder_that_may_not_be_read_is_a_problem_and_no_end() -> None:
@@ -139,4 +139,4 @@ def test_pixels_are_of_the_content_that_the_sweep_began_with(tmp_path: Path, dec
     (tmp_path / "late.png").write_bytes(late)
     read = images.read(everything, [Geometry(16)])
     assert read.unreadable.keys() == {0, 2}
-    assert "not what it was" in read.unreadable[0] and "when the sweep began" in read.unreadable[2]
+    assert "has changed since" in read.unreadable[0] and "when the sweep began" in read.unreadable[2]

@@ -125,7 +125,7 @@ def test_held_out_copies_of_evaluated_images_are_replaced(
 def test_a_set_that_is_not_there_or_not_readable_is_named(
     tmp_path: Path, resources: Resources, decoders: Decoders
 ) -> None:
-    with pytest.raises(InputError, match="a folder that holds textures is needed"):
+    with pytest.raises(InputError, match="A folder that holds textures is needed"):
         open_sets(plan_of(ood_sets=("textures",)), resources, decoders)
     for file in (tmp_path / "noises").iterdir():
         file.write_bytes(b"")
