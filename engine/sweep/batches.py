@@ -25,16 +25,17 @@ T = TypeVar("T")
 
 
 class Batches:
-    """The number of images at once; halved where memory runs out, which is journaled."""
+    """The number of images per batch; halved when memory runs out, which is journaled."""
 
     def __init__(self, size: int, backend: Backend, emit: Emit) -> None:
         self.size, self.backend, self._emit = size, backend, emit
         self._halving = threading.Lock()
 
     def fitting(self, work: Callable[[int], T], first: int) -> T:
-        """Return `work(size)`, done again with half the images where memory ran out.
+        """Return `work(size)`, repeated with half the batch size whenever memory runs out.
 
-        `first` is the row from which a smaller size holds. Raises what `work` does if one image is too much.
+        `first` is the row from which a smaller size applies. Raises what `work` raises if a single image is
+        too much.
         """
         while True:
             size = self.size
@@ -51,14 +52,14 @@ class Batches:
         with self._halving:
             if self.size == size:
                 self.size = -(-size // 2)
-                reason = f"{size} images at once took more memory than there is"
+                reason = f"a batch of {size} images does not fit in memory"
                 self._emit(BatchSized(first, self.size, reason))
 
 
 class Attempt:
-    """Work that threads have begun at the batch size of now, and do again where that turns out too large.
+    """Work that threads start at the current batch size, and repeat if that turns out too large.
 
-    `begin` hands the work for a batch size to threads; `first` is the first row that it is of.
+    `begin` hands the work for a batch size to threads; `first` is its first row.
     """
 
     def __init__(self, batches: Batches, begin: Callable[[int], Sequence[Future[None]]], first: int) -> None:
@@ -68,7 +69,7 @@ class Attempt:
 
     @property
     def pending(self) -> list[Future[None]]:
-        """List what has not ended."""
+        """List the work that has not ended."""
         return [future for future in self._futures if not future.done()]
 
     def finish(self) -> int:
@@ -76,7 +77,7 @@ class Attempt:
 
         def work(size: int) -> int:
             if size != self._size:
-                wait(self._futures)  # none may still write
+                wait(self._futures)  # none may still be writing
                 self._size, self._futures = size, self._begin(size)
             all_of(self._futures)
             return size
@@ -84,7 +85,7 @@ class Attempt:
         return self._batches.fitting(work, self._first)
 
     def cancel(self) -> None:
-        """Begin nothing more of it."""
+        """Start none of the remaining work."""
         for future in self._futures:
             future.cancel()
 
@@ -92,7 +93,7 @@ class Attempt:
 class Passes:
     """The forward passes of one variant over uint8 images, one batch of them at a time.
 
-    Every batch is full, the last one filled up with images that are thrown away: what is computed of an
+    Every batch is full, the last one padded with images whose outputs are discarded: the outputs of an
     image must not depend on how many others there are, nor on the thread.
     """
 
@@ -107,7 +108,7 @@ class Passes:
         self._counting = threading.Lock()
 
     def run(self, number: int) -> Outputs | None:
-        """Run one batch; return what the variant says of all images if it was the last one left."""
+        """Run one batch; return the outputs of all images if it was the last one left."""
         with torch.inference_mode():
             part = self._forward(self.pixels[number * self.size : (number + 1) * self.size])
             with self._counting:
@@ -153,7 +154,7 @@ def submit(
 
     def run(column: Column, number: int) -> None:
         control.stop_if_asked()
-        if passes[column].size != batches.size:  # halved meanwhile: all is done again
+        if passes[column].size != batches.size:  # halved meanwhile: everything is repeated
             return
         try:
             if (outputs := passes[column].run(number)) is not None:

@@ -28,7 +28,7 @@ from engine.sweep.setup import Setup
 
 
 class CalibratedVariant(NamedTuple):
-    """A calibrated variant on its device, with its scores; its model in floating point tells its classes."""
+    """A calibrated variant on its device, with its scores and the floating-point model it was made from."""
 
     variant: Variant
     model: nn.Module
@@ -37,11 +37,11 @@ class CalibratedVariant(NamedTuple):
     scorers: Mapping[str, Scorer] = {}
 
 
-Variants = list[CalibratedVariant | None]  # by column; None is one that could not be calibrated
+Variants = list[CalibratedVariant | None]  # by column; None for one that could not be calibrated
 
 
 class Calibration:
-    """Calibrate the variants of a sweep on images that are read once; what is done is emitted."""
+    """Calibrate the variants of a sweep on images that are read once, and emit the results."""
 
     def __init__(self, setup: Setup, emit: Emit) -> None:
         self.setup, self.plan, self.emit = setup, setup.plan, emit
@@ -49,9 +49,9 @@ class Calibration:
         self.pixels = [_read(pool, setup.models.geometries) for pool in setup.sets.calibrations]
 
     def calibrate(self, variant: Variant) -> CalibratedVariant | None:
-        """Quantize one variant and tabulate it, or load it as it was; None if it cannot be quantized.
+        """Quantize one variant and tabulate it, or load it as saved; return None if it cannot be quantized.
 
-        Raises EngineError if finished rows are of another variant of that name.
+        Raises EngineError if the finished rows belong to a different variant of that name.
         """
         started = time.monotonic()
         prior, float_model = self.setup.prior, self.setup.models.by_name[variant.model]
@@ -72,7 +72,7 @@ class Calibration:
         except QuantizeError as error:
             if required is not None:
                 raise EngineError(
-                    f"{variant.key}: it could be quantized before the interruption: {error}"
+                    f"{variant.key}: it could be quantized before the interruption, but not now: {error}"
                 ) from None
             self.emit(VariantFailed(variant.key, str(error)))
             return None
@@ -83,13 +83,13 @@ class Calibration:
         return CalibratedVariant(variant, model, float_model, digest)
 
     def _compare_attention(self, reference: Variant, float_model: LoadedModel) -> None:
-        """Emit what the explicit product of quantized attention changes where nothing is quantized."""
+        """Emit how far explicit attention, as quantized models compute it, is from fused attention."""
         if all(variant.bits.is_float for variant in self.plan.variants()):
             return
         images = self._images(reference, float_model)
         try:
             copy = unquantized_copy(float_model.model)
-        except QuantizeError:  # every variant that it concerns reports it
+        except QuantizeError:  # every variant affected reports it
             return
         with torch.inference_mode():
             fused, explicit = float_model.model(images), copy(images)
@@ -106,7 +106,7 @@ class Calibration:
         )
 
     def _load(self, variant: Variant, digest: str) -> nn.Module | None:
-        """Return a variant as it was saved; one whose bit table is missing is calibrated again for it."""
+        """Return a saved variant; None if it or its bit table is missing, so that it is calibrated again."""
         if variant.key not in self.setup.prior.tables:
             return None
         return _load(self.setup, self.saved, variant, digest)
@@ -169,5 +169,5 @@ def _read(pool: HeldOutPool, geometries: list[Geometry]) -> dict[Geometry, Tenso
     read = pool.images.read(pool.chosen, geometries)
     for at, reason in read.unreadable.items():
         name = pool.images.name_of(int(pool.chosen[at]))
-        raise EngineError(f"{pool.images.name}: {name} is no longer the image it was: {reason}")
+        raise EngineError(f"{pool.images.name}: {name} can no longer be used: {reason}")
     return {geometry: torch.from_numpy(pixels) for geometry, pixels in read.pixels.items()}

@@ -1,4 +1,4 @@
-"""One chunk of a sweep: its images, read once, and what every variant says of them."""
+"""One chunk of a sweep: its images, read once, and the results of every variant on them."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from engine.sweep.devices.backend import backend_of
 from engine.sweep.fitting import needs_features
 from engine.sweep.retry import RetryControl
 
-AHEAD = 2  # chunks that are read while one is scored
+AHEAD = 2  # chunks read while one is scored
 
 
 class Chunk:
     """Some rows of a sweep: read once for every geometry, filled in column by column.
 
     `parts` has the rows of every array; the column of a variant that is not scored stays NaN. `predicted`
-    is what a variant takes the images for. What `outputs` is to keep of a variant is on the disk once it
-    has scored the images; `kept` is its digest.
+    holds the predicted classes of each variant. Outputs that are kept are on disk once a variant has scored
+    the images; `kept` holds their digests.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class Chunk:
         self._pixels = {g: pixels.to(self.device, non_blocking=True) for g, pixels in self._pixels.items()}
 
     def passes(self, variant: CalibratedVariant, size: int) -> Passes:
-        """Return the forward passes of a variant over the images, `size` of them at once."""
+        """Return the forward passes of a variant over the images, `size` per batch."""
         return Passes(variant, self._pixels, size, features=self._features)
 
     def fill(self, column: Column, variant: CalibratedVariant, outputs: Outputs) -> None:
-        """Fill in what a variant says of the images."""
+        """Fill in the column of a variant from its outputs."""
         with torch.inference_mode():
             logits = outputs.logits
             labels = torch.from_numpy(self.labels).to(logits.device)
@@ -94,7 +94,7 @@ class Chunk:
             self.parts[name][:, column] = of_images.cpu().numpy()
 
     def score(self, column: Column, variant: CalibratedVariant, size: int) -> None:
-        """Run a variant over the images on this thread, `size` of them at once, and fill in what it says."""
+        """Run a variant over the images on this thread, `size` per batch, and fill in its column."""
         self.fill(column, variant, self.passes(variant, size).run_all())
 
     def _read(self, sets: Sets, geometries: list[Geometry]) -> dict[Geometry, Tensor]:
@@ -115,9 +115,9 @@ class Chunk:
 
 
 class ScoredChunk(NamedTuple):
-    """What all variants say of a chunk: all that is written and journaled of it.
+    """A chunk scored by all variants: everything of it that is written and journaled.
 
-    `predicted` is of the first variant only; `kept` is the digest of outputs that are kept, if they are.
+    `predicted` is from the first variant only; `kept` is the digest of the kept outputs, if any.
     """
 
     first: int
@@ -131,7 +131,7 @@ class ScoredChunk(NamedTuple):
 
     @classmethod
     def of(cls, chunk: Chunk, batch: int, seconds: float, waited: float) -> ScoredChunk:
-        """Return a chunk that was scored in so many seconds, `waited` of them for its images."""
+        """Return a chunk that took `seconds` to score, `waited` of them spent waiting for its images."""
         unknown = np.full(len(chunk), -1)
         predicted = chunk.predicted[min(chunk.predicted)] if chunk.predicted else unknown
         unreadable = tuple(chunk.unreadable)
@@ -141,7 +141,7 @@ class ScoredChunk(NamedTuple):
 
 
 class ReadAhead:
-    """Chunks in the order in which they are asked for, read while earlier ones are scored."""
+    """Chunks in the order in which they are requested, read while earlier ones are scored."""
 
     def __init__(self, read: Callable[[int], Chunk], control: RetryControl, device: torch.device) -> None:
         self._read, self._control = read, control
@@ -153,15 +153,15 @@ class ReadAhead:
 
     @property
     def reading(self) -> Future[Chunk] | None:
-        """Return the next chunk's reading, None if none is asked for."""
+        """Return the pending read of the next chunk, None if none was requested."""
         return self._asked[0][1] if self._asked else None
 
     def ask(self, first: int) -> None:
-        """Begin to read the chunk from row `first` on."""
+        """Start reading the chunk that begins at row `first`."""
         self._asked.append((first, self._reader.submit(self._read, first)))
 
     def take(self) -> tuple[Chunk, float]:
-        """Return the next chunk, on its device, and for how many seconds it was waited for."""
+        """Return the next chunk, on its device, and how many seconds it was waited for."""
         first, reading = self._asked.popleft()
         started = monotonic()
         try:
@@ -173,5 +173,5 @@ class ReadAhead:
         return chunk, waited
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._reader.shutdown(wait=False, cancel_futures=True)

@@ -12,9 +12,9 @@ from engine.sweep.loaded_models import LoadedModels
 
 
 def check(plan: Plan, resources: Resources, sets: Sets, models: LoadedModels) -> list[str]:
-    """Return warnings of labels that may be wrong; raise InputError where nothing says what they are.
+    """Return warnings about labels that may be wrong; raise InputError where they are ambiguous.
 
-    Folders of classes have labels by their order, and timm counts them in another order than torchvision.
+    Class folders are labelled by their order, and timm sorts them differently from torchvision.
     """
     fit = [sets.fit.images] if sets.fit is not None else []
     warnings: list[str] = []
@@ -28,33 +28,35 @@ def _check(plan: Plan, resources: Resources, images: ImageSet, models: LoadedMod
     unlike = differences(images.classes)
     if images.is_guessed and not plan.class_order and unlike:
         right = (
-            f"timm and torchvision count them in different orders: {'; '.join(unlike)}; say in which the "
-            f"model was trained, --class-order {NATURAL} (timm) or --class-order {CODEPOINT} (torchvision's "
-            "ImageFolder), class_order in a plan, or name its classes in order (--classes FILE)"
+            f"timm and torchvision number them differently: {'; '.join(unlike)}; give the order that the "
+            f"model was trained with, --class-order {NATURAL} (timm) or --class-order {CODEPOINT} "
+            "(torchvision's ImageFolder), class_order in a plan, or its class names in order (--classes FILE)"
         )
         raise InputError(f"labels of {images.name}", "the order of its folders", right)
     choice = "--classes" if resources.classes else f"--class-order {plan.class_order}"
     is_chosen = bool(resources.classes or plan.class_order)
-    warnings, silent = [], []
+    warnings, unnamed = [], []
     for name, loaded in models.by_name.items():
         places = placed(images.classes, loaded.class_names)
         if places is None:
-            silent.append(name)
+            unnamed.append(name)
             continue
         wrong = [one for one, label in images.classes.items() if label not in (-1, places[one])]
         if not wrong:
             continue
-        where = f"{wrong[0]!r} is its class {places[wrong[0]]} and has label {images.classes[wrong[0]]}"
+        where = f"{wrong[0]!r} is its class {places[wrong[0]]} but has label {images.classes[wrong[0]]}"
         if not is_chosen:
             right = (
-                f"its file names classes in another order than that of the other models ({where}); sweep it "
-                "in a session of its own"
+                f"its file lists the classes in a different order from the other models ({where}); sweep it "
+                "in a separate session"
             )
             raise InputError("models", name, right)
-        warnings.append(f"labels of {images.name} follow {choice}, but the file of {name} says that {where}")
-    if silent and unlike and not is_chosen:
         warnings.append(
-            f"labels of {images.name} are those that another model's file names; nothing says that they are "
-            f"those of {', '.join(silent)} too"
+            f"labels of {images.name} follow {choice}, but according to the file of {name}, {where}"
+        )
+    if unnamed and unlike and not is_chosen:
+        warnings.append(
+            f"labels of {images.name} follow the class names in another model's file; whether they are also "
+            f"right for {', '.join(unnamed)} is unknown"
         )
     return warnings

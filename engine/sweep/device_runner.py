@@ -51,7 +51,7 @@ class DeviceRunner:
         self._ended = 0.0
 
     def each(self, work: Callable[[Column], CalibratedVariant | None]) -> Variants:
-        """Return what `work` makes of the column of every variant, several at a time."""
+        """Return `work` of the column of every variant, several at a time."""
 
         def one(column: Column) -> CalibratedVariant | None:
             self.control.stop_if_asked()
@@ -75,7 +75,7 @@ class DeviceRunner:
         return fitted
 
     def with_scorers(self, column: Column, variant: CalibratedVariant) -> CalibratedVariant:
-        """Return a variant with its scores, fitted where they learn."""
+        """Return a variant with its scores, fitted if they learn."""
         fit = self.fit_pass.fit_set(column, variant) if self.fit_pass is not None else None
         if fit is not None and self.outputs is not None:
             self.outputs.keep_fit(column, arrays_of(fit))
@@ -83,9 +83,9 @@ class DeviceRunner:
         return variant._replace(scorers=scorers)
 
     def scored(self, variants: Variants, next_row: NextRow) -> Generator[ScoredChunk]:
-        """Yield the chunks that `next_row` asks for, in that order.
+        """Yield the chunks that `next_row` names, in that order.
 
-        While a chunk is waited for, threads that have nothing left to do for it begin the next one.
+        Threads that have nothing left to do for one chunk start on the next.
         """
         begun: deque[Begun] = deque()
         try:
@@ -122,7 +122,7 @@ class DeviceRunner:
         return Attempt(self.batches, score, chunk.first)
 
     def finish(self, begun: Begun) -> ScoredChunk:
-        """Wait until a chunk is scored; its seconds count from the chunk before it, if that ended later."""
+        """Wait until a chunk is scored; its time counts from the end of the one before, if that is later."""
         size = begun.attempt.finish()
         since, self._ended = max(begun.started, self._ended), time.monotonic()
         return ScoredChunk.of(begun.chunk, size, self._ended - since, begun.waited)

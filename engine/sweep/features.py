@@ -39,7 +39,7 @@ def head_of(model: VisionTransformer) -> Head:
 
 
 def sizes_of(model: VisionTransformer) -> tuple[int, int]:
-    """Return how many logits and features a model in floating point gives of an image."""
+    """Return how many logits and features a floating-point model gives per image."""
     weight = head_of(model).weight
     return len(weight), weight.shape[1]
 

@@ -1,4 +1,4 @@
-"""One pass over the fit set, for scores that learn: what every variant says of its images."""
+"""One pass over the fit set, for scores that learn: the outputs of every variant for its images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLOAT_BYTES = 4
 
 
 class FitPass:
-    """Show the fit set to all variants at once: every image is decoded once."""
+    """Run all variants over the fit set at once, so that every image is decoded only once."""
 
     def __init__(
         self, pool: HeldOutPool, device: torch.device, batches: Batches, control: RetryControl
@@ -35,7 +35,7 @@ class FitPass:
         self._labels = np.zeros(0, np.int64)
 
     def run(self, variants: Variants, geometries: list[Geometry], threads: ThreadPoolExecutor) -> None:
-        """Keep what every variant says of the fit set, and nothing else of it."""
+        """Run every variant over the fit set and keep its outputs and the labels."""
         images, chosen, emit = self.pool.images, self.pool.chosen, self.control.emit
         models = [variant.float_model for variant in variants if variant is not None]
         most = sum(len(chosen) * (one.classes + one.model.num_features) * FLOAT_BYTES for one in models)
@@ -57,7 +57,7 @@ class FitPass:
         emit(FitSeen(len(self._labels), len(chosen) - len(self._labels)))
 
     def fit_set(self, column: Column, variant: CalibratedVariant) -> FitSet:
-        """Return what scores of a variant are fitted on, once: it is not kept any longer here."""
+        """Return what the scores of a variant are fitted on, and drop it here."""
         parts = self._outputs.pop(column)
         features = torch.cat([part.wide() for part in parts])
         logits = torch.cat([part.logits for part in parts])
@@ -67,7 +67,7 @@ class FitPass:
             return FitSet(Outputs(logits, features), labels, head)
 
     def _show(self, variants: Variants, pixels: dict[Geometry, Tensor], threads: ThreadPoolExecutor) -> None:
-        """Show some images to every variant, batch by batch on all threads."""
+        """Run every variant over some images, batch by batch on all threads."""
         shown: dict[Column, Outputs] = {}
 
         def attempt(size: int) -> list[Future[None]]:

@@ -1,4 +1,4 @@
-"""The scores of a variant: those that learn are fitted on what this variant says of the fit set."""
+"""The scores of a variant: those that learn are fitted on its own outputs for the fit set."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from engine.sweep.retry import Emit
 
 
 def needs_features(plan: Plan) -> bool:
-    """Return whether a score of a plan needs features, or they are to be kept."""
+    """Return whether a plan needs features, for a score or to keep them."""
     return plan.keep_outputs or any("features" in catalog.SCORES[name].needs for name in stored_scores(plan))
 
 
 class Fitting:
-    """Fit the scores of variants; what speaks against one is reported once."""
+    """Fit the scores of variants; a warning about a score is emitted once."""
 
     def __init__(self, plan: Plan, emit: Emit) -> None:
         self.plan, self.emit = plan, emit

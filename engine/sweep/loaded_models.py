@@ -19,23 +19,23 @@ class LoadedModels:
     """Load every model of a plan; `digests` are the SHA-256 of their weights."""
 
     def __init__(self, plan: Plan, resources: Resources, device: torch.device, emit: Emit) -> None:
-        def tell(text: str) -> None:
+        def log(text: str) -> None:
             emit(Logged("info", text))
 
         self.by_name: dict[str, LoadedModel] = {
-            name: load(name, device, resources, tell) for name in plan.models
+            name: load(name, device, resources, log) for name in plan.models
         }
         self.digests = {name: state_digest(loaded.model) for name, loaded in self.by_name.items()}
         self.geometries = sorted({loaded.geometry for loaded in self.by_name.values()})
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Return the classes that the models' own files name, of the first that does; empty if none does."""
+        """Return the class names from the first model file that has any; empty if none has."""
         return next((one.class_names for one in self.by_name.values() if one.class_names), ())
 
     @property
     def largest_side(self) -> int:
-        """Return how many pixels the largest images have per side."""
+        """Return the side of the largest input images, in pixels."""
         return max(geometry.size for geometry in self.geometries)
 
     @property
@@ -49,7 +49,7 @@ class LoadedModels:
         return {name: sizes_of(loaded.model) for name, loaded in self.by_name.items()}
 
     def describe(self) -> list[ModelLoaded]:
-        """Return the events that say what the models are."""
+        """Return the events that describe the models."""
         return [
             ModelLoaded(
                 name,
@@ -66,7 +66,7 @@ class LoadedModels:
         ]
 
     def release(self) -> None:
-        """Let go of the models, so that their memory is free for others."""
+        """Release the models, so that others can use their memory."""
         self.by_name.clear()
 
 

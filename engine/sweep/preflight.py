@@ -30,11 +30,11 @@ from engine.sweep.devices.backend import backend_of
 from engine.sweep.loaded_models import LoadedModels
 from engine.text import in_bytes
 
-# Outputs of models that were trained on ImageNet-22k, by who counts, or on its 12k or larger classes.
+# Numbers of outputs of models trained on ImageNet-22k, for which counts differ, or on its larger classes.
 IMAGENET_22K = (21841, 21842, 21843, 11821, 11221, 10450)
 LEAST_IMAGES = 200  # labelled ones, before accuracy is judged
 FLOAT_BYTES = 4
-COPIES = 2  # of its weights in a quantized variant: rounded, and as they were
+COPIES = 2  # of the weights in a quantized variant: rounded and original
 SPARE = 256 * 2**20  # bytes of disk for the journal
 
 
@@ -51,7 +51,7 @@ def check_plan(plan: Plan) -> None:
 def check(
     plan: Plan, resources: Resources, session: Path, sets: Sets, models: LoadedModels, device: torch.device
 ) -> list[str]:
-    """Raise InputError for what would end the run later; return warnings."""
+    """Raise InputError for anything that would end the run later; return warnings."""
     classes = read_classes(resources.classes) if resources.classes else ()
     warnings = []
     for name, loaded in models.by_name.items():
@@ -78,7 +78,7 @@ def _method(plan: Plan) -> None:
 
 
 def _form(plan: Plan, name: str, loaded: LoadedModel) -> list[str]:
-    """Check that a model can be quantized faithfully, if that is wanted."""
+    """Check that a model can be quantized faithfully, if anything is quantized."""
     if all(variant.bits.is_float for variant in plan.variants()):
         return []
     try:
@@ -99,39 +99,41 @@ def check_accuracy(plan: Plan, rows: FinishedRows, classes: Mapping[str, int], h
         least = least_accuracy(classes[variant.key])
         top1 = float((labelled == 0).mean())
         if top1 < least:
-            right = f"a trained model is far above {least:.1%}: {hint}; if this is meant, give --any-accuracy"
+            right = (
+                f"a trained model is far above {least:.1%}: {hint}; if this is intended, give --any-accuracy"
+            )
             raise InputError(f"accuracy of {variant.key}", f"{top1:.2%} of {len(labelled)} images", right)
 
 
 def why_wrong(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> str:
-    """Guess from predictions and labels of the same images why accuracy is that of guessing."""
-    known = labels >= 0
-    predicted, labels = predicted[known], labels[known]
+    """Guess from predictions and labels of the same images why accuracy is at chance."""
+    has_label = labels >= 0
+    predicted, labels = predicted[has_label], labels[has_label]
     for shift, words in (
-        (1, "from 1 where the model counts from 0"),
-        (-1, "from 0 where the model counts from 1"),
+        (1, "start at 1, but the model's classes at 0"),
+        (-1, "start at 0, but the model's classes at 1"),
     ):
         if len(labels) and float((predicted + shift == labels).mean()) > 10 * LEAST_ACCURACY:
-            return f"the labels count {words}"
+            return f"the labels {words}"
     if len(np.unique(predicted)) <= max(2, len(labels) // 50):
-        return "it takes nearly all images for the same few classes, as with weights that were not trained"
+        return "it predicts the same few classes for nearly all images, as untrained weights do"
     return (
-        "labels and model most likely count classes in different orders (ImageNet's development kit has an "
-        "order of its own; --classes gives the model's)"
+        "labels and model most likely number the classes in different orders (ImageNet's development kit has "
+        "its own; give the model's with --classes)"
     )
 
 
 def _labels(
     plan: Plan, sets: Sets, name: str, loaded: LoadedModel, classes: tuple[str, ...] = ()
 ) -> list[str]:
-    """Check that the labels of everything that has some are classes of a model."""
+    """Check that all labels are classes of a model."""
     images = sets.sets[0]
     fit = [("fit_set", sets.fit.images)] if sets.fit is not None else []
     for field, of_set in (("id_set", images), *fit):
         highest = int(of_set.labels.max(initial=-1))
         if highest >= loaded.classes:
             right = (
-                f"{name} has {loaded.classes} classes; give the model that was trained on {of_set.name}, or "
+                f"{name} has {loaded.classes} classes; give a model trained on {of_set.name}, or "
                 "the names of its classes in order (--classes FILE)"
             )
             raise InputError(field, f"labels up to {highest}", right)
@@ -146,7 +148,9 @@ def _labels(
     if not (images.labels >= 0).any():
         return [f"{plan.id_set} has no labels: accuracy, NLL and calibration errors are not measured"]
     if sets.fit is not None and not (sets.fit.images.labels >= 0).all():
-        return [f"{plan.fit_set} has images without a label, which scores that need classes take for one"]
+        return [
+            f"{plan.fit_set} has images without a label; scores that need classes treat them as one class"
+        ]
     shown = len(np.unique(images.labels[images.labels >= 0]))
     if shown < loaded.classes and not catalog.is_made(plan.id_set):
         return [f"{plan.id_set} has images of {shown} of the {loaded.classes} classes of {name}"]
@@ -156,9 +160,9 @@ def _labels(
 def _outputs(
     plan: Plan, field: str, of_set: str, highest: int, name: str, loaded: LoadedModel, *, named: bool
 ) -> None:
-    """Raise InputError if labels of ImageNet-1k stand against a model that has other outputs.
+    """Raise InputError for labels of ImageNet-1k with a model whose outputs are other classes.
 
-    Names of the outputs (`named`) say which of them a label is.
+    Where the outputs have names (`named`), these say which output a label stands for.
     """
     count = loaded.classes
     of_1k = of_set == "imagenet" or of_set.startswith("imagenet-")
@@ -167,9 +171,9 @@ def _outputs(
         return
     of = "ImageNet-22k or a part of it" if count in IMAGENET_22K else "another set of classes"
     right = (
-        f"{name} has {count:,} outputs, those of {of}: they do not stand for these labels; give weights "
-        "that were fine-tuned on ImageNet-1k (of timm's tags those that end in in1k), or the names of its "
-        "outputs in order (--classes FILE)"
+        f"{name} has {count:,} outputs, those of {of}, which do not match these labels; give weights "
+        "fine-tuned on ImageNet-1k (timm's tags that end in in1k), or the names of its outputs in order "
+        "(--classes FILE)"
     )
     raise InputError(field, f"{of_set} with labels up to {highest}", right)
 
@@ -188,9 +192,11 @@ def _disk(plan: Plan, session: Path, sets: Sets, models: LoadedModels) -> None:
     taken = sum(file.stat().st_size for part in FOLDERS for file in (session / part).glob("*"))
     free = shutil.disk_usage(session).free + taken
     if needed > free:
-        less = "a smaller share, or keep no outputs" if plan.keep_outputs else "a smaller share"
-        right = f"{in_bytes(needed)} are needed; give another --session-dir or {less}"
-        raise InputError("disk", f"{in_bytes(free)} free where the session lies", right)
+        less = "a smaller share, or do not keep outputs" if plan.keep_outputs else "a smaller share"
+        wrong = f"is not enough: {in_bytes(needed)} are needed"
+        raise InputError(
+            "disk", f"{in_bytes(free)} free", f"give another --session-dir or {less}", wrong=wrong
+        )
 
 
 def _memory(plan: Plan, models: LoadedModels, device: torch.device) -> list[str]:
@@ -202,5 +208,5 @@ def _memory(plan: Plan, models: LoadedModels, device: torch.device) -> list[str]
     where = "this machine" if device.type == catalog.CPU else str(device)
     if needed < 0.8 * free:
         return []
-    sizes = f"{in_bytes(needed)} of weights for {in_bytes(free)} free on {where}"
-    return [f"memory may run out: {sizes}; fewer models or bit settings a run take less"]
+    sizes = f"{in_bytes(needed)} of weights, {in_bytes(free)} free on {where}"
+    return [f"memory may run out: {sizes}; use fewer models or bit settings per run"]

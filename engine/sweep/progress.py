@@ -1,4 +1,4 @@
-"""What a sweep reports of its numbers while it runs."""
+"""The measures that a sweep emits while it runs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from engine.plan.variants import Column
 from engine.protocol.events import CurvesDrawn, DeltasMeasured, Logged, PhaseChanged
 from engine.session.arrays import Arrays, FinishedRows
 from engine.sweep.retry import Emit
-from engine.text import short
+from engine.text import counted, short
 
 FINAL_RESAMPLES, INTERIM_RESAMPLES = 1000, 200
 FINAL_POINTS, INTERIM_POINTS = 128, 24
 FINAL_DECIMALS, INTERIM_DECIMALS = 4, 3
 FIRST_CURVE_ROWS = 500
-MEASURE_STEP = 1.4  # interim measures each time this many times as many rows are finished
+MEASURE_STEP = 1.4  # interim measures whenever the finished rows have grown by this factor
 
 
 class Progress:
@@ -33,13 +33,13 @@ class Progress:
         self.diverged: set[str] = set()
         self.classes: dict[str, int] = {}  # of every variant that is measured
         self._enough = self._waits = False
-        # A resumed sweep measures when it would have measured anyway, at its first row too: what it measured
-        # there before may not have been decided on.
+        # A resumed sweep measures when it would have anyway, and at its first row: it may have stopped
+        # between measuring there and deciding.
         for finished in range(plan.chunk_images, first_row, plan.chunk_images):
             self._is_due(finished)
 
     def preview(self, parts: dict[str, NDArray[Any]], column: Column, classes: int) -> None:
-        """Show what one variant says of the first chunk, before the others are there."""
+        """Emit the measures of one variant on the first chunk, before the others are calibrated."""
         rows = FinishedRows(self.plan, parts)
         self._table(rows, column, classes, (self.plan.headline,))
         self._curves(rows, column, INTERIM_POINTS, INTERIM_DECIMALS)
@@ -111,7 +111,7 @@ class Progress:
             scores = np.concatenate([rows.values(self.plan.headline, column, i) for i in sets])
             share = share_of_distinct(scores)
             if share < LEAST_DISTINCT:
-                text = f"only {share:.2%} of its {self.plan.headline} scores are distinct, ties decide"
+                text = f"only {share:.2%} of its {self.plan.headline} scores are distinct, so ties decide"
                 self.emit(Logged("warning", f"{self.plan.variants()[column].key}: {text}"))
 
     def _table(self, rows: FinishedRows, column: Column, classes: int, scores: tuple[str, ...]) -> None:
@@ -120,9 +120,8 @@ class Progress:
         lost = int(np.isnan(rows.values("msp", column, 0)).sum())
         if lost and measured.variant not in self.diverged:
             self.diverged.add(measured.variant)
-            self.emit(
-                Logged("warning", f"{measured.variant} diverges: its logits of {lost} ID images are NaN")
-            )
+            text = f"{measured.variant} diverges: its logits are NaN for {counted(lost, 'ID image')}"
+            self.emit(Logged("warning", text))
 
     def _curves(self, rows: FinishedRows, column: Column, points: int, decimals: int) -> None:
         sets = range(1, 1 + len(self.plan.ood_sets))

@@ -1,7 +1,7 @@
-"""`qood-tui sessions rescore`: add scores to a finished session from the outputs that it kept; no model runs.
+"""`qood-tui sessions rescore`: add scores to a finished session from its kept outputs; no model runs.
 
-A score is computed as the sweep would have: by the same code, chunk by chunk, on one thread a variant.
-Nothing is written before everything is known.
+Scores are computed as the sweep would have: by the same code, chunk by chunk, one thread per variant.
+Nothing is written until everything is computed.
 """
 
 from __future__ import annotations
@@ -47,42 +47,42 @@ Parameters = dict[str, Any]
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("session", help="its name or folder")
+    parser.add_argument("session", help="name or folder of the session")
     words = "scores to add, such as knn or vim,knn:k=10"
     parser.add_argument("--score", action="append", default=[], metavar="A,B", help=words)
-    parser.add_argument(
-        "--headline", metavar="NAME", help="the score that deltas are measured under from now on"
-    )
+    parser.add_argument("--headline", metavar="NAME", help="measure deltas under this score from now on")
 
 
-def run(given: argparse.Namespace) -> int:
-    """Carry the command out; raise a QoodError in words."""
+def run(options: argparse.Namespace) -> int:
+    """Run the command; raise a QoodError."""
 
-    def tell(text: str) -> None:
+    def log(text: str) -> None:
         sys.stderr.write(clean(text) + "\n")
 
     torch.set_num_threads(1)
-    asked = [text for part in given.score for text in part.split(",") if text.strip()]
+    asked = [text for part in options.score for text in part.split(",") if text.strip()]
     try:
-        for line in rescore(store.find(given.session).resolve(), asked, given.headline, tell):
+        for line in rescore(store.find(options.session).resolve(), asked, options.headline, log):
             sys.stdout.write(clean(line) + "\n")
     except KeyboardInterrupt:
-        tell("stopped; the session is as it was")
+        log("stopped; the session is unchanged")
         return CANCELLED
     return FINISHED
 
 
 def rescore(
-    session: Path, asked: Sequence[str], headline: str | None, tell: Callable[[str], None]
+    session: Path, asked: Sequence[str], headline: str | None, log: Callable[[str], None]
 ) -> list[str]:
-    """Add scores to a session, make one its headline, measure everything; return what was done in words.
+    """Add scores to a session, make one its headline, measure everything; return what was done, line by line.
 
-    Scores are given as `knn` or `knn:k=10`; one that is there already is computed again and compared. `tell`
-    hears of every variant. Raises InputError for what cannot be meant, JournalError for damage, EngineError
-    where something cannot be computed or written; then the session is as it was.
+    Scores are written `knn` or `knn:k=10`; one that is already there is recomputed and compared. `log` gets a
+    line per variant. Raises InputError for a request that makes no sense, JournalError for damage, and
+    EngineError if something cannot be computed or written; the session is then unchanged.
     """
     if not asked and headline is None:
-        raise InputError("score", "nothing", "give --score NAME, or --headline NAME of a score that is there")
+        raise InputError(
+            "score", None, "give --score NAME, or --headline NAME to choose a score that is there"
+        )
     begun = opened(session)
     wanted = dict(_parsed(text) for text in asked)
     _check_parameters(begun.plan, wanted)
@@ -91,19 +91,19 @@ def rescore(
     added = ScoresAdded(new, parameters, headline or begun.plan.headline, {}, versions())
     plan = _extended(begun.plan, added)
     addition.check_writable(session)
-    said: list[AnyEvent] = []
+    emitted: list[AnyEvent] = []
     with threads.pool(usable_cores()) as pool:
-        computed = _computed(begun, plan, tuple(wanted), said.append, tell, pool) if wanted else {}
+        computed = _computed(begun, plan, tuple(wanted), emitted.append, log, pool) if wanted else {}
         words = [_compared(name, begun, computed.pop(name)) for name in wanted if name in begun.arrays.names]
-        _check_values(computed, begun, said)
+        _check_values(computed, begun, emitted)
         if plan == begun.plan and begun.is_closed:
             return words
-        said += _measured(begun, plan, computed, pool)
+        emitted += _measured(begun, plan, computed, pool)
     digests = {
         name: hashlib.sha256(array[: begun.rows].tobytes()).hexdigest() for name, array in computed.items()
     }
     logged = {event.text for event in begun.of(Logged)}
-    events = [e for e in said if not (isinstance(e, Logged) and e.text in logged)]
+    events = [e for e in emitted if not (isinstance(e, Logged) and e.text in logged)]
     if plan != begun.plan:
         events.insert(0, msgspec.structs.replace(added, digests=digests))
     addition.add(session, begun.last, computed, events)
@@ -113,19 +113,19 @@ def rescore(
 
 
 def opened(folder: Path) -> Session:
-    """Open a finished session; raise InputError for one that is not, JournalError for one that is damaged.
+    """Open a finished session; raise InputError if it is not finished, JournalError if it is damaged.
 
-    Every finished row of it is as it was written.
+    Checks that every finished row is as it was written.
     """
     store.check_own(folder)
     session = Session.at(folder)
     if session.state != "finished":
-        right = "a finished one is needed"
+        right = "a finished session is needed"
         right += "; resume it first with: qood-tui run --resume" if session.state != "running" else ""
         raise InputError("session", f"{folder.name}, {session.state}", right)
     journal = session.journal
     if journal.skipped or journal.torn:
-        wrong = journal.damage[0] if journal.damage else "its last line is not finished"
+        wrong = journal.damage[0] if journal.damage else "its last line is incomplete"
         raise JournalError(f"{folder}: the journal is damaged ({wrong}), so nothing is added to it")
     _check_rows(session)
     return session
@@ -140,8 +140,8 @@ def _check_rows(session: Session) -> None:
         for name, digest in written.items():
             if name != OUTPUTS and here.get(name) != digest:
                 raise JournalError(
-                    f"{session.place.where(array_file(name))} is not what was written, in rows {first:,} to "
-                    f"{first + rows - 1:,}; 'qood-tui sessions verify' tells more"
+                    f"{session.place.where(array_file(name))} differs from what was written, in rows "
+                    f"{first:,} to {first + rows - 1:,}; run 'qood-tui sessions verify' for more"
                 )
 
 
@@ -155,24 +155,24 @@ def _parsed(text: str) -> tuple[str, Parameters]:
 
 
 def _check_parameters(plan: Plan, wanted: dict[str, Parameters]) -> None:
-    """Raise InputError for a score that is in a plan with other parameters: there is one array a score."""
+    """Raise InputError for a score that is in a plan with other parameters: there is one array per score."""
     for name, parameters in wanted.items():
         usual = scorers.defaults(name)
         here = {**usual, **plan.score_parameters.get(name, {})}
         if name in stored_scores(plan) and here != {**usual, **parameters}:
             there = ", ".join(f"{key} = {value}" for key, value in here.items())
-            right = f"it is in this session with {there}, and a session has each score once"
+            right = f"this session has it with {there}, and can hold each score only once"
             raise InputError("score", ":".join([name, *(f"{k}={v}" for k, v in parameters.items())]), right)
 
 
 def _extended(plan: Plan, added: ScoresAdded) -> Plan:
-    """Return a plan with what is added; raise InputError if it would be none."""
+    """Return a plan with the added scores; raise InputError if it would not be valid."""
     scores = (*plan.scores, *added.scores)
     if added.headline not in scores:
         raise unknown_name("headline", added.headline, scores)
     more = with_scores(plan, added)
     if more.scores != scores:
-        raise InputError("score", list(added.scores), "a session has room for no more scores")
+        raise InputError("score", list(added.scores), "a session cannot hold more scores")
     return more
 
 
@@ -181,17 +181,17 @@ def _computed(
     plan: Plan,
     names: tuple[str, ...],
     emit: Callable[[AnyEvent], None],
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     pool: ThreadPoolExecutor,
 ) -> dict[str, Array]:
-    """Return scores by name, each (rows, variants): NaN without a value, 0 in rows that are not finished."""
+    """Return scores by name, each (rows, variants): NaN where there is no value, 0 in unfinished rows."""
     if not plan.keep_outputs:
-        right = f"it kept no logits and features, from which scores are computed; {KEEP}"
+        right = f"it did not keep the logits and features that scores are computed from; {KEEP}"
         raise InputError("session", session.name, right)
     outputs = session.outputs
     if len(outputs) < session.rows:
         raise JournalError(
-            f"{session.place.where(OUTPUTS)}: {session.rows:,} rows are needed, {len(outputs):,} are there"
+            f"{session.place.where(OUTPUTS)}: {session.rows:,} rows are needed, it has {len(outputs):,}"
         )
     fits = next((event.fits for event in reversed(session.of(OutputsKept))), {})
     computed = {name: np.zeros((session.arrays.count, len(plan.variants()))) for name in names}
@@ -205,7 +205,7 @@ def _computed(
         fit = outputs.fit(column)
         if digest_of(*fit.values()) != fits.get(key):
             raise JournalError(
-                f"{session.place.where(OUTPUTS)}: what is kept of {key} for the fit set is damaged"
+                f"{session.place.where(OUTPUTS)}: the kept outputs of {key} for the fit set are damaged"
             )
         functions = fitting.fitted(key, names, _fit_set(fit))
         read = {}
@@ -213,10 +213,10 @@ def _computed(
             logits, features = outputs.part(column, chunk.first, chunk.rows)
             read[chunk.first] = digest_of(logits, features)
             with torch.inference_mode():
-                seen = Outputs(torch.from_numpy(logits), torch.from_numpy(features))
+                kept = Outputs(torch.from_numpy(logits), torch.from_numpy(features))
                 for name, function in functions.items():
-                    computed[name][chunk.first : chunk.first + chunk.rows, column] = function(seen).numpy()
-        tell(f"{key}: {', '.join(names)}")
+                    computed[name][chunk.first : chunk.first + chunk.rows, column] = function(kept).numpy()
+        log(f"{key}: {', '.join(names)}")
         return read
 
     read = dict(zip(outputs.columns, pool.map(of_variant, outputs.columns), strict=True))
@@ -224,7 +224,7 @@ def _computed(
         here = joined({column: digests[chunk.first] for column, digests in read.items()})
         if here != chunk.digests.get(OUTPUTS):
             rows = f"rows {chunk.first:,} to {chunk.first + chunk.rows - 1:,}"
-            raise JournalError(f"{session.place.where(OUTPUTS)}: {rows} are not those that were written")
+            raise JournalError(f"{session.place.where(OUTPUTS)}: {rows} differ from what was written")
     return computed
 
 
@@ -236,7 +236,7 @@ def _fit_set(arrays: dict[str, Array]) -> FitSet:
 
 
 def _compared(name: str, session: Session, computed: Array) -> str:
-    """Say how a score that is there compares with what was computed; raise EngineError if it is another."""
+    """Return how a recomputed score compares with the session's; raise EngineError if it differs."""
     here, now = session.arrays.array(name)[: session.rows], computed[: session.rows]
     if np.array_equal(here, now, equal_nan=True):
         return f"{name}: already there; recomputed, all {here.size:,} numbers are identical"
@@ -244,28 +244,29 @@ def _compared(name: str, session: Session, computed: Array) -> str:
     largest = float(np.nanmax(np.abs(here), initial=0.0))
     if not np.array_equal(np.isnan(here), np.isnan(now)) or worst > NEAR * largest:
         raise EngineError(
-            f"{name}: computed again, it is up to {short(worst, 2)} away from what the session has, although "
-            "neither was changed; scores of this program do not belong beside those, so nothing is added"
+            f"{name}: recomputed, it differs from the session's by up to {short(worst, 2)}, more than "
+            "rounding explains. This program computes scores differently, so nothing is added"
         )
-    rounding = f"{short(worst, 1)} at most, which is rounding"
-    return f"{name}: already there; recomputed, it differs by {rounding}"
+    return f"{name}: already there; recomputed, it differs by at most {short(worst, 1)}, which is rounding"
 
 
-def _check_values(computed: dict[str, Array], session: Session, said: Iterable[AnyEvent]) -> None:
-    """Raise EngineError for a score that has no value anywhere: a session would have it for good."""
+def _check_values(computed: dict[str, Array], session: Session, emitted: Iterable[AnyEvent]) -> None:
+    """Raise EngineError for a score that has no value anywhere: a session would keep it for good."""
     for name, array in computed.items():
         if np.isnan(array[: session.rows]).all():
-            why = next((e.text for e in said if isinstance(e, Logged) and f"{name}:" in e.text), "it is NaN")
+            why = next(
+                (e.text for e in emitted if isinstance(e, Logged) and f"{name}:" in e.text), "it is NaN"
+            )
             raise EngineError(f"{name} has no value in this session, so it is not added ({why})")
 
 
 def _measured(
     session: Session, plan: Plan, computed: dict[str, Array], pool: ThreadPoolExecutor
 ) -> list[AnyEvent]:
-    """Return what a sweep of this plan would have said at its end."""
+    """Return the events that a sweep of this plan would have emitted at its end."""
     if session.prepared is None:
         raise JournalError(
-            f"{session.place.where('')}: the journal does not say which images its rows are of"
+            f"{session.place.where('')}: the journal does not say which images its rows belong to"
         )
     events: list[AnyEvent] = []
     progress = Progress(plan, events.append)

@@ -20,13 +20,13 @@ from engine.session.layout import OUTPUTS
 from engine.session.session import Session
 
 NEW = "start a new session instead"
-DESCRIBING = ("origin", "weights")  # where weights are from; their digest says which they are
+DESCRIBING = ("origin", "weights")  # where weights come from; their digest identifies them
 
 
 class PriorVariants(NamedTuple):
-    """What a journal says of variants from before: their digests, bit tables, and why some failed.
+    """Earlier variants according to the journal: their digests, bit tables, and why some failed.
 
-    It is binding where rows are finished: they are of exactly these variants.
+    They are binding where rows are finished, since these belong to exactly these variants.
     """
 
     digests: Mapping[str, str] = {}
@@ -36,10 +36,10 @@ class PriorVariants(NamedTuple):
 
 
 class Before(NamedTuple):
-    """What a session was before it was resumed.
+    """The state of a session before it was resumed.
 
-    `batch` is how many images went through at once, 0 if that is unknown; `changes` are what else may move
-    the last bits of a number, in words.
+    `batch` is the batch size, 0 if unknown; `changes` say in words what else may change the last bits of a
+    number.
     """
 
     variants: PriorVariants
@@ -55,9 +55,9 @@ def check(
     worker: WorkerStarted,
     finished: int,
 ) -> Before:
-    """Return what a session was before.
+    """Return the state of a session before it is resumed.
 
-    Where rows are finished, raises EngineError if images, models or these rows are not what they were.
+    If rows are finished, raises EngineError if images, models or these rows are not what they were.
     """
     before = Session.at(session)
     if not finished:
@@ -69,7 +69,7 @@ def check(
 
 
 def _left_behind(events: Sequence[AnyEvent]) -> PriorVariants:
-    """Return what attempts without finished rows left behind: it may be used, and is not binding."""
+    """Return what attempts without finished rows left behind: it may be used but is not binding."""
     digests: dict[str, str] = {}
     tables: dict[str, BitsTabled] = {}
     for event in events:
@@ -83,7 +83,7 @@ def _left_behind(events: Sequence[AnyEvent]) -> PriorVariants:
 
 
 def _prior(session: Session) -> PriorVariants:
-    """Return the variants that the finished rows are of."""
+    """Return the variants that the finished rows belong to."""
     return PriorVariants(
         {name: event.digest for name, event in session.calibrated.items()},
         {event.variant: event for event in session.of(BitsTabled)},
@@ -114,7 +114,7 @@ def _check_models(before: Sequence[ModelLoaded], models: Sequence[ModelLoaded]) 
 
 
 def _differences(old: ModelLoaded, now: ModelLoaded) -> Iterator[str]:
-    """Yield in words what of a model, its preprocessing included, is not what it was."""
+    """Yield in words how a model, including its preprocessing, has changed."""
     for name in ModelLoaded.__struct_fields__:
         was, is_now = getattr(old, name), getattr(now, name)
         if was != is_now and name == "digest":

@@ -21,9 +21,9 @@ class Cancelled(Exception):
 
 
 class RetryControl:
-    """Retry what a disk does not answer; report that the run is paused, and when it resumes.
+    """Retry reads that a disk does not answer; report when the run pauses and resumes.
 
-    A run's events all pass through `emit`, so that the phase it was in is known.
+    All events of a run pass through `emit`, so that the phase to return to is known.
     """
 
     def __init__(self, emit: Emit, is_cancelled: Callable[[], bool]) -> None:

@@ -41,7 +41,7 @@ class SavedVariants:
     ) -> str:
         """Write a calibrated model and return the SHA-256 of its tensors.
 
-        Raises EngineError, and replaces nothing, if that is not the digest that is `required`.
+        Raises EngineError, and replaces nothing, if that is not the `required` digest.
         """
         self.folder.mkdir(exist_ok=True, mode=0o700)
         path = self.path(variant)
@@ -58,8 +58,8 @@ class SavedVariants:
         if required is not None and digest != required:
             partial.unlink()
             raise EngineError(
-                f"{variant.key}: calibrated again, its quantizers are not those from before the "
-                "interruption; this session cannot be resumed here, start a new one"
+                f"{variant.key}: recalibrated, its quantizers differ from those before the interruption; "
+                "this session cannot be resumed here, start a new one"
             )
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -79,7 +79,7 @@ class SavedVariants:
             model = packed.restore(source.model, about, tensors)
         except InputError:
             return None
-        # What comes from the file is in main memory.
+        # Tensors read from a file are in main memory.
         on_device: VisionTransformer = model.to(next(source.model.parameters()).device)
         forget_exact(on_device)
         return on_device

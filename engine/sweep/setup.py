@@ -29,7 +29,7 @@ class Setup(NamedTuple):
     models: LoadedModels
     sets: Sets  # what is calibrated or fitted on is not evaluated
     prepared: SetsPrepared
-    batch: int  # images at once, to begin with
+    batch: int  # the first batch size
     prior: PriorVariants = PriorVariants()
 
     @property
@@ -75,7 +75,7 @@ def set_up(job: Job, started: WorkerStarted, workers: Workers, control: RetryCon
 
 
 def _report(setup: Setup, before: Before, control: RetryControl) -> None:
-    """Emit which images and models the rows that follow are of."""
+    """Emit which images and models the following rows belong to."""
     control.emit(setup.prepared)
     for one in setup.prepared.sets:
         for note in one.notes:
@@ -83,6 +83,6 @@ def _report(setup: Setup, before: Before, control: RetryControl) -> None:
     for model in setup.models.describe():
         control.emit(model)
     for change in before.changes:
-        text = f"since the interruption {change}: numbers may differ in their last bits"
+        text = f"since the interruption, {change}; numbers may differ in their last bits"
         control.emit(Logged("warning", text))
     control.emit(BatchSized(setup.job.first_row, setup.batch))

@@ -19,12 +19,13 @@ from engine.sweep.progress import Progress
 from engine.sweep.retry import RetryControl
 from engine.sweep.setup import Setup, set_up
 from engine.sweep.workers import Workers
+from engine.text import counted
 
 
 def sweep(job: Job, started: WorkerStarted, workers: Workers, control: RetryControl) -> None:
     """Run a job to its end; raise Cancelled, or a QoodError in words the user can act on.
 
-    `started` is what the journal says of this process.
+    `started` describes this process in the journal.
     """
     control.emit(started)
     setup = set_up(job, started, workers, control)
@@ -34,25 +35,25 @@ def sweep(job: Job, started: WorkerStarted, workers: Workers, control: RetryCont
         outputs.make(rows)
     arrays = Arrays(Folder(setup.session), plan)
     progress = Progress(plan, control.emit, finished)
-    count = f"{len(plan.variants())} variants on {plan.calibration_images} images"
+    count = f"{counted(len(plan.variants()), 'variant')} on {plan.calibration_images} images"
     control.emit(PhaseChanged("calibrating", count))
     with closing(executor(setup, workers, control)) as running:
         progress.classes = running.prepare(progress.preview)
-        if 0 < finished < rows:  # what an interruption may have kept from being measured
+        if 0 < finished < rows:  # an interruption may have prevented this
             progress.measure(arrays, finished, rows, workers.measuring)
         with closing(running.chunks()) as chunks:
             while not progress.is_enough() and (scored := next(chunks, None)) is not None:
                 finished = _commit(job, writer, scored, control)
                 if not job.resources.any_accuracy:
                     _check_accuracy(arrays, finished, progress, scored)
-                if finished < rows:  # the last measures follow below, also for a sweep that only missed them
+                if finished < rows:  # the last measures follow below, even if only they were missing
                     progress.measure(arrays, finished, rows, workers.measuring)
     _report_problems(setup, control)
     progress.measure(arrays, finished, rows, workers.measuring, last=True)
 
 
 def _commit(job: Job, writer: ArrayWriter, scored: ScoredChunk, control: RetryControl) -> int:
-    """Put a chunk's rows on the disk, then say so; return how many rows are finished."""
+    """Write a chunk's rows to disk, then report it; return how many rows are finished."""
     for unreadable in scored.unreadable:
         control.emit(unreadable)
     if job.owner:

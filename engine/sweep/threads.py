@@ -29,7 +29,7 @@ def pool(threads: int, device: torch.device = CPU) -> ThreadPoolExecutor:
 def all_of(futures: Sequence[Future[T]]) -> list[T]:
     """Return the results in order.
 
-    What one raises is raised once all have ended: none may still write when the work is done again.
+    An exception is raised once all have ended: none may still be writing when the work is repeated.
     """
     wait(futures)
     return [future.result() for future in futures]

@@ -32,14 +32,14 @@ WORDS = ("text", "note", "reason", "origin")  # fields of events that may quote 
 
 
 class Channel:
-    """The way to the daemon: one message per line; safe to use from several threads."""
+    """Messages to the daemon, one per line; safe to use from several threads."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._lock = threading.Lock()
 
     def send(self, message: Message) -> None:
-        """Write one message, without the environment's secrets in its words."""
+        """Write one message, without the environment's secrets in its texts."""
         words = {name: getattr(message, name) for name in WORDS if hasattr(message, name)}
         clean = {name: without_secrets(text) for name, text in words.items()}
         message = msgspec.structs.replace(message, **clean) if clean != words else message
@@ -68,7 +68,7 @@ class Requests:
             return self._jobs.pop(0)
 
     def is_cancelled(self, session: str) -> bool:
-        """Return whether the session is to stop."""
+        """Return whether the session should stop."""
         return session in self._cancelled
 
     def _listen(self) -> None:
@@ -149,7 +149,7 @@ def _sweep(job: Job, emit: Callable[[AnyEvent], None], is_cancelled: Callable[[]
 
 
 def started(job: Job, own: Workers, identities: dict[str, str]) -> WorkerStarted:
-    """Describe this process as far as it may move a number; `identities` are the GPUs' names by UUID."""
+    """Describe what of this process may change a number; `identities` are the GPUs' names by UUID."""
     libraries = {**versions(), **catalog.METHODS[job.plan.method].package}
     devices = ",".join(own.devices)
     return WorkerStarted(devices, own.threads, libraries, job.first_row, identities, arithmetic())

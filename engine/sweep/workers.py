@@ -1,4 +1,4 @@
-"""Who computes in a process: threads on one device, and processes that decode images."""
+"""What computes in a process: threads on one device, and processes that decode images."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from engine.sweep.devices.backend import backend_of
 class Workers(NamedTuple):
     """What a process computes with.
 
-    `devices` are those of the whole sweep, by torch's names; this process computes on the first of them, and
-    each has `cores` of the machine.
+    `devices` are those of the whole sweep, by torch's names; this process computes on the first, and each
+    has `cores` of the machine.
     """
 
     devices: Sequence[str]
@@ -40,7 +40,7 @@ class Workers(NamedTuple):
 
 @contextmanager
 def workers(devices: Sequence[str], cores: int, decoders: Decoders, *, tf32: bool) -> Iterator[Workers]:
-    """Set up the first of the devices for this process, and end its threads in the end."""
+    """Set up the first device for this process, and end its threads afterwards."""
     device = torch.device(devices[0])
     backend = backend_of(device)
     backend.configure(tf32=tf32)

@@ -46,7 +46,7 @@ class Backend(ABC):
         return -(-chunk // -(-chunk // self.most_images(side)))
 
     def configure(self, *, tf32: bool) -> None:
-        """Choose how this process computes; nothing has to be chosen here."""
+        """Choose how this process computes; there is nothing to choose here."""
         return
 
     def use(self, device: torch.device) -> None:
@@ -75,13 +75,13 @@ class Backend(ABC):
 
 @cache
 def backend(kind: str) -> Backend:
-    """Return what is known about a kind of device, by torch's name."""
-    found: Backend = catalog.resolve(catalog.DEVICES[kind].target)()
-    return found
+    """Return the backend of a kind of device, by torch's name."""
+    made: Backend = catalog.resolve(catalog.DEVICES[kind].target)()
+    return made
 
 
 def backend_of(device: torch.device) -> Backend:
-    """Return what is known about the kind of a device."""
+    """Return the backend of a device."""
     return backend(device.type)
 
 

@@ -51,7 +51,7 @@ def _named(devices: str, present: list[Accelerator]) -> list[Accelerator]:
             raise InputError("devices", devices, f"name {name} only once")
         chosen.append(by_name[name])
     if len({(_kind(one), one.name) for one in chosen}) > 1:
-        right = "devices of one kind are needed: another kind rounds differently"
+        right = "all devices must be of one kind, since another kind rounds differently"
         raise InputError("devices", devices, right)
     return chosen
 

@@ -1,4 +1,4 @@
-"""What carries a sweep out: on one device, on several, or elsewhere."""
+"""What runs a sweep: on one device, on several, or elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.sweep.retry import RetryControl
 from engine.sweep.setup import Setup
 from engine.sweep.workers import Workers
 
-# What to show of the first rows as soon as a variant has scored them: arrays, its column and its classes.
+# Takes arrays of the first rows as soon as a variant has scored them, its column and number of classes.
 Preview = Callable[[dict[str, NDArray[Any]], Column, int], None]
 
 
@@ -27,7 +27,7 @@ class Executor(Protocol):
 
     @staticmethod
     def can_run(devices: Sequence[str]) -> bool:
-        """Return whether this is how to use these devices, by torch's names."""
+        """Return whether this executor can use these devices, by torch's names."""
         ...
 
     def prepare(self, preview: Preview) -> dict[str, int]:
@@ -42,5 +42,5 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """End what is still at work."""
+        """End whatever is still running."""
         ...

@@ -27,13 +27,13 @@ from engine.sweep.setup import Setup
 from engine.sweep.workers import Workers, workers
 from engine.system import subprocesses
 
-ASKED = AHEAD + 1  # chunks that a process has at hand: one is scored while others are read
+ASKED = AHEAD + 1  # chunks requested of a process at once: one is scored while others are read
 
 Answer = ScoredChunk | AnyEvent | QoodError
 
 
 class ProcessSetup(NamedTuple):
-    """What a process needs to know before chunks come: the result of the set-up, as far as it is data."""
+    """What a process needs before it gets chunks: the parts of the set-up that are plain data."""
 
     job: Job
     device: str
@@ -47,7 +47,7 @@ class ProcessSetup(NamedTuple):
 
 
 def process_setup(setup: Setup, device: str, cores: int, digests: dict[str, str]) -> ProcessSetup:
-    """Return what a process on a device needs to know of a set-up."""
+    """Return what a process on a device needs of a set-up."""
     fit = setup.sets.fit.chosen if setup.sets.fit is not None else None
     contents = [one.contents for one in _read_by(setup.sets)]
     names = setup.models.class_names
@@ -68,7 +68,7 @@ class DeviceProcess:
         self.asked: deque[int] = deque()
 
     def ask(self, first: int, batch: int) -> None:
-        """Ask for the chunk from row `first` on; a process that has died does not hear it."""
+        """Ask for the chunk that begins at row `first`; do nothing if the process has died."""
         self.asked.append(first)
         try:
             self.line.send((first, batch))
@@ -113,7 +113,7 @@ def serve(line: Connection, setup: ProcessSetup) -> None:
     except EOFError:  # the worker is done
         return
     except QoodError as error:
-        send(EngineError(str(error)))  # one of several arguments would not arrive whole
+        send(EngineError(str(error)))  # an exception with several arguments cannot be unpickled
 
 
 def _serve(line: Connection, send: Callable[[Answer], None], setup: ProcessSetup, own: Workers) -> None:
@@ -140,7 +140,7 @@ def _serve(line: Connection, send: Callable[[Answer], None], setup: ProcessSetup
 
 
 def _set_up(setup: ProcessSetup, own: Workers, control: RetryControl) -> Setup:
-    """Load and open for this process what the worker has checked."""
+    """Load models and open sets for this process; the worker has checked them."""
     plan, resources = setup.job.plan, setup.job.resources
     models = LoadedModels(plan, resources, own.device, control.emit)
     sets = control.retrying(lambda: open_sets(plan, resources, own.decoders, setup.class_names))
@@ -152,5 +152,5 @@ def _set_up(setup: ProcessSetup, own: Workers, control: RetryControl) -> Setup:
 
 
 def _read_by(sets: Sets) -> list[ImageSet]:
-    """Return the sets that such a process reads."""
+    """Return the sets that a process reads."""
     return [*sets.sets, *([sets.fit.images] if sets.fit is not None else [])]

@@ -22,7 +22,7 @@ from engine.sweep.retry import RetryControl
 from engine.sweep.setup import Setup
 from engine.sweep.workers import Workers
 
-ASK_SECONDS = 0.5  # between looks at whether the user asked to stop
+ASK_SECONDS = 0.5  # between checks whether the user asked to stop
 
 
 class MultiDevice:
@@ -121,7 +121,7 @@ class MultiDevice:
         self._ask_each()
 
     def _pass_on(self, event: AnyEvent) -> None:
-        """Emit what a process emits, once where several do."""
+        """Emit an event of a process, only once if several send it."""
         key = repr(event)
         if isinstance(event, PhaseChanged | BatchSized) or key not in self._emitted:
             self._emitted.add(key)

@@ -1,4 +1,4 @@
-"""The executors by the devices that they run on."""
+"""The executors, by the devices that they run on."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class SingleDevice:
     def prepare(self, preview: Preview) -> dict[str, int]:
         """Calibrate every variant and let it score the first chunk.
 
-        Where nothing has to be fitted, it does so at once, so that a first curve is there before the last
+        If nothing has to be fitted it does so right away, so that the first curve appears before the last
         variant is calibrated.
         """
         for _ in range(AHEAD):
@@ -84,7 +84,7 @@ class SingleDevice:
             variants = runner.fit(variants)
         if chunk is not None and (plan.needs_fit_set or runner.batches.size != size):
             runner.attempt(chunk, variants).finish()
-            if not plan.needs_fit_set:  # what was shown is of other batches
+            if not plan.needs_fit_set:  # what was shown came from batches of another size
                 for column, variant in enumerate(variants):
                     if variant is not None:
                         show(column, variant)

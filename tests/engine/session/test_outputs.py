@@ -175,7 +175,7 @@ def test_outputs_that_the_disk_has_no_room_for_are_said_before_the_sweep(
         monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
         preflight.check(plan, CPU, tmp_path, sets, models, device)
 
-    with pytest.raises(InputError, match="keep no outputs"):
+    with pytest.raises(InputError, match="do not keep outputs"):
         check(wanted - 1, PLAN)
     check(wanted + states_and_arrays, PLAN)
     with pytest.raises(InputError, match=r"a smaller share$"):

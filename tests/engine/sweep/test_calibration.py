@@ -93,7 +93,7 @@ def test_a_variant_that_cannot_be_quantized_is_reported_and_stays_so(
 
 def test_finished_rows_are_continued_only_by_the_same_quantizers(here: Here) -> None:
     other = calibration_of(here, digests={W4A4.key: "d" * 64}, is_binding=True)
-    with pytest.raises(EngineError, match=f"{W4A4.key}: calibrated again"):
+    with pytest.raises(EngineError, match=f"{W4A4.key}: recalibrated"):
         other.calibrate(W4A4)
 
 

@@ -213,13 +213,13 @@ def test_the_names_in_a_models_own_file_decide(tmp_path: Path, decoders: Decoder
     assert pets.classes == {known: names.index(known) for known in BREEDS}
     assert pets.labels.tolist() == [names.index(member.split("/")[0]) for member in pets.members]
     assert any("model's own file names" in note for note in pets.notes)
-    assert not any("alphabetical" in note or "different orders" in note for note in pets.notes)
+    assert not any("alphabetical" in note or "number its classes differently" in note for note in pets.notes)
     (warning,) = class_names.check(plan, resources, sets, models)
     assert "other" in warning
     name("other", names)
     assert class_names.check(plan, resources, sets, models) == []
     name("other", BREEDS)
-    with pytest.raises(InputError, match="another order"):
+    with pytest.raises(InputError, match="a different order"):
         class_names.check(plan, resources, sets, models)
 
 

@@ -162,7 +162,7 @@ def test_another_headline_is_measured_without_outputs(session: Path, swept: Path
 def test_a_score_has_the_parameters_it_was_added_with(session: Path) -> None:
     rescore(session, ["knn:k=10"], None, quiet)
     before = files_of(session)
-    with pytest.raises(InputError, match="it is in this session with k = 10"):
+    with pytest.raises(InputError, match="this session has it with k = 10"):
         rescore(session, ["gen", "knn:k=11"], None, quiet)
     assert rescore(session, ["knn:k=10"], None, quiet)[0].endswith("are identical")
     assert files_of(session) == before
