@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Callable
 from subprocess import CompletedProcess
@@ -26,6 +27,7 @@ def terminal(*arguments: str) -> CompletedProcess[str]:
 def _ran(command: Callable[[], object], program: str, arguments: tuple[str, ...]) -> CompletedProcess[str]:
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
     with (
+        mock.patch.dict(os.environ),  # some options name a folder to whatever the command calls
         mock.patch.object(sys, "argv", [program, *arguments]),
         mock.patch.object(sys, "stdin", io.StringIO()),
         contextlib.redirect_stdout(out),

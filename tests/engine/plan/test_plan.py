@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from engine.errors import InputError
@@ -17,6 +16,7 @@ from engine.plan.resources import Resources
 from engine.plan.toml import read_toml, to_toml
 from engine.plan.validation import validated
 from engine.service.request import settle
+from tests.strategies import widths
 
 
 def test_demo_preset_is_the_whole_grid() -> None:
@@ -56,7 +56,7 @@ def test_the_first_and_last_layer_may_have_bits_of_their_own(tmp_path: Path) -> 
         from_mapping({"models": ["vit-wide"], "first_and_last": "eight"})
 
 
-@given(st.integers(2, 8), st.integers(2, 8))
+@given(widths, widths)
 def test_bits_read_what_they_write(weight: int, activation: int) -> None:
     bits = Bits(weight, activation)
     assert Bits.parse(str(bits)) == bits

@@ -8,12 +8,12 @@ from engine.plan.bits import Bits
 from engine.plan.plan import Plan
 from engine.plan.variants import VariantId
 from engine.protocol.events import VariantReady
+from tests.strategies import widths_or_float
 
 MODELS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,30}", fullmatch=True)
-WIDTHS = st.sampled_from([*range(2, 9), 32])
 
 
-@given(MODELS, WIDTHS, WIDTHS, st.integers(0, 99))
+@given(MODELS, widths_or_float, widths_or_float, st.integers(0, 99))
 def test_a_key_is_read_back_as_what_it_names(model: str, weight: int, activation: int, draw: int) -> None:
     identity = VariantId(model, Bits(weight, activation), draw)
     assert VariantId.parse(identity.key) == identity

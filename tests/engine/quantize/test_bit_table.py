@@ -12,9 +12,10 @@ from engine.quantize.formats.bitstream import pack, packed_size, unpack
 from engine.quantize.methods import repq
 from engine.quantize.sites import Widths
 from tests.engine.quantize.test_repq import tiny_model
+from tests.strategies import widths
 
 
-@given(st.integers(2, 8), st.lists(st.integers(0, 255), min_size=1, max_size=300))
+@given(widths, st.lists(st.integers(0, 255), min_size=1, max_size=300))
 def test_codes_come_back_from_the_bitstream(bits: int, given_codes: list[int]) -> None:
     codes = np.array(given_codes, np.uint8) & (2**bits - 1)
     stream = pack(codes, bits)

@@ -11,6 +11,7 @@ from engine.errors import QuantizeError
 from engine.quantize.grids import search
 from engine.quantize.grids.logarithmic import LogSqrt2
 from engine.quantize.grids.uniform import Uniform, fake_quantize
+from tests.strategies import tensors, widths
 
 SEARCHES = {
     "minmax": search.min_max,
@@ -18,8 +19,7 @@ SEARCHES = {
     "omse": search.least_error,
     "repq": search.best_percentile,
 }
-values = st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=80)
-widths = st.integers(2, 8)
+values = tensors(-50, 50)
 
 
 def fitted(name: str, bits: int, x: torch.Tensor) -> Uniform:
@@ -48,7 +48,7 @@ def test_uniform_is_idempotent_monotone_and_within_half_a_step(
 
 
 @settings(deadline=None, max_examples=150)
-@given(widths, st.lists(st.floats(0, 1, width=32), min_size=2, max_size=80))
+@given(widths, tensors(0, 1))
 def test_log_sqrt2_is_idempotent_monotone_and_within_half_a_step_of_the_logarithm(
     bits: int, given_values: list[float]
 ) -> None:

@@ -10,10 +10,11 @@ from engine.quantize.grids import search
 from engine.quantize.grids.logarithmic import LogSqrt2
 from engine.quantize.grids.search import PERCENTILES
 from engine.quantize.grids.uniform import Uniform, fake_quantize, quantiles
+from tests.strategies import widths
 
 
 @settings(deadline=None)
-@given(st.integers(2, 8), st.integers(0, 5))
+@given(widths, st.integers(0, 5))
 def test_min_max_errs_by_at_most_half_a_step(bits: int, seed: int) -> None:
     torch.manual_seed(seed)
     x = torch.randn(4, 200)

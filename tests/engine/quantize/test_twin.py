@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from engine.quantize.grids.logarithmic import FRACTIONS, AdaptiveLog, ShiftedAdaptiveLog
 from engine.quantize.grids.twin import LEAST_GELU, SummedTwinSoftmax, TwinGelu, TwinSoftmax
+from tests.strategies import tensors, widths
 
-widths = st.integers(2, 8)
-shares = st.lists(st.floats(0, 1, width=32, allow_subnormal=False), min_size=2, max_size=80)
+shares = tensors(0, 1, allow_subnormal=False)
 
 
 def twin_softmax(bits: int, power: int) -> TwinSoftmax:
@@ -85,7 +85,7 @@ def test_the_exception_of_twin_softmax_reaches_down_to_zero() -> None:
 
 
 @settings(deadline=None, max_examples=150)
-@given(widths, st.floats(0.01, 1), st.lists(st.floats(-0.125, 20, width=32), min_size=2, max_size=80))
+@given(widths, st.floats(0.01, 1), tensors(-0.125, 20))
 def test_twin_gelu_is_idempotent_monotone_and_within_half_a_step(
     bits: int, scale: float, given_values: list[float]
 ) -> None:
