@@ -46,7 +46,7 @@ def test_lines_are_aligned_and_a_torch_that_does_not_import_is_a_finding(tmp_pat
     lines = ran.stdout.splitlines()
     torch = next(line for line in lines if line.startswith("bad      torch "))
     assert "libcudart.so.99" in torch
-    assert lines[lines.index(torch) + 1].strip().startswith("-> install torch and torchvision")
+    assert lines[lines.index(torch) + 1].strip().startswith("-> reinstall torch and torchvision")
     python_line = next(line for line in lines if line.startswith("good     Python "))
     assert torch.index("torch does not") == python_line.index("3.")
     assert lines[-1].startswith("Not ready: ")
