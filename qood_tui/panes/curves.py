@@ -126,7 +126,7 @@ def _placeholder(state: State, width: int, height: int, kind: CurveKind) -> list
         "calibrating": f"calibrating: {len(state.ready)} of {total} variants ready",
     }.get(state.phase, "no curve yet")
     if state.curves and not kind.is_journaled:
-        message = "precision-recall curves need the score arrays, which are missing"
+        message = f"{kind.title} needs the score arrays, which are missing"
     lines = [Text() for _ in range(height)]
     lines[height // 2] = Text(clean(message).center(width), style="dim")
     return lines

@@ -16,6 +16,7 @@ from engine.session.session import Session
 from qood_tui.app import QoodApp
 from qood_tui.panes.deltas import DeltasPane
 from qood_tui.panes.layout import NAMES, visible_panes
+from qood_tui.plot.kinds import KINDS
 from qood_tui.screens.dialogs.number import NumberScreen
 from qood_tui.screens.replay import ReplayScreen
 from qood_tui.state.view_options import CurvesOf, RowOrder, Unit
@@ -208,6 +209,12 @@ async def test_a_session_without_arrays_draws_the_curves_of_its_journal(copied: 
     async with app.run_test(size=(120, 40)) as pilot:
         await at_end(pilot)
         assert "W4A4" in text_of(app, "curves")
+        for kind in KINDS:
+            is_shown = replay(app).options.curve_kind is kind and kind.title in title_of(app, "curves")
+            words = "W4A4" if kind.is_journaled else f"{kind.title} needs the score arrays"
+            assert is_shown and words in text_of(app, "curves")
+            await pilot.press("x")
+            await pilot.pause(0.1)
         await pilot.press("2")
         await pilot.pause(0.1)
         assert "missing" in text_of(app, "histogram")
