@@ -37,6 +37,16 @@ class Event(msgspec.Struct, frozen=True, tag_field="type", gc=False):
     """
 
 
+class Preparation(Event, frozen=True):
+    """Base of what an attempt at a sweep reports before its first chunk; void if it finishes none."""
+
+
+class Look(Event, frozen=True):
+    """Base of what is measured on the first `rows` rows; void if they are not finished."""
+
+    rows: int
+
+
 class PhaseChanged(Event, frozen=True, tag="phase.changed"):
     """The engine entered another phase.
 
@@ -48,7 +58,7 @@ class PhaseChanged(Event, frozen=True, tag="phase.changed"):
     note: str = ""
 
 
-class WorkerStarted(Event, frozen=True, tag="worker.started"):
+class WorkerStarted(Preparation, frozen=True, tag="worker.started"):
     """A worker started, with everything about it that may affect a number.
 
     `device` names all devices, `accelerators` the UUID and name of every GPU, `arithmetic` the environment
@@ -97,7 +107,7 @@ class CalibrationDraw(msgspec.Struct, frozen=True, omit_defaults=True):
     available: int = 0
 
 
-class SetsPrepared(Event, frozen=True, tag="sets.prepared"):
+class SetsPrepared(Preparation, frozen=True, tag="sets.prepared"):
     """All image sets are ready; `rows` images will be swept."""
 
     sets: tuple[SetReady, ...]
@@ -128,7 +138,7 @@ class WeightsTaken(msgspec.Struct, frozen=True, omit_defaults=True):
         return "; ".join((*parts, *self.notes))
 
 
-class ModelLoaded(Event, frozen=True, tag="model.loaded"):
+class ModelLoaded(Preparation, frozen=True, tag="model.loaded"):
     """A model and its preprocessing; `digest` is the SHA-256 of its weights, `origin` where they are from.
 
     `weights` says what was taken from a file; demo models have none.
@@ -156,7 +166,7 @@ class BatchSized(Event, frozen=True, tag="batch.sized"):
     reason: str = ""
 
 
-class VariantReady(Event, frozen=True, tag="variant.ready"):
+class VariantReady(Preparation, frozen=True, tag="variant.ready"):
     """A variant is calibrated; `digest` is the SHA-256 of its weights, or of its saved quantized state."""
 
     variant: VariantKey
@@ -180,7 +190,7 @@ class TensorRow(msgspec.Struct, frozen=True, array_like=True):
     bytes: int  # when packed, scales and zero points included
 
 
-class BitsTabled(Event, frozen=True, tag="bits.tabled"):
+class BitsTabled(Preparation, frozen=True, tag="bits.tabled"):
     """The bit table of a variant; sizes in bytes.
 
     `float_share` is how much of the weights of linear layers and convolutions stays in floating point; 0 if
@@ -196,7 +206,7 @@ class BitsTabled(Event, frozen=True, tag="bits.tabled"):
     float_share: float = 0.0
 
 
-class AttentionCompared(Event, frozen=True, tag="attention.compared"):
+class AttentionCompared(Preparation, frozen=True, tag="attention.compared"):
     """How much a model's logits differ between fused attention and the explicit product, in float32.
 
     FP32 runs fused attention, as timm does; quantized variants run the product, whose operands they
@@ -212,7 +222,7 @@ class AttentionCompared(Event, frozen=True, tag="attention.compared"):
     changed: int
 
 
-class VariantFailed(Event, frozen=True, tag="variant.failed"):
+class VariantFailed(Preparation, frozen=True, tag="variant.failed"):
     """A variant cannot be measured; the others continue."""
 
     variant: VariantKey
@@ -227,14 +237,14 @@ class ImageUnreadable(Event, frozen=True, tag="image.unreadable"):
     reason: str
 
 
-class FitSeen(Event, frozen=True, tag="fit.seen"):
+class FitSeen(Preparation, frozen=True, tag="fit.seen"):
     """Every variant was run on `images` images of the fit set; `unreadable` ones could not be decoded."""
 
     images: int
     unreadable: int = 0
 
 
-class OutputsKept(Event, frozen=True, tag="outputs.kept"):
+class OutputsKept(Preparation, frozen=True, tag="outputs.kept"):
     """Logits and features of every image are kept; when complete they take `bytes` bytes.
 
     `fits` are the SHA-256 of each variant's outputs for the fit set and of its head.
@@ -277,13 +287,12 @@ class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.values.get(measure)
 
 
-class Measured(Event, frozen=True, tag="variant.measured"):
+class Measured(Look, frozen=True, tag="variant.measured"):
     """The measures of one variant on the first `rows` rows: of OOD sets in `cells`, of labels in `values`.
 
     `values` are measures by id, None if they have no value.
     """
 
-    rows: int
     variant: VariantKey
     values: dict[str, float | None]
     cells: tuple[Cell, ...]
@@ -301,10 +310,9 @@ class Curve(msgspec.Struct, frozen=True):
     tpr: tuple[float, ...]
 
 
-class CurvesDrawn(Event, frozen=True, tag="curves.drawn"):
+class CurvesDrawn(Look, frozen=True, tag="curves.drawn"):
     """The ROC curves of one variant under the headline score after `rows` rows."""
 
-    rows: int
     variant: VariantKey
     curves: tuple[Curve, ...]
 
@@ -373,7 +381,7 @@ class VariantDelta(msgspec.Struct, frozen=True):
         return self.of_labels[measure] if measure in self.of_labels else self.mean(measure)
 
 
-class DeltasMeasured(Event, frozen=True, tag="deltas.tabled"):
+class DeltasMeasured(Look, frozen=True, tag="deltas.tabled"):
     """The delta table after `rows` rows, and the mean over models and OOD sets per bit setting.
 
     `by_pretraining` has that mean for the models of each pretraining; `twins` how much more the larger
@@ -383,7 +391,6 @@ class DeltasMeasured(Event, frozen=True, tag="deltas.tabled"):
     percentile intervals of the bootstrap.
     """
 
-    rows: int
     resamples: int
     seed: int
     variants: tuple[VariantDelta, ...]
@@ -417,7 +424,7 @@ class Telemetry(Event, frozen=True, tag="telemetry"):
     devices: tuple[DeviceLoad, ...] = ()
 
 
-class Logged(Event, frozen=True, tag="logged"):
+class Logged(Preparation, frozen=True, tag="logged"):
     """A line for the log pane: `level` is `info`, `warning` or `error`."""
 
     level: str

@@ -11,37 +11,14 @@ from collections.abc import Iterable, Sequence
 
 from engine.protocol.events import (
     AnyEvent,
-    AttentionCompared,
     BatchSized,
-    BitsTabled,
     ChunkFinished,
-    CurvesDrawn,
-    DeltasMeasured,
-    FitSeen,
     ImageUnreadable,
-    Logged,
-    Measured,
-    ModelLoaded,
-    OutputsKept,
+    Look,
+    Preparation,
     SessionResumed,
     SetsPrepared,
-    VariantFailed,
-    VariantReady,
     WorkerStarted,
-)
-
-LOOKS = (Measured, CurvesDrawn, DeltasMeasured)
-PREPARATION = (  # the events of an attempt before its first chunk
-    WorkerStarted,
-    SetsPrepared,
-    ModelLoaded,
-    AttentionCompared,
-    VariantReady,
-    VariantFailed,
-    BitsTabled,
-    FitSeen,
-    OutputsKept,
-    Logged,
 )
 
 
@@ -61,18 +38,18 @@ def counted(events: Iterable[AnyEvent]) -> list[AnyEvent]:
             case SessionResumed() | WorkerStarted():
                 preparation, waiting = [], []
             case BatchSized():
-                waiting = [one for one in waiting if not isinstance(one, LOOKS)]
+                waiting = [one for one in waiting if not isinstance(one, Look)]
             case ChunkFinished(first, of_chunk) if first == rows:
                 kept += [*preparation, *waiting]
                 preparation, waiting = [], []
                 rows += of_chunk
         if _is_ahead(event, rows):
             waiting.append(event)
-        elif not rows and isinstance(event, PREPARATION):
+        elif not rows and isinstance(event, Preparation):
             preparation.append(event)
         else:
             kept.append(event)
-    return [*kept, *preparation, *(one for one in waiting if isinstance(one, LOOKS))]
+    return [*kept, *preparation, *(one for one in waiting if isinstance(one, Look))]
 
 
 def finished_chunks(events: Iterable[AnyEvent]) -> list[ChunkFinished]:
@@ -107,7 +84,7 @@ def _is_ahead(event: AnyEvent, rows: int) -> bool:
     match event:
         case ImageUnreadable():
             return True
-        case Measured() | CurvesDrawn() | DeltasMeasured():
+        case Look():
             return event.rows > rows
         case BatchSized(first):
             return first >= rows
