@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from engine import report
+from engine import catalog, report
 from engine.session.session import Session
 from qood_tui.cli.main import main
 from tests.engine.report.test_document import edit_array
@@ -50,3 +50,11 @@ def test_what_does_not_agree_exits_with_3_and_is_said_beside_every_format(copied
     ran = call(str(copied), "--format", form, "--quick")
     assert ran.exit_code == 3 and ran.stdout
     assert "journal and arrays disagree in" in ran.stderr and "SHA-256 of nll.npy" in ran.stderr
+
+
+def test_the_help_names_every_format_and_every_kind_of_device() -> None:
+    """They are written there by hand: reading them would make every command start slower."""
+    runner = CliRunner()
+    of_report, of_run = (runner.invoke(main, [name, "--help"]).stdout for name in ("report", "run"))
+    assert all(form in of_report for form in report.FORMATS)
+    assert all(kind in of_run.partition("--devices")[2].partition("\n  --")[0] for kind in catalog.DEVICES)
