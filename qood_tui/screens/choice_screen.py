@@ -22,7 +22,7 @@ from engine.text import clean, counted, in_bytes
 from qood_tui.screens.base import BaseScreen
 from qood_tui.screens.dialogs.search import Hit, SearchScreen
 from qood_tui.setup import choices, last_choice
-from qood_tui.setup.choices import COLUMNS, GROUPS, LABELS, LAST, ORDER, SIZES, Offer
+from qood_tui.setup.choices import COLUMNS, GROUPS, KEYS, LABELS, LAST, ORDER, SIZES, Offer
 from qood_tui.setup.cost import Pace, estimate
 from qood_tui.terminal_size import MEDIUM
 from qood_tui.widgets.lines import Lines
@@ -41,7 +41,7 @@ class ChoiceScreen(BaseScreen[None]):
     BINDINGS = [
         Binding("tab", "next_group", show=False),
         Binding("shift+tab", "next_group(-1)", show=False),
-        *(Binding(str(number), f"group({number})", show=False) for number in range(1, len(ORDER) + 1)),
+        *(Binding(key, f"group({group!r})", show=False) for group, key in KEYS.items()),
     ]
 
     def __init__(self, plan: Plan | None, resources: Resources, *, root: Path | None = None) -> None:
@@ -63,12 +63,12 @@ class ChoiceScreen(BaseScreen[None]):
             for place, column in enumerate(COLUMNS):
                 with Vertical(id=f"column{place}"):
                     for name in column:
-                        number = ORDER.index(name) + 1
+                        key = KEYS.get(name, "")
                         if name == SIZES:
-                            yield Numbers(f"{number} {LABELS[name]}", (), id=name)
+                            yield Numbers(f"{key} {LABELS[name]}".lstrip(), (), id=name)
                         else:
                             group = GROUPS[name]
-                            title = f"{number} {group.title or group.label}"
+                            title = f"{key} {group.title or group.label}".lstrip()
                             yield Picks(title, id=name, single=group.single)
         with Horizontal(id="bottom"):
             yield Lines(id="cost")
@@ -177,9 +177,9 @@ class ChoiceScreen(BaseScreen[None]):
         self.lay_out()
         self.query_one(f"#{group}").focus()
 
-    def action_group(self, number: int) -> None:
-        """Go to a group by its digit."""
-        self.focus_group(ORDER[number - 1])
+    def action_group(self, name: str) -> None:
+        """Go to a group by its digit key."""
+        self.focus_group(name)
 
     def action_next_group(self, steps: int = 1) -> None:
         """Go to another group."""
@@ -281,7 +281,7 @@ class ChoiceScreen(BaseScreen[None]):
     def _summary(self) -> list[StripPart]:
         """Return one line per group with what is chosen in it."""
         parts = []
-        for place, name in enumerate(ORDER, 1):
+        for name in ORDER:
             chosen = "numbers"
             if name != SIZES:
                 picks = self.picks(name)
@@ -289,5 +289,7 @@ class ChoiceScreen(BaseScreen[None]):
                 chosen = labels[0] if len(labels) == 1 else f"{len(labels)} of {picks.count}"
                 chosen = chosen if labels else "-"
             style = "reverse" if name == self.group else ""
-            parts.append(StripPart(str(place), f"{LABELS[name]}: {chosen}", f"group({place})", style))
+            parts.append(
+                StripPart(KEYS.get(name, ""), f"{LABELS[name]}: {chosen}", f"group({name!r})", style)
+            )
         return parts

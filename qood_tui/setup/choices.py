@@ -196,13 +196,14 @@ GROUPS = {
     "scores": Group("Scores", scores, lambda plan: plan.scores, _score_changes, title="Scores, ★ headline"),
 }
 SIZES = "sizes"  # a list of numbers among the groups
-# Columns of a wide terminal, each with its groups from top to bottom; digits select groups in this order.
+# Columns of a wide terminal, each with its groups from top to bottom; digit keys select groups in this order.
 COLUMNS = (
     ("presets", "models", "method"),
     ("bits", "id_set", "calibration_set", SIZES),
     ("ood_sets", "scores"),
 )
 ORDER = tuple(name for column in COLUMNS for name in column)
+KEYS = dict(zip(ORDER, "1234567890", strict=False))  # of groups; any beyond ten have none
 LABELS = {name: GROUPS[name].label if name in GROUPS else "Sizes" for name in ORDER}
 
 

@@ -19,6 +19,7 @@ from engine.session.layout import JOURNAL
 from qood_tui.app import QoodApp
 from qood_tui.panes.layout import NAMES
 from qood_tui.settings.config import Config
+from qood_tui.setup.choices import KEYS
 from tests.qood_tui.driving import SIZES, until
 
 END = 1e9
@@ -79,7 +80,7 @@ def _compared(*keys: str) -> Scene:
 
 SCENES: dict[str, Scene] = {
     "setup": _setup(),
-    "setup-scores": _setup("9", "down", "space"),
+    "setup-scores": _setup(KEYS["scores"], "down", "space"),
     "search": _setup("slash", *"deit"),
     "sessions": _setup("l", "space"),
     **{f"session-{name}": opened("L", str(number)) for number, name in enumerate(NAMES, 1)},

@@ -22,6 +22,7 @@ from qood_tui.screens.dialogs.prompt import Prompt
 from qood_tui.screens.live import LiveScreen
 from qood_tui.screens.setup import SetupScreen
 from qood_tui.setup import last_choice
+from qood_tui.setup.choices import KEYS, ORDER
 from qood_tui.setup.cost import in_words, outputs_size
 from qood_tui.widgets.numbers import Numbers
 from qood_tui.widgets.picks import Picks
@@ -70,19 +71,19 @@ async def test_each_choice_changes_the_cost(tmp_path: Path) -> None:
     app = QoodApp(root=tmp_path, resources=CPU)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
-        await pilot.press("2", "down", "space")
+        await pilot.press(KEYS["models"], "down", "space")
         await pilot.pause(0.05)
         assert "24 variants" in text_of(app, "cost")
-        await pilot.press("4", "down", "enter")
+        await pilot.press(KEYS["bits"], "down", "enter")
         await pilot.pause(0.05)
         assert "20 variants" in text_of(app, "cost")
-        await pilot.press("7", "enter", "2", "0", "0", "enter")
+        await pilot.press(KEYS["sizes"], "enter", "2", "0", "0", "enter")
         await pilot.pause(0.05)
         assert "× 2,200 images" in text_of(app, "cost")
         await pilot.press("enter", "9", "backspace", "2", "0", "enter", "down", "plus")
         await pilot.pause(0.05)
         assert "× 2,220 images" in text_of(app, "cost")
-        await pilot.press("8", "n", "space")
+        await pilot.press(KEYS["ood_sets"], "n", "space")
         await pilot.pause(0.05)
         plan = setup_of(app).valid_plan()
         assert plan.ood_sets == ("unseen-fractals",) and plan.id_images == 20 and plan.ood_images == 550
@@ -93,10 +94,10 @@ async def test_digits_leave_numbers_alone_unless_one_is_edited() -> None:
     app = QoodApp(resources=CPU)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
-        await pilot.press("7", "down", "down", "3")
+        await pilot.press(KEYS["sizes"], "down", "down", KEYS["method"])
         await pilot.pause(0.05)
         assert setup_of(app).group == "method" and setup_of(app).valid_plan() == preset("demo")
-        await pilot.press("7", "enter", "9", "escape")
+        await pilot.press(KEYS["sizes"], "enter", "9", "escape")
         assert setup_of(app).valid_plan() == preset("demo") and isinstance(app.screen, SetupScreen)
         assert "calibration: images to calibrate on" in text_of(app, "cost")
 
@@ -105,7 +106,7 @@ async def test_what_cannot_be_combined_says_why(tmp_path: Path) -> None:
     app = QoodApp(root=tmp_path, resources=CPU)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
-        await pilot.press("2", *["down"] * 3)
+        await pilot.press(KEYS["models"], *["down"] * 3)
         await pilot.pause(0.05)
         assert "no deit has been published with this pretraining" in text_of(app, "cost")
         await pilot.press("space")
@@ -126,11 +127,11 @@ async def test_presets_choose_everything_and_another_choice_unticks_them() -> No
     app = QoodApp(resources=CPU)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause(0.2)
-        await pilot.press("1", "down", "space")
+        await pilot.press(KEYS["presets"], "down", "space")
         await pilot.pause(0.1)
         plan = setup_of(app).valid_plan()
         assert plan == preset("quick") and picks(app, "presets").chosen == ("quick",)
-        await pilot.press("2", "down", "down", "space")
+        await pilot.press(KEYS["models"], "down", "down", "space")
         await pilot.pause(0.1)
         assert picks(app, "presets").chosen == ()
 
@@ -140,7 +141,7 @@ async def test_h_makes_a_score_the_headline() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
         place = list(catalog.SCORES).index("vim")
-        await pilot.press("9", *["down"] * place, "h")
+        await pilot.press(KEYS["scores"], *["down"] * place, "h")
         await pilot.pause(0.05)
         plan = setup_of(app).valid_plan()
         assert plan.headline == "vim" and plan.scores == ("msp", "maxlogit", "energy", "vim")
@@ -242,7 +243,8 @@ async def test_a_plan_is_saved_and_opened_again(tmp_path: Path) -> None:
     app = QoodApp(resources=CPU)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
-        await pilot.press("2", "n", "space", "3", "down", "space", "9", "down", "space", "h")
+        await pilot.press(KEYS["models"], "n", "space", KEYS["method"], "down", "space")
+        await pilot.press(KEYS["scores"], "down", "space", "h")
         await typed(pilot, "w", str(file))
         plan = setup_of(app).valid_plan()
         assert read_toml(file)[0] == plan
@@ -250,7 +252,7 @@ async def test_a_plan_is_saved_and_opened_again(tmp_path: Path) -> None:
         await typed(pilot, "w", str(file))
         assert "already" in told(app), "a file is never written over"
         await pilot.press("escape")
-        await pilot.press("1", "down", "space")
+        await pilot.press(KEYS["presets"], "down", "space")
         await pilot.pause(0.1)
         assert setup_of(app).valid_plan() != plan
         await typed(pilot, "o", str(file))
@@ -299,13 +301,13 @@ async def test_the_mouse_ticks_chooses_groups_and_starts(tmp_path: Path) -> None
     app = QoodApp(root=tmp_path, resources=CPU)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause(0.2)
-        await pilot.click("#summary", offset=(5, 3))
+        await pilot.click("#summary", offset=(5, ORDER.index("bits")))
         await pilot.pause(0.1)
         assert setup_of(app).group == "bits"
         await pilot.click("#bits", offset=(5, 2))
         await pilot.pause(0.1)
         assert "W8A8" not in setup_of(app).valid_plan().bits
-        await pilot.click("#summary", offset=(5, 6))
+        await pilot.click("#summary", offset=(5, ORDER.index("sizes")))
         await pilot.pause(0.1)
         await pilot.click("#sizes", offset=(5, 2))
         await pilot.press("3", "0", "enter")
@@ -376,5 +378,5 @@ async def test_a_share_that_is_no_whole_percentage_stays_what_it_is() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
         assert setup_of(app).valid_plan() == plan
-        await pilot.press("7", "plus")
+        await pilot.press(KEYS["sizes"], "plus")
         assert setup_of(app).valid_plan().share == pytest.approx(0.17)
