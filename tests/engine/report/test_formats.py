@@ -135,5 +135,5 @@ def test_relative_losses_are_over_the_value_in_floating_point(found: Document) -
 
 
 def test_an_unknown_format_is_refused_with_the_choices(found: Document) -> None:
-    with pytest.raises(InputError, match="choose from json, md, csv, html, latex"):
+    with pytest.raises(InputError, match=f"choose from {', '.join(report.FORMATS)}"):
         report.render(found, "qqq")
