@@ -203,9 +203,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
             if "qood" in about:
-                raise FormError(
-                    "this program quantized it; run it with 'qood-tui quantize --quantized FILE'"
-                )
+                raise FormError("this program quantized it; run it with 'qood-tui quantize --quantized FILE'")
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise FormError(f"the safetensors file is incomplete or damaged ({error}); copy it again") from None

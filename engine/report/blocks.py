@@ -1,4 +1,4 @@
-"""What a report is made of, whatever its format: sections of tables, lists, text and figures."""
+"""The parts of a report in any format: sections of tables, lists, text and figures."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import msgspec
 
 
 class Shaded(msgspec.Struct, frozen=True):
-    """A cell of a table with `share`, how large a loss it is of the largest in the table; 0 for none."""
+    """A cell of a table; `share` is its loss relative to the largest in the table, 0 for none."""
 
     text: str
     share: float
 
 
 class Marked(msgspec.Struct, frozen=True):
-    """A number with the mark of a change, which is bold where a format has bold."""
+    """A number with the mark of a significant change, in bold if the format has bold."""
 
     text: str
     mark: str
@@ -24,9 +24,9 @@ Row = tuple[Cell, ...]
 
 
 class Table(msgspec.Struct, frozen=True):
-    """Rows in groups that belong together. The first `texts` columns are words, the others numbers.
+    """Rows in groups. The first `texts` columns are words, the others numbers.
 
-    A `folded` table is only opened on demand where the format can do that.
+    A `folded` table is opened on demand if the format supports it.
     """
 
     caption: str
@@ -54,13 +54,13 @@ class Items(msgspec.Struct, frozen=True):
 
 
 class Panel(msgspec.Struct, frozen=True):
-    """One drawing: an SVG element that is safe as it stands."""
+    """One drawing: an SVG element that is safe to embed."""
 
     svg: str
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """Drawings side by side under one caption; only formats that can show them do."""
+    """Drawings side by side under one caption, for formats that can show them."""
 
     caption: str
     panels: tuple[Panel, ...]
@@ -71,9 +71,9 @@ Block = Table | Text | Items | Figure
 
 
 class Section(msgspec.Struct, frozen=True):
-    """A headline and what is below it; `is_urgent` puts it where nobody misses it.
+    """A title and the blocks below it; an urgent section comes first.
 
-    Formats that treat a section differently know it by `id`; titles are free to change.
+    Formats that treat a section differently recognise it by `id`; titles are free to change.
     """
 
     id: str

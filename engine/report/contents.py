@@ -1,4 +1,4 @@
-"""What a report says, as data."""
+"""The contents of a report, as data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from engine.text import clean
 
 
 class MeanMeasures(msgspec.Struct, frozen=True):
-    """The mean of every measure over the OOD sets with two images or more; None where one has no value.
+    """The mean of every measure over the OOD sets with two or more images; None if one has no value.
 
     `over` is the number of these sets.
     """
@@ -67,7 +67,7 @@ class VariantRow(msgspec.Struct, frozen=True):
         return next((mean for mean in self.means if mean.score == score), None)
 
     def cell(self, score: str, of_set: str) -> PairMeasures | None:
-        """Return what one score says of one OOD set."""
+        """Return the measures of one OOD set under one score."""
         return next((cell for cell in self.sets if (cell.score, cell.name) == (score, of_set)), None)
 
 
@@ -79,9 +79,9 @@ class VariantCurves(msgspec.Struct, frozen=True):
 
 
 class ScoreHistogram(msgspec.Struct, frozen=True):
-    """How the headline score of one variant is spread: the share of each set's images in each bin.
+    """The distribution of one variant's headline score: the share of each set's images in each bin.
 
-    `beyond` is the share of a set's images outside all bins, infinite or without a value.
+    `beyond` is the share of a set's images that are outside all bins, infinite or without a value.
     """
 
     variant: VariantKey
@@ -91,7 +91,7 @@ class ScoreHistogram(msgspec.Struct, frozen=True):
 
 
 class Mismatch(msgspec.Struct, frozen=True):
-    """What the journal says otherwise than the arrays; `variant` and `set` are empty where it has none."""
+    """A disagreement between journal and arrays; `variant` and `set` are empty if it has none."""
 
     variant: VariantKey
     set: str
@@ -105,7 +105,7 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """How much was compared: numbers of the journal, hashes of rows, and what did not agree."""
+    """How many numbers and hashes of the journal were compared, and what did not agree."""
 
     numbers: int = 0
     hashes: int = 0
@@ -113,9 +113,9 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """What a session found. Deltas are FP32 minus quantized under the headline score.
+    """The results of a session. Deltas are FP32 minus quantized under the headline score.
 
-    All of it is measured again from the arrays; `intervals` says whether intervals and tests are too.
+    Everything is measured again from the arrays; `intervals` says whether intervals and tests are too.
     """
 
     session: str
@@ -130,15 +130,15 @@ class Document(msgspec.Struct, frozen=True):
     chosen: str  # the headline score of the plan, before scores were added
     seed: int
     rows: int
-    planned: int  # rows of the whole sweep, 0 if that is not known
+    planned: int  # rows of the whole sweep, 0 if unknown
     plan: Plan
     images: tuple[SetReady, ...]
-    unreadable: dict[str, int]  # images that count nowhere, by set
+    unreadable: dict[str, int]  # number of images that are not counted, by set
     calibrations: tuple[CalibrationDraw, ...]
     fit: SetReady | None  # as it was drawn
-    fit_seen: FitSeen | None  # how much of it could be read; None where the journal does not say
+    fit_seen: FitSeen | None  # how much of it could be read; None if the journal does not say
     models: tuple[ModelLoaded, ...]
-    attention: tuple[AttentionCompared, ...]  # what of every delta is no quantization
+    attention: tuple[AttentionCompared, ...]  # the part of every delta that is not due to quantization
     workers: tuple[WorkerStarted, ...]
     batches: tuple[BatchSized, ...]
     digests: dict[str, str]  # SHA-256 of the weights or the quantized state, by variant
@@ -148,24 +148,24 @@ class Document(msgspec.Struct, frozen=True):
     by_bits: dict[str, Delta]
     by_pretraining: dict[str, dict[str, Delta]]
     twins: dict[str, Delta]  # how much more the larger pretraining lost
-    sequential: bool  # stopped before its planned end: intervals hold at all looks, there are no tests
+    sequential: bool  # stopped early: intervals are valid however often you look, and there are no tests
     resamples: int  # of the bootstrap
-    intervals: str  # where intervals and tests are from: arrays, or journal where they were not made again
+    intervals: str  # where intervals and tests are from: `arrays`, or `journal` if not recomputed
     spread: tuple[SpreadRow, ...]
     curves: tuple[VariantCurves, ...]
     histograms: tuple[ScoreHistogram, ...]
     bit_tables: tuple[BitsTabled, ...]
     added: tuple[str, ...]  # scores that were computed after the sweep
-    interruptions: tuple[str, ...]  # that the session got over
+    interruptions: tuple[str, ...]  # that the session recovered from
     warnings: tuple[str, ...]
     failures: tuple[str, ...]
     checked: Checked
-    damage: tuple[str, ...]  # of the journal: what stood there is in no number
-    guesses: tuple[str, ...] = ()  # models that know no more of the labels than guessing would
+    damage: tuple[str, ...]  # of the journal; what was lost is in no number
+    guesses: tuple[str, ...] = ()  # warnings about models that are no more accurate than guessing
 
     @property
     def mismatches(self) -> tuple[str, ...]:
-        """Return in words what is damaged, and what the journal says otherwise than the arrays."""
+        """Return the damage, and the disagreements between journal and arrays, in words."""
         return tuple(map(clean, (*self.damage, *map(str, self.checked.mismatches))))
 
     def row(self, key: str) -> VariantRow | None:

@@ -14,7 +14,7 @@ from engine.protocol.events import Curve
 from engine.report.contents import ScoreHistogram
 from engine.session.arrays import FinishedRows
 
-POINTS = 64  # of a thinned curve: about one a millimetre on paper
+POINTS = 64  # of a thinned curve: about one per millimetre on paper
 BINS = 40
 MIDDLE = (0.005, 0.995)  # the share of scores that the bins span
 
@@ -22,38 +22,38 @@ Whole = tuple[Floats, Floats]  # false and true positive rates at every threshol
 
 
 def whole_curves(rows: FinishedRows, column: Column) -> dict[str, Whole]:
-    """Return the ROC curves of one variant by OOD set, those that have no value left out."""
-    plan, found = rows.plan, {}
+    """Return the ROC curves of one variant by OOD set, without those that have no value."""
+    plan, curves = rows.plan, {}
     for at, name in enumerate(plan.ood_sets, start=1):
         try:
-            found[name] = roc(count(*(rows.values(plan.headline, column, which) for which in (0, at))))
+            curves[name] = roc(count(*(rows.values(plan.headline, column, which) for which in (0, at))))
         except MeasureError:
             continue  # its measures say why
-    return found
+    return curves
 
 
 def thinned(curves: Mapping[str, Whole]) -> tuple[Curve, ...]:
-    """Return curves of few points, all of them points of the whole curve."""
-    found = []
+    """Return curves with fewer points, all of them from the whole curves."""
+    thin_curves = []
     for name, (fpr, tpr) in curves.items():
         x, y = thin(fpr, tpr, POINTS)
-        found.append(Curve(name, tuple(np.round(x, 5).tolist()), tuple(np.round(y, 5).tolist())))
-    return tuple(found)
+        thin_curves.append(Curve(name, tuple(np.round(x, 5).tolist()), tuple(np.round(y, 5).tolist())))
+    return tuple(thin_curves)
 
 
-def histograms(rows: FinishedRows, known: Collection[str]) -> tuple[ScoreHistogram, ...]:
-    """Return how the headline score is spread: for each model in FP32 and at its fewest bits, same bins."""
-    found = []
+def histograms(rows: FinishedRows, measured: Collection[str]) -> tuple[ScoreHistogram, ...]:
+    """Return the distribution of the headline score: per model in FP32 and at its fewest bits, same bins."""
+    of_models: list[ScoreHistogram] = []
     for model in rows.plan.models:
         shown = [
             (column, variant)
             for column, variant in enumerate(rows.plan.variants())
-            if variant.model == model and variant.key in known and not variant.draw
+            if variant.model == model and variant.key in measured and not variant.draw
         ]
         if shown:
             ends = [shown[0], min(shown, key=lambda one: _width(one[1].bits))]
-            found += _of_model(rows, [one for one in shown if one in ends])
-    return tuple(found)
+            of_models += _of_model(rows, [one for one in shown if one in ends])
+    return tuple(of_models)
 
 
 def _width(bits: Bits) -> int:

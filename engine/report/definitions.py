@@ -1,4 +1,4 @@
-"""What scores, deltas and intervals are, as shown beside a number; `measures` says it of every measure."""
+"""Definitions of scores, deltas and intervals, shown beside numbers; `measures` defines every measure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ INTERVAL = (
 
 
 def recompute(session: str) -> str:
-    """Return where the numbers behind a session's tables are, and the command that recomputes them."""
+    """Say where the numbers behind a session's tables are, and which command recomputes them."""
     return (
         f"The scores of every image are in {session}/arrays/SCORE.npy, one column per variant in table "
-        f"order, its set and label in samples.npy; `qood-tui report {session}` recomputes everything."
+        f"order; its set and label are in samples.npy. `qood-tui report {session}` recomputes everything."
     )

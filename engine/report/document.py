@@ -1,4 +1,4 @@
-"""A session measured again: from its arrays to a document."""
+"""A session measured again, from its arrays to a document."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from engine.session.session import Session
 from engine.text import clean
 
 
-@np.errstate(all="ignore")  # what is no number is told as such
+@np.errstate(all="ignore")  # values that are not numbers are reported as such
 def document(session: Session, *, quick: bool = False) -> Document:
     """Measure the finished rows of a session again and compare them with its journal.
 
-    With `quick` intervals and tests are the journal's where it has them, instead of being made again.
-    Raises InputError where nothing is finished, JournalError where it cannot be read.
+    With `quick`, intervals and tests are taken from the journal if it has them, instead of being recomputed.
+    Raises InputError if nothing is finished, JournalError if the session cannot be read.
     """
     header, rows, events, plan = session.header, session.rows, session.events, session.plan
     if rows < 1:
         where = session.place.where("")
-        raise InputError("session", where, "nothing is finished in it yet, so there is nothing to report")
+        raise InputError("session", where, "nothing in it is finished yet, so there is nothing to report")
     arrays = _arrays(session)
     finished, check = arrays.first(rows), Check()
     check.rows(arrays, events, plan)
@@ -111,21 +111,21 @@ def _arrays(session: Session) -> Arrays:
     """Return the arrays of a session; raise JournalError unless all finished rows are there."""
     place = session.place
     if not session.has_arrays:
-        why = f"its folder {ARRAYS} is missing; a report recomputes every number from it"
+        why = f"its folder {ARRAYS} is missing, from which a report recomputes every number"
         raise JournalError(f"{place.where('')}: {why}")
     if (here := session.arrays.count) < session.rows:
-        why = f"{session.rows:,} rows are finished by the journal, {here:,} are there"
+        why = f"the journal says that {session.rows:,} rows are finished, but there are only {here:,}"
         raise JournalError(f"{place.where(ARRAYS)}: {why}")
     return session.arrays
 
 
 def _of_this_headline(events: Sequence[AnyEvent]) -> Sequence[AnyEvent]:
-    """Return the events since scores were last added: what is before may be of another headline score."""
+    """Return the events since scores were last added; earlier ones may have another headline score."""
     last = max((at for at, event in enumerate(events) if isinstance(event, ScoresAdded)), default=0)
     return events[last:]
 
 
 def _bit_tables(session: Session) -> tuple[BitsTabled, ...]:
-    """Return the bit tables in the order of the variants, whichever was ready first."""
+    """Return the bit tables in the order of the variants."""
     tables = {event.variant: event for event in session.of(BitsTabled)}
     return tuple(tables[v.key] for v in session.plan.variants() if v.key in tables)

@@ -1,4 +1,4 @@
-"""What the study's abstract states of a model, beside what was measured of it."""
+"""What the study's abstract states about a model, beside what was measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BITS = "W4A4"
 
 
 class Stated(msgspec.Struct, frozen=True):
-    """A loss that the study states, in percent, and the same as measured: absolute and relative."""
+    """A loss that the study states, in percent, and the same loss as measured: absolute and relative."""
 
     variant: VariantKey
     stands_for: str
@@ -26,49 +26,49 @@ class Stated(msgspec.Struct, frozen=True):
 
 
 def beside(deltas: Iterable[VariantDelta]) -> tuple[Stated, ...]:
-    """Return what the study states of any of these variants."""
-    found = []
+    """Return what the study states about any of these variants."""
+    rows: list[Stated] = []
     for delta in deltas:
         identity = VariantId.parse(delta.variant)
         entry = catalog.MODELS.get(identity.model)
         if entry is None or str(identity.bits) != BITS:
             continue
-        found += [
+        rows += [
             Stated(delta.variant, entry.stands_for, measure, stated, loss)
             for measure, stated in entry.stated.items()
             if (loss := delta.whole(measure)) is not None
         ]
-    return tuple(found)
+    return tuple(rows)
 
 
 def label_of(measure: str) -> str:
-    """Return how a measure that the study states is named."""
-    found = MEASURES[measure]
-    return f"{found.label}, mean over OOD sets" if found.is_by_set else found.label
+    """Return the label of a measure that the study states."""
+    entry = MEASURES[measure]
+    return f"{entry.label}, mean over OOD sets" if entry.is_by_set else entry.label
 
 
 def order_holds(rows: Iterable[Stated]) -> str:
-    """Say whether models pretrained on more classes lost more, as the study found; empty if untold.
+    """Say whether models pretrained on more classes lost more, as the study found; empty if unknown.
 
-    Of several calibration draws it is the mean, over those that both models have.
+    Losses are means over the calibration draws that both models have.
     """
     lost: dict[str, dict[int, Delta]] = {}
     for row in rows:
         if row.measure == MAIN_MEASURE:
             identity = VariantId.parse(row.variant)
             lost.setdefault(identity.model, {})[identity.draw] = row.measured
-    told = []
+    sentences = []
     for family, label in (("vit", "ViT-S"), ("deit3", "DeiT3-S")):
         of_family = [m for m in catalog.MODELS.values() if m.family == family and m.name in lost]
         by_pretraining = {model.pretraining: lost[model.name] for model in of_family}
         small, large = (by_pretraining.get(name, {}) for name in ("ImageNet-1k", "ImageNet-22k"))
         if pairs := [(small[draw], large[draw]) for draw in small if draw in large]:
-            told.append(f"{label} pretrained on ImageNet-22k lost {_compared(pairs)}")
-    return "; ".join(told)
+            sentences.append(f"{label} pretrained on ImageNet-22k lost {_compared(pairs)}")
+    return "; ".join(sentences)
 
 
 def _compared(pairs: Sequence[tuple[Delta, Delta]]) -> str:
-    """Say how much more was lost by the second of each pair of models; there is one for each draw."""
+    """Say how much more the second of each pair of models lost; there is one pair per draw."""
     small, large = (fmean(delta.value for delta in deltas) for deltas in zip(*pairs, strict=True))
     verb = "more" if large > small else "no more"
     words = f"{verb} than on ImageNet-1k ({large * 100:+.1f} against {small * 100:+.1f} points"

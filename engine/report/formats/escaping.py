@@ -1,4 +1,4 @@
-"""Text of which nothing is markup, a command or a formula: for markdown, LaTeX and spreadsheets."""
+"""Text in which nothing is markup, a command or a formula: for markdown, LaTeX and spreadsheets."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SPECIAL = {
 
 
 def markdown(text: str) -> str:
-    """Return text of which nothing is markup; a star after a number stays as it is."""
-    return _LINK.sub(lambda found: f"\\{found[0]}", _MARKUP.sub(lambda found: f"\\{found[0]}", clean(text)))
+    """Return text in which nothing is markup; a star after a number stays as it is."""
+    return _LINK.sub(lambda match: f"\\{match[0]}", _MARKUP.sub(lambda match: f"\\{match[0]}", clean(text)))
 
 
 def latex(text: str) -> str:
-    """Return text of which nothing is a command; letters that LaTeX has none of become question marks."""
+    """Return text in which nothing is a command; letters that LaTeX lacks become question marks."""
     return _SIGN.sub("$-$", "".join(map(_letter, clean(text))))
 
 
@@ -45,7 +45,7 @@ def _letter(character: str) -> str:
 
 
 def spreadsheet(cell: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula."""
+    """Return a cell that no spreadsheet treats as a formula."""
     if not isinstance(cell, str):
         return cell
     text = clean(cell)

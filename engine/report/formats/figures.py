@@ -1,4 +1,4 @@
-"""The figures of a report: losses by pretraining and bits, ROC curves, how scores are spread."""
+"""The figures of a report: losses by pretraining and bits, ROC curves, distributions of scores."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Bar(msgspec.Struct, frozen=True):
     delta: Delta
 
 
-def losses(found: Document) -> Figure | None:
-    """Draw the mean loss at every bit setting, by pretraining where it is known of several."""
-    groups: Mapping[str, Mapping[str, Delta]] = found.by_pretraining
+def losses(document: Document) -> Figure | None:
+    """Draw the mean loss at every bit setting, by pretraining if there are several."""
+    groups: Mapping[str, Mapping[str, Delta]] = document.by_pretraining
     if len(groups) < 2:
-        groups = {"all models": found.by_bits}
-    every = [bits for bits in found.by_bits if any(bits in of_bits for of_bits in groups.values())]
+        groups = {"all models": document.by_bits}
+    every = [bits for bits in document.by_bits if any(bits in of_bits for of_bits in groups.values())]
     bars = [
         Bar(bits, name, place, groups[name][bits])
         for bits in every
@@ -47,15 +47,17 @@ def losses(found: Document) -> Figure | None:
     if not bars:
         return None
     title = "Mean AUPR-out lost, in percentage points, with 95 % intervals"
-    told = "; ".join(
+    description = "; ".join(
         f"{bar.group}, {bar.name}: {points(bar.delta).strip()} ({interval(bar.delta)})" for bar in bars
     )
     height = TOP + ROW * len(bars) + 8 * (len(every) - 1) + BOTTOM
-    svg = drawing("losses", title, told, (LABELS + ACROSS + VALUES, height), list(_bars(bars, height)))
+    svg = drawing("losses", title, description, (LABELS + ACROSS + VALUES, height), list(_bars(bars, height)))
     caption = "Mean AUPR-out lost over OOD sets and models, by bit setting"
     caption += " and pretraining" if len(groups) > 1 else ""
     return Figure(
-        f"{caption}; whiskers are 95 % intervals, a star marks a change.", (Panel(svg),), is_wide=True
+        f"{caption}; whiskers are 95 % intervals, a star marks a significant change.",
+        (Panel(svg),),
+        is_wide=True,
     )
 
 
@@ -98,13 +100,13 @@ def _bars(bars: list[Bar], height: float) -> Iterator[str]:
 
 
 def _ends(delta: Delta) -> tuple[float, float, float]:
-    """Return value and interval in points; what a journal says beyond all that can be is cut off."""
+    """Return value and interval in points; impossible values from a journal are clipped."""
     value, low, high = (100 * min(max(end, -1.0), 1.0) for end in (delta.value, delta.low, delta.high))
     return value, low, high
 
 
 def scale(low: float, high: float) -> tuple[float, float, float]:
-    """Return ends and step of an axis of a few round numbers around `low` and `high`."""
+    """Return ends and step of an axis with a few round numbers around `low` and `high`."""
     span = max(high - low, 0.1)
     step = next(
         base * 10**power
@@ -115,19 +117,19 @@ def scale(low: float, high: float) -> tuple[float, float, float]:
     return step * (low // step), -step * (-high // step), step
 
 
-def roc(found: Document) -> Iterator[Figure]:
-    """Draw the ROC curves: a figure a model, a panel an OOD set, a curve a bit setting."""
+def roc(document: Document) -> Iterator[Figure]:
+    """Draw the ROC curves: one figure per model, one panel per OOD set, one curve per bit setting."""
     drawn = 0
-    label = catalog.label_of(found.headline)
-    for number_, model in enumerate(found.plan.models):
-        rows = [row for row in found.variants if row.model == model and not row.draw][:MOST_CURVES]
-        curves = {one.variant: {curve.set: curve for curve in one.curves} for one in found.curves}
+    label = catalog.label_of(document.headline)
+    for number_, model in enumerate(document.plan.models):
+        rows = [row for row in document.variants if row.model == model and not row.draw][:MOST_CURVES]
+        curves = {one.variant: {curve.set: curve for curve in one.curves} for one in document.curves}
         panels = []
-        for place, name in enumerate(found.plan.ood_sets):
+        for place, name in enumerate(document.plan.ood_sets):
             shown = [
                 (row.bits, auroc, curves[row.key][name])
                 for row in rows
-                if (cell := row.cell(found.headline, name)) is not None
+                if (cell := row.cell(document.headline, name)) is not None
                 and (auroc := cell.value("auroc")) is not None
                 and name in curves.get(row.key, {})
             ]
@@ -136,12 +138,12 @@ def roc(found: Document) -> Iterator[Figure]:
                 panels.append(Panel(_roc(f"roc-{number_}-{place}", f"{model}, {name}", name, shown)))
         if panels:
             yield Figure(
-                f"{model}: ROC curves under {label} in every bit setting; numbers are AUROC.", tuple(panels)
+                f"{model}: ROC curves under {label} at every bit setting; numbers are AUROC.", tuple(panels)
             )
 
 
 def _roc(name: str, title: str, of_set: str, shown: list[tuple[str, float, Curve]]) -> str:
-    told = "; ".join(f"{bits}: AUROC {auroc:.4f}" for bits, auroc, _ in shown)
+    description = "; ".join(f"{bits}: AUROC {auroc:.4f}" for bits, auroc, _ in shown)
     parts = [*_square(of_set, "false positive rate", "true positive rate")]
     parts.append(line(LEFT, TOP + SIDE, LEFT + SIDE, TOP, "grid"))
     for bits, _, curve in shown:
@@ -153,7 +155,7 @@ def _roc(name: str, title: str, of_set: str, shown: list[tuple[str, float, Curve
         parts.append(words(LEFT + SIDE - 77, y, bits))
         parts.append(words(LEFT + SIDE - 5, y, f"{auroc:.3f}", "value", "end"))
         y += 13
-    return drawing(name, f"ROC curves: {title}", told, (LEFT + SIDE + 8, TOP + SIDE + BOTTOM), parts)
+    return drawing(name, f"ROC curves: {title}", description, (LEFT + SIDE + 8, TOP + SIDE + BOTTOM), parts)
 
 
 def style_of(bits: str) -> int:
@@ -186,45 +188,45 @@ def _square(title: str, below: str, beside: str, ticks: bool = True) -> Iterator
     yield turned
 
 
-def scores(found: Document) -> Figure | None:
-    """Draw how the headline score is spread in FP32 and at the fewest bits of every model."""
+def scores(document: Document) -> Figure | None:
+    """Draw the distribution of the headline score in FP32 and at the fewest bits of every model."""
     panels = [
-        Panel(_scores(f"scores-{place}", one, found))
-        for place, one in enumerate(found.histograms[:MOST_PANELS])
+        Panel(_scores(f"scores-{place}", one, document))
+        for place, one in enumerate(document.histograms[:MOST_PANELS])
         if any(map(any, one.shares.values()))
     ]
     if not panels:
         return None
-    label = catalog.label_of(found.headline)
+    label = catalog.label_of(document.headline)
     return Figure(
-        f"How {label} is spread in FP32 and at the fewest bits: the share of each set's images in "
-        f"{len_of(found)} bins, the same for both, as square roots (Tukey's rootogram), since most ID images "
-        "share few bins. The ID set is filled; a larger score looks more out-of-distribution.",
+        f"Distribution of {label} in FP32 and at the fewest bits: the share of each set's images in "
+        f"{len_of(document)} bins, the same for both, as square roots (Tukey's rootogram), since most ID "
+        "images fall into few bins. The ID set is filled; a larger score looks more out-of-distribution.",
         tuple(panels),
     )
 
 
-def len_of(found: Document) -> int:
+def len_of(document: Document) -> int:
     """Return the number of bins of the histograms."""
-    return max((len(one.edges) - 1 for one in found.histograms), default=0)
+    return max((len(one.edges) - 1 for one in document.histograms), default=0)
 
 
-def _scores(name: str, one: ScoreHistogram, found: Document) -> str:
+def _scores(name: str, one: ScoreHistogram, document: Document) -> str:
     highest = max(
         share
-        for other in found.histograms
+        for other in document.histograms
         if _same_model(one, other)
         for s in other.shares.values()
         for share in s
     )
     low, high = one.edges[0], one.edges[-1]
     beyond = "; ".join(f"{n} {share:.1%}" for n, share in one.beyond.items() if share > 0)
-    told = f"From {short(low, 4)} to {short(high, 4)}, at most {highest:.1%} in a bin."
-    told += f" Outside: {beyond}." if beyond else ""
+    description = f"From {short(low, 4)} to {short(high, 4)}, at most {highest:.1%} in a bin."
+    description += f" Outside: {beyond}." if beyond else ""
     parts = [
         *_square(
             one.variant,
-            catalog.label_of(found.headline),
+            catalog.label_of(document.headline),
             f"root of the share, up to {highest:.0%}",
             ticks=False,
         )
@@ -234,14 +236,14 @@ def _scores(name: str, one: ScoreHistogram, found: Document) -> str:
     y = TOP + 14
     room = SIDE - 12 - 13 * min(len(one.shares), MOST_CURVES)  # below the key
     for place, (of_set, shares) in enumerate(one.shares.items()):
-        kind = "id" if of_set == found.plan.id_set else f"line s{_of_set(place)}"
+        kind = "id" if of_set == document.plan.id_set else f"line s{_of_set(place)}"
         parts.append(path(_steps(shares, highest, room, closed=kind == "id"), kind))
         if place < MOST_CURVES:
             parts.append(line(LEFT + 62, y - 4, LEFT + 84, y - 4, "id-sample" if kind == "id" else kind))
             parts.append(words(LEFT + 88, y, shortened(of_set, 18)))
             y += 13
     size = (LEFT + SIDE + 8, TOP + SIDE + BOTTOM)
-    return drawing(name, f"Scores: {one.variant}", told, size, parts)
+    return drawing(name, f"Scores: {one.variant}", description, size, parts)
 
 
 def _of_set(place: int) -> int:

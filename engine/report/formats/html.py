@@ -1,4 +1,4 @@
-"""A document as one HTML file that needs nothing else: no script, no font, no network."""
+"""A document as one self-contained HTML file: no script, no font, no network."""
 
 from __future__ import annotations
 
@@ -12,51 +12,52 @@ from engine.report.sections.outline import lead, sections
 from engine.text import clean
 
 LEVELS = 4  # of shading
-DENSE = 8  # columns, from which a table is set smaller on paper
-NEW_PAGE = {"deltas", "images", "bits"}  # sections that begin a page
+DENSE = 8  # a table with more columns is set smaller on paper
+NEW_PAGE = {"deltas", "images", "bits"}  # sections that start a new page
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def as_html(found: Document) -> str:
+def as_html(document: Document) -> str:
     """Return the document as a page that prints well."""
-    every = _with_figures(found)
+    every = _with_figures(document)
     urgent = [section for section in every if section.is_urgent]
     rest = [section for section in every if not section.is_urgent]
+    foot = f"Session {document.id}, plan {document.identity}, {document.app}."
     body = [
-        f"<h1>{_safe(found.session)}</h1>",
+        f"<h1>{_safe(document.session)}</h1>",
         *map(_section, urgent),
         '<div class="lead">',
-        *(f"<p{_first(at)}>{_safe(sentence)}</p>" for at, sentence in enumerate(lead(found))),
+        *(f"<p{_first(at)}>{_safe(sentence)}</p>" for at, sentence in enumerate(lead(document))),
         "</div>",
         _contents(rest),
         "<main>",
         *map(_section, rest),
         "</main>",
-        f"<footer><p>{_safe(f'Session {found.id}, plan {found.identity}, {found.app}.')}</p></footer>",
+        f"<footer><p>{_safe(foot)}</p></footer>",
     ]
     head = [
         '<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<meta name="color-scheme" content="light dark">',
-        f"<title>{_safe(found.session)}</title>",
+        f"<title>{_safe(document.session)}</title>",
         f"<style>{STYLE}</style>",
     ]
     parts = ["<!DOCTYPE html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", *body]
     return "\n".join([*parts, "</body>", "</html>", ""])
 
 
-def _with_figures(found: Document) -> list[Section]:
+def _with_figures(document: Document) -> list[Section]:
     """Return the sections with figures where they belong."""
     every = []
-    for section in sections(found):
-        if section.id == "losses" and (bars := figures.losses(found)) is not None:
+    for section in sections(document):
+        if section.id == "losses" and (bars := figures.losses(document)) is not None:
             first, *others = section.blocks
             section = Section(section.id, section.title, (first, bars, *others))
         if section.id == "detection":
-            if curves := tuple(figures.roc(found)):
+            if curves := tuple(figures.roc(document)):
                 every.append(Section("curves", "ROC curves", curves))
-            if (spread := figures.scores(found)) is not None:
+            if (spread := figures.scores(document)) is not None:
                 every.append(Section("histograms", "Scores", (spread,)))
         every.append(section)
     return every
@@ -94,7 +95,7 @@ def _block(block: Block) -> str:
 
 
 def _table(table: Table) -> str:
-    """Return a table that can be scrolled sideways on its own, by keyboard too."""
+    """Return a table that scrolls sideways on its own, by keyboard too."""
     titles = "".join(
         f'<th scope="col"{_words(at < table.texts)}>{_safe(title)}</th>'
         for at, title in enumerate(table.columns)

@@ -1,4 +1,4 @@
-"""A document's main tables as LaTeX: whole, so that it compiles, and table by table to be copied."""
+"""A document's main tables as LaTeX: a file that compiles, with tables that can be copied one by one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.report.formats import escaping, tables
 from engine.report.sections import detection, losses
 from engine.report.sections.limits import limits
 from engine.report.sections.outline import lead, meanings, wrong
-from engine.text import clean
+from engine.text import clean, counted
 
 PREAMBLE = r"""\documentclass[a4paper,landscape]{article}
 \usepackage[T1]{fontenc}
@@ -23,26 +23,32 @@ PREAMBLE = r"""\documentclass[a4paper,landscape]{article}
 \footnotesize"""
 
 
-def as_latex(found: Document) -> str:
-    """Return a LaTeX document of booktabs tables; what numbers are and cannot tell stands in comments."""
-    disagree = [f"% THE JOURNAL AND THE ARRAYS DISAGREE: {line}" for line in wrong(found)]
-    notes = [found.session, *lead(found), "A star marks a change (see the definitions)."]
-    notes += [*meanings(found), *(f"Cannot tell: {line}" for line in limits(found))]
-    notes += [f"Went wrong: {line}" for line in found.failures]
-    needs = r"Each table needs \usepackage{booktabs,longtable} and a page in one column."
-    every = (losses.headline(found), losses.stated(found), losses.in_full(found), detection.detection(found))
+def as_latex(document: Document) -> str:
+    """Return a LaTeX document of booktabs tables, with definitions and limits in comments."""
+    disagree = [f"% THE JOURNAL AND THE ARRAYS DISAGREE: {line}" for line in wrong(document)]
+    notes = [document.session, *lead(document), "A star marks a significant change (see the definitions)."]
+    notes += [*meanings(document), *(f"Cannot tell: {line}" for line in limits(document))]
+    notes += [f"Went wrong: {line}" for line in document.failures]
+    needs = r"Each table needs \usepackage{booktabs,longtable} and a one-column page."
+    every = (
+        losses.headline(document),
+        losses.stated(document),
+        losses.in_full(document),
+        detection.detection(document),
+    )
     lines = [*disagree, *map(_comment, (*notes, needs))]
-    lines += [PREAMBLE, *_visible(found)]
-    for section in (*every, detection.accuracy(found)):
+    lines += [PREAMBLE, *_visible(document)]
+    for section in (*every, detection.accuracy(document)):
         lines += _tables(section) if section is not None else []
     return "\n".join([*lines, r"\end{document}", ""])
 
 
-def _visible(found: Document) -> list[str]:
-    if not found.mismatches:
+def _visible(document: Document) -> list[str]:
+    if not document.mismatches:
         return []
-    told = f"The journal and the arrays of this session disagree in {len(found.mismatches)} places."
-    return [rf"\noindent\textbf{{{escaping.latex(told)}}}", ""]
+    places = counted(len(document.mismatches), "place")
+    warning = f"The journal and the arrays of this session disagree in {places}."
+    return [rf"\noindent\textbf{{{escaping.latex(warning)}}}", ""]
 
 
 def _tables(section: Section) -> list[str]:

@@ -13,14 +13,14 @@ from engine.report.sections.outline import lead, sections
 _AT_START = re.compile(r"^(\s*)(?:([-+#=])(?=[\s\-+#=]|$)|(\d+)([.)])(?=\s|$))")
 
 
-def as_markdown(found: Document) -> str:
-    """Return the document as markdown; figures are left to other formats."""
-    every = sections(found)
-    lines = [f"# {markdown(found.session)}", ""]
+def as_markdown(document: Document) -> str:
+    """Return the document as markdown, without figures."""
+    every = sections(document)
+    lines = [f"# {markdown(document.session)}", ""]
     for section in every:
         if section.is_urgent:
             lines += _section(section)
-    lines += [line for sentence in lead(found) for line in (_started(sentence), "")]
+    lines += [line for sentence in lead(document) for line in (_started(sentence), "")]
     for section in every:
         if not section.is_urgent:
             lines += _section(section)
@@ -28,7 +28,7 @@ def as_markdown(found: Document) -> str:
 
 
 def _started(text: str) -> str:
-    """Return text that begins a line."""
+    """Return text for the start of a line."""
     return _AT_START.sub(lambda f: f"{f[1]}\\{f[2]}" if f[2] else f"{f[1]}{f[3]}\\{f[4]}", markdown(text))
 
 

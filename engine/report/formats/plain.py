@@ -23,11 +23,11 @@ MEAN = "(mean)"  # no set can have this name
 _CONTROL = re.compile("[\x7f-\x9f]")  # JSON allows them, terminals obey them
 
 
-def as_json(found: Document) -> str:
+def as_json(document: Document) -> str:
     """Return the whole document as JSON, each measure under its id."""
-    plain = msgspec.to_builtins(found)
+    plain = msgspec.to_builtins(document)
     plain["variants"] = [_variant(row) for row in plain["variants"]]
-    plain["deltas"] = [_deltas(row) for row in found.deltas]
+    plain["deltas"] = [_deltas(row) for row in document.deltas]
     text = msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
     return _CONTROL.sub(lambda c: f"\\u{ord(c[0]):04x}", text) + "\n"
 
@@ -45,10 +45,10 @@ def _deltas(row: VariantDelta) -> dict[str, Any]:
     return plain
 
 
-def as_csv(found: Document) -> str:
-    """Return one line for every variant, score and OOD set, and one for their mean.
+def as_csv(document: Document) -> str:
+    """Return one line per variant, score and OOD set, and one for the mean over sets.
 
-    Under the headline score a line also has what was lost: on its set, or in the mean.
+    Lines of the headline score also have the losses: on their set, or in the mean.
     """
     lost = [
         f"{measure.name_of_delta}_lost{'' if part == 'value' else f'_{part}'}"
@@ -57,12 +57,12 @@ def as_csv(found: Document) -> str:
     ]
     of_labels, by_set = ([measure.id for measure in kind] for kind in (OF_LABELS, BY_SET))
     columns = [*OF_VARIANT, *of_labels, "set", "score", *OF_SET, *by_set, *AFTER_SET, *lost]
-    deltas = {row.variant: row for row in found.deltas}
-    lines = (line for row in found.variants for line in _lines(found, row, deltas.get(row.key)))
+    deltas = {row.variant: row for row in document.deltas}
+    lines = (line for row in document.variants for line in _lines(document, row, deltas.get(row.key)))
     return tables.comma_separated(columns, lines)
 
 
-def _lines(found: Document, row: VariantRow, delta: VariantDelta | None) -> Iterator[list[object]]:
+def _lines(document: Document, row: VariantRow, delta: VariantDelta | None) -> Iterator[list[object]]:
     head = [getattr(row, field) for field in OF_VARIANT] + [row.value(measure.id) for measure in OF_LABELS]
     cells: tuple[PairMeasures | MeanMeasures, ...] = (*row.sets, *row.means)
     for cell in cells:
@@ -72,12 +72,12 @@ def _lines(found: Document, row: VariantRow, delta: VariantDelta | None) -> Iter
             *(getattr(cell, field, None) for field in OF_SET),
             *(cell.value(measure.id) for measure in BY_SET),
             *(getattr(cell, field, None) for field in AFTER_SET),
-            *_lost(delta if cell.score == found.headline else None, of_set),
+            *_lost(delta if cell.score == document.headline else None, of_set),
         ]
 
 
 def _lost(delta: VariantDelta | None, of_set: str) -> Iterator[object]:
-    """Yield what was lost on one set; for no set what was lost in the mean, and of labels."""
+    """Yield the losses on one set, or, without a set, those in the mean and of labels."""
     for measure in LOST:
         one = None
         if delta is not None:

@@ -27,7 +27,7 @@ def checked(form: str) -> str:
     return form
 
 
-def render(found: Document, form: str) -> str:
-    """Return the document in a format; raise InputError for one that is not known."""
-    text: str = catalog.resolve(FORMATS[checked(form)])(found)
+def render(document: Document, form: str) -> str:
+    """Return the document in a format; raise InputError for an unknown format."""
+    text: str = catalog.resolve(FORMATS[checked(form)])(document)
     return text

@@ -1,7 +1,7 @@
-"""The style of the HTML report: on screens light or dark as the reader has it, on paper light.
+"""The style of the HTML report: light or dark on screens as the reader prefers, light on paper.
 
-Colours are Okabe and Ito's ("Color Universal Design", 2008); black and blue are exchanged for light grey and
-sky blue where the ground is dark. No line is told by its colour alone.
+Colours are Okabe and Ito's ("Color Universal Design", 2008); on a dark background light grey and sky blue
+replace black and blue. No line is identified only by its colour.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables as markdown, LaTeX and comma-separated values, whoever shows them."""
+"""Tables as markdown, LaTeX and comma-separated values, for reports and exports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def markdown(table: Table) -> list[str]:
 
 
 def long_latex(table: Table) -> list[str]:
-    """Return the lines of a table in LaTeX that may go over pages, with its caption."""
+    """Return the lines of a table in LaTeX that may span pages, with its caption."""
     head = _head(table)
     return [
         rf"\begin{{longtable}}{{@{{}}{''.join(_alignment(table, 'l', 'r'))}@{{}}}}",
@@ -34,14 +34,14 @@ def long_latex(table: Table) -> list[str]:
 
 
 def short_latex(table: Table) -> list[str]:
-    """Return the lines of a table in LaTeX, for a float with a caption of its own."""
+    """Return the lines of a table in LaTeX, for a float with its own caption."""
     columns = "".join(_alignment(table, "l", "r"))
     body = [*_head(table), *_body(table), r"\bottomrule"]
     return [rf"\begin{{tabular}}{{{columns}}}", *body, r"\end{tabular}"]
 
 
 def comma_separated(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return one line per row; None is an empty cell, and no cell is a formula."""
+    """Return one line per row; None becomes an empty cell, and no cell is a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -71,7 +71,7 @@ def _body(table: Table) -> Iterator[str]:
 
 
 def _latex_cell(cell: Cell) -> str:
-    """Return a cell; LaTeX has no marks, so what is marked is bold."""
+    """Return a cell; marked numbers are bold instead of marked."""
     if isinstance(cell, Marked):
         text = escaping.latex(cell.text)
         return rf"\textbf{{{text}}}" if cell.mark else text

@@ -1,4 +1,4 @@
-"""Does the journal say what the arrays say: every number, every interval end, every hash of rows."""
+"""Does the journal agree with the arrays? Every number, every end of an interval, every hash of rows."""
 
 from __future__ import annotations
 
@@ -43,62 +43,62 @@ Place = tuple[str, str, str]  # variant, set, measure
 
 
 class Check:
-    """Take in comparisons one by one."""
+    """Collect comparisons one by one."""
 
     def __init__(self) -> None:
         self.numbers = self.hashes = 0
-        self.found: list[Mismatch] = []
+        self.mismatches: list[Mismatch] = []
 
     def result(self) -> Checked:
         """Return everything that was compared so far."""
-        return Checked(self.numbers, self.hashes, tuple(self.found))
+        return Checked(self.numbers, self.hashes, tuple(self.mismatches))
 
-    def same(self, place: Place, told: object, found: object, relative: float = 0) -> None:
-        """Compare what the journal told at a place with what the arrays say."""
+    def same(self, place: Place, recorded: object, measured: object, relative: float = 0) -> None:
+        """Compare what the journal says at a place with what the arrays say."""
         self.numbers += 1
-        if not _agree(told, found, relative):
-            self.differs(place, _said(told), _said(found))
+        if not _agree(recorded, measured, relative):
+            self.differs(place, _written(recorded), _written(measured))
 
-    def differs(self, place: Place, told: str, found: str) -> None:
-        """Note something that does not agree."""
-        self.found.append(Mismatch(*place, told, found))
+    def differs(self, place: Place, recorded: str, measured: str) -> None:
+        """Record a disagreement."""
+        self.mismatches.append(Mismatch(*place, recorded, measured))
 
-    def measures(self, told: Measured, found: Measured) -> None:
-        """Compare the measures of one variant; the journal need not have all scores, nor every measure."""
-        for name in filter(MEASURES.__contains__, told.values):
-            self.same((told.variant, "", name), told.value(name), found.value(name))
-        cells = {(cell.name, cell.score): _numbers(cell) for cell in found.cells}
-        for cell in told.cells:
+    def measures(self, recorded: Measured, measured: Measured) -> None:
+        """Compare the measures of one variant; the journal need not have every score or measure."""
+        for name in filter(MEASURES.__contains__, recorded.values):
+            self.same((recorded.variant, "", name), recorded.value(name), measured.value(name))
+        cells = {(cell.name, cell.score): _numbers(cell) for cell in measured.cells}
+        for cell in recorded.cells:
             again = cells.get((cell.name, cell.score), {})
             for name, value in _numbers(cell).items():
-                self.same((told.variant, cell.name, f"{cell.score}, {name}"), value, again.get(name))
+                self.same((recorded.variant, cell.name, f"{cell.score}, {name}"), value, again.get(name))
 
-    def deltas(self, told: DeltasMeasured, found: DeltasMeasured, *, quick: bool) -> None:
-        """Compare two delta tables; with `quick` their values alone."""
-        self.same(("", "", "sequential intervals"), told.sequential, found.sequential)
-        self.same(("", "", "seed of the bootstrap"), told.seed, found.seed)
-        again = dict(placed(found))
-        for place, delta in placed(told):
+    def deltas(self, recorded: DeltasMeasured, measured: DeltasMeasured, *, quick: bool) -> None:
+        """Compare two delta tables; with `quick`, only their values."""
+        self.same(("", "", "sequential intervals"), recorded.sequential, measured.sequential)
+        self.same(("", "", "seed of the bootstrap"), recorded.seed, measured.seed)
+        again = dict(placed(measured))
+        for place, delta in placed(recorded):
             other = again.get(place)
             for name in ("value", "relative") if quick else Delta.__struct_fields__:
                 where = (*place[:2], f"{place[2]}, {FIELDS[name]}")
                 tolerance = ROUNDING_OF_P if name in ("p", "p_holm") else 0
                 self.same(where, getattr(delta, name), getattr(other, name) if other else None, tolerance)
 
-    def curves(self, told: CurvesDrawn, exact: Mapping[str, tuple[Floats, Floats]]) -> None:
+    def curves(self, recorded: CurvesDrawn, exact: Mapping[str, tuple[Floats, Floats]]) -> None:
         """Compare recorded curves with the whole ones: every point must be one of theirs."""
-        for curve in told.curves:
+        for curve in recorded.curves:
             self.numbers += len(curve.fpr)
-            place = (told.variant, curve.set, "ROC curve")
+            place = (recorded.variant, curve.set, "ROC curve")
             if curve.set not in exact:
                 self.differs(place, f"{len(curve.fpr)} points", NO_VALUE)
             elif len(curve.fpr) != len(curve.tpr):
-                self.differs(place, f"{len(curve.fpr)} and {len(curve.tpr)} rates", "as many of both")
+                self.differs(place, f"{len(curve.fpr)} and {len(curve.tpr)} rates", "equally many of both")
             elif off := _points_off(curve.fpr, curve.tpr, *exact[curve.set]):
-                self.differs(place, f"{len(curve.fpr)} points", f"that {off} of them are not on it")
+                self.differs(place, f"{len(curve.fpr)} points", f"that {off} of them are off the curve")
 
     def rows(self, arrays: Arrays, events: Sequence[AnyEvent], plan: Plan) -> None:
-        """Compare the finished rows with the hashes that they were written with."""
+        """Compare the finished rows with the hashes recorded when they were written."""
         finished = 0
         unseen = set(layout(plan))
         for event in events:
@@ -111,21 +111,21 @@ class Check:
         for name in sorted(unseen):
             self.differs(("", "", f"{name}.npy"), "no hash", "that there are rows")
 
-    def _hashes(self, arrays: Arrays, first: int, rows: int, told: Mapping[str, str]) -> set[str]:
-        """Compare some rows; return the arrays that were compared (kept outputs are none of them)."""
-        found = arrays.digests(first, rows)
-        for name in sorted(found.keys() & told.keys()):
+    def _hashes(self, arrays: Arrays, first: int, rows: int, recorded: Mapping[str, str]) -> set[str]:
+        """Compare some rows; return the names of the arrays compared (never kept outputs)."""
+        measured = arrays.digests(first, rows)
+        for name in sorted(measured.keys() & recorded.keys()):
             self.hashes += 1
-            if found[name] != told[name]:
+            if measured[name] != recorded[name]:
                 place = ("", "", f"SHA-256 of {name}.npy, rows {first} to {first + rows - 1}")
-                self.differs(place, told[name][:SHOWN], found[name][:SHOWN])
-        return found.keys() & told.keys()
+                self.differs(place, recorded[name][:SHOWN], measured[name][:SHOWN])
+        return measured.keys() & recorded.keys()
 
 
 def _numbers(cell: Cell) -> dict[str, object]:
-    """Return everything that a cell says by name; what it says of measures unknown here is left out."""
-    known = {name: value for name, value in cell.values.items() if name in MEASURES}
-    return {"n_id": cell.n_id, "n_ood": cell.n_ood, **known, "problem": cell.problem}
+    """Return the contents of a cell by name, without unknown measures."""
+    values = {name: value for name, value in cell.values.items() if name in MEASURES}
+    return {"n_id": cell.n_id, "n_ood": cell.n_ood, **values, "problem": cell.problem}
 
 
 def placed(table: DeltasMeasured) -> Iterable[tuple[Place, Delta]]:
@@ -144,34 +144,34 @@ def _of_variant(row: VariantDelta) -> Iterable[tuple[Place, Delta]]:
     for measure, delta in row.of_labels.items():
         if measure in MEASURES:
             yield (row.variant, "", f"{measure} lost"), delta
-    for measure, found in row.by_set.items():
+    for measure, measured in row.by_set.items():
         if measure not in MEASURES:
             continue
-        yield (row.variant, "", f"{measure} lost"), found.mean
-        for of_set, delta in found.sets.items():
+        yield (row.variant, "", f"{measure} lost"), measured.mean
+        for of_set, delta in measured.sets.items():
             yield (row.variant, of_set, f"{measure} lost"), delta
 
 
-def _agree(told: Any, found: Any, relative: float) -> bool:
-    if not (_is_number(told) and _is_number(found)):
-        return bool(told == found)
-    return math.isclose(told, found, rel_tol=relative, abs_tol=0 if relative else ROUNDING)
+def _agree(recorded: Any, measured: Any, relative: float) -> bool:
+    if not (_is_number(recorded) and _is_number(measured)):
+        return bool(recorded == measured)
+    return math.isclose(recorded, measured, rel_tol=relative, abs_tol=0 if relative else ROUNDING)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _said(value: object) -> str:
+def _written(value: object) -> str:
     if isinstance(value, float):
         return short(value, 7)
     return NO_VALUE if value is None or value == "" else str(value)
 
 
 def _points_off(fpr: Sequence[float], tpr: Sequence[float], whole_fpr: Floats, whole_tpr: Floats) -> int:
-    """Count the points of a thinned curve that are none of the whole curve.
+    """Count the points of a thinned curve that are not on the whole curve.
 
-    Along a ROC curve the sum of both rates never falls, so the neighbours of a point are found by it.
+    Along a ROC curve the sum of both rates never falls, so it locates the neighbours of a point.
     """
     along, reach = whole_fpr + whole_tpr, 2 * ROUNDING_OF_CURVES
     off = 0

@@ -1,4 +1,4 @@
-"""The looks that a sweep took before its end, measured again: what a replay shows on the way."""
+"""The interim looks of a sweep, measured again: what a replay shows before the end."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from engine.session.session import Session
 
 
 def earlier(session: Session) -> Checked:
-    """Compare every table and curve of fewer rows than are finished with the arrays; raises JournalError."""
+    """Compare every table and curve of the looks before the end with the arrays; raise JournalError."""
     rows, check = session.rows, Check()
-    # What is added after a sweep looks at all its rows.
+    # Scores added after a sweep cover all its rows.
     events = attempts.counted(entry.event for entry in session.sweep)
     looks = [event for event in events if isinstance(event, Measured | CurvesDrawn | DeltasMeasured)]
     counts = sorted({event.rows for event in looks if event.rows != rows})
@@ -41,7 +41,7 @@ def _look(
     check: Check,
     planned: int | None,
 ) -> None:
-    """Measure the first rows again and compare them with what was said of as many."""
+    """Measure the first rows again and compare them with the looks at as many rows."""
     finished = arrays.first(count)
     Remeasured(finished, classes).compare(looks, check)
     if any(isinstance(event, DeltasMeasured) and event.rows == count for event in looks):

@@ -28,17 +28,17 @@ from engine.report.curves import Whole, thinned, whole_curves
 from engine.report.recheck.check import Check
 from engine.session.arrays import FinishedRows
 
-RESAMPLES = 1000  # where the journal has no delta table of these rows
+RESAMPLES = 1000  # if the journal has no delta table for these rows
 MOST_RESAMPLES = 20_000
-MOST_THREADS = 8  # each holds some tens of MB
+MOST_THREADS = 8  # each needs tens of MB
 LEAST_RESAMPLES = 2
 
 
 class Remeasured:
-    """Every variant that was ready, measured again on the finished rows."""
+    """Every calibrated variant, measured again on the finished rows."""
 
     def __init__(self, finished: FinishedRows, classes: Mapping[str, int]) -> None:
-        """Measure; `classes` are those of every variant that was ready."""
+        """Measure; `classes` are those of every calibrated variant."""
         self.finished = finished
         self.variants: list[VariantRow] = []
         self.measured: dict[str, Measured] = {}
@@ -55,9 +55,9 @@ class Remeasured:
             for score in plan.scores
             for at, name in enumerate(plan.ood_sets, start=1)
         )
-        found = table.measure_variant(rows, column, (), classes)
+        measured = table.measure_variant(rows, column, (), classes)
         cells = tuple(map(table.cell_of, pairs))
-        self.measured[variant.key] = msgspec.structs.replace(found, cells=cells)
+        self.measured[variant.key] = msgspec.structs.replace(measured, cells=cells)
         self._whole[variant.key] = whole_curves(rows, column)
         self.curves.append(VariantCurves(variant.key, thinned(self._whole[variant.key])))
         self.variants.append(
@@ -69,21 +69,20 @@ class Remeasured:
                 bits=str(variant.bits),
                 method=variant.method,
                 draw=variant.draw,
-                values=found.values,
+                values=measured.values,
                 sets=pairs,
                 means=tuple(_mean(score, pairs) for score in plan.scores),
             )
         )
 
     def compare(self, events: Sequence[AnyEvent], check: Check) -> None:
-        """Compare all of it with what the journal says of as many rows."""
+        """Compare everything with what the journal says about as many rows."""
         count = self.finished.count
         for event in events:
             if not isinstance(event, Measured | CurvesDrawn) or event.rows != count:
                 continue
             if event.variant not in self.measured:
-                told = "that there are some"
-                check.differs((event.variant, "", "measures"), told, "nothing of such a variant")
+                check.differs((event.variant, "", "measures"), "that there are some", "no such variant")
             elif isinstance(event, Measured):
                 check.measures(event, self.measured[event.variant])
             else:
@@ -95,68 +94,68 @@ def compared(
 ) -> tuple[DeltasMeasured, bool]:
     """Return the delta table, compared with the journal's, and whether its intervals are the journal's.
 
-    With `quick` they are, where it has a table of as many rows. Raises JournalError for a seed that none is.
+    With `quick` they are, if it has a table of as many rows. Raises JournalError for an invalid seed.
     """
     seed = finished.plan.seed
     if seed < 0:
-        raise JournalError(f"seed {seed}: a whole number from 0 on is needed to resample with")
+        raise JournalError(f"seed {seed}: resampling needs a whole number from 0 on")
     of_these = [e for e in events if isinstance(e, DeltasMeasured) and e.rows == finished.count]
-    told = of_these[-1] if of_these else None
-    resamples = told.resamples if told else RESAMPLES
-    if told and not LEAST_RESAMPLES <= resamples <= MOST_RESAMPLES:
-        check.differs(("", "", "resamples"), f"{resamples:,}", f"nothing: {RESAMPLES:,} are made instead")
+    recorded = of_these[-1] if of_these else None
+    resamples = recorded.resamples if recorded else RESAMPLES
+    if recorded and not LEAST_RESAMPLES <= resamples <= MOST_RESAMPLES:
+        check.differs(("", "", "resamples"), f"{resamples:,}", f"nothing: {RESAMPLES:,} are used instead")
         resamples = RESAMPLES
-    is_recorded = quick and told is not None
+    is_recorded = quick and recorded is not None
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
-        found = deltas.measure_deltas(
+        measured = deltas.measure_deltas(
             finished, LEAST_RESAMPLES if is_recorded else resamples, seed, pool, planned=planned
         )
     for one in of_these:
-        check.deltas(one, found, quick=quick or one.resamples != found.resamples)
-    if told is None or not quick:
-        return found, False
-    return _with_intervals(found, told), True
+        check.deltas(one, measured, quick=quick or one.resamples != measured.resamples)
+    if recorded is None or not quick:
+        return measured, False
+    return _with_intervals(measured, recorded), True
 
 
-def _with_intervals(found: DeltasMeasured, told: DeltasMeasured) -> DeltasMeasured:
-    """Return a delta table with its own values and the recorded intervals and tests, where there are any."""
-    recorded = {row.variant: row for row in told.variants}
+def _with_intervals(measured: DeltasMeasured, recorded: DeltasMeasured) -> DeltasMeasured:
+    """Return a delta table with its own values and the recorded intervals and tests, if there are any."""
+    rows = {row.variant: row for row in recorded.variants}
     return msgspec.structs.replace(
-        found,
-        resamples=told.resamples,
+        measured,
+        resamples=recorded.resamples,
         variants=tuple(
-            _row_with_intervals(row, recorded[row.variant])
-            for row in found.variants
-            if row.variant in recorded
+            _row_with_intervals(row, rows[row.variant]) for row in measured.variants if row.variant in rows
         ),
-        by_bits=_each(found.by_bits, told.by_bits),
+        by_bits=_each(measured.by_bits, recorded.by_bits),
         by_pretraining={
-            name: _each(means, told.by_pretraining.get(name, {}))
-            for name, means in found.by_pretraining.items()
+            name: _each(means, recorded.by_pretraining.get(name, {}))
+            for name, means in measured.by_pretraining.items()
         },
-        twins=_each(found.twins, told.twins),
+        twins=_each(measured.twins, recorded.twins),
     )
 
 
 def _row_with_intervals(row: VariantDelta, recorded: VariantDelta) -> VariantDelta:
     by_set = {
-        measure: SetDeltas(_each(found.sets, there.sets), _with_interval(found.mean, there.mean))
-        for measure, found in row.by_set.items()
+        measure: SetDeltas(_each(measured.sets, there.sets), _with_interval(measured.mean, there.mean))
+        for measure, measured in row.by_set.items()
         if (there := recorded.by_set.get(measure)) is not None
     }
     return VariantDelta(row.variant, by_set, _each(row.of_labels, recorded.of_labels))
 
 
-def _each(found: Mapping[str, Delta], told: Mapping[str, Delta]) -> dict[str, Delta]:
-    return {name: _with_interval(found[name], told[name]) for name in found if name in told}
+def _each(measured: Mapping[str, Delta], recorded: Mapping[str, Delta]) -> dict[str, Delta]:
+    return {name: _with_interval(measured[name], recorded[name]) for name in measured if name in recorded}
 
 
-def _with_interval(found: Delta, told: Delta) -> Delta:
-    return msgspec.structs.replace(found, low=told.low, high=told.high, p=told.p, p_holm=told.p_holm)
+def _with_interval(measured: Delta, recorded: Delta) -> Delta:
+    return msgspec.structs.replace(
+        measured, low=recorded.low, high=recorded.high, p=recorded.p, p_holm=recorded.p_holm
+    )
 
 
 def _mean(score: str, pairs: Sequence[PairMeasures]) -> MeanMeasures:
-    """Return the mean over the OOD sets that have enough images."""
+    """Return the mean over the OOD sets with enough images."""
     under = [one for one in pairs if one.score == score]
     values = {measure.id: means.mean_over_sets(under, measure.id) for measure in BY_SET}
     return MeanMeasures(score, len(means.in_mean(under)), values)

@@ -1,4 +1,4 @@
-"""What went wrong in a session, or was left out, in words."""
+"""What went wrong in a session or was left out, in words."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from engine.protocol.events import (
 )
 from engine.report.contents import VariantRow
 from engine.session.journal import Reader
-from engine.text import clean
+from engine.text import clean, counted
 
 
 def failures(events: Sequence[AnyEvent], variants: Sequence[VariantRow], reader: Reader) -> list[str]:
     """List everything that went wrong: variants, images, sets, values, the session itself, its journal."""
-    found = [*_of_events(events), *_of_measures(variants), *_of_journal(reader)]
-    return [clean(text) for text in dict.fromkeys(found)]
+    texts = [*_of_events(events), *_of_measures(variants), *_of_journal(reader)]
+    return [clean(text) for text in dict.fromkeys(texts)]
 
 
 def interruptions(events: Sequence[AnyEvent]) -> list[str]:
-    """List what a session got over: workers that ended, and where it went on."""
-    found = []
+    """List what a session recovered from: workers that ended, and resumptions."""
+    texts = []
     for event in events:
         match event:
             case WorkerDied(reason):
-                found.append(f"the worker ended by itself: {reason}")
+                texts.append(f"the worker ended unexpectedly: {reason}")
             case SessionResumed(rows):
-                found.append(f"the session stopped and went on from row {rows}")
-    return [clean(text) for text in found]
+                texts.append(f"the session stopped and was resumed at row {rows}")
+    return [clean(text) for text in texts]
 
 
 def _of_events(events: Sequence[AnyEvent]) -> Iterable[str]:
@@ -52,26 +52,26 @@ def _of_measures(variants: Sequence[VariantRow]) -> Iterable[str]:
     cells = [cell for row in variants for cell in row.sets]
     small = {cell.name: cell.n_ood for cell in cells if cell.n_ood < means.LEAST}
     for name, n in small.items():
-        yield f"{name}: only {n} image{'s' * (n != 1)} can be measured, so it is in no mean and in no delta"
+        yield f"{name}: only {counted(n, 'image')} can be measured, so it is in no mean and no delta"
     if few := {cell.n_id for cell in cells if cell.n_id < means.LEAST}:
-        yield f"only {max(few)} of the ID images can be measured, so there is no mean and no delta"
+        yield f"only {counted(max(few), 'ID image')} can be measured, so there is no mean and no delta"
     for row in variants:
         for problem in dict.fromkeys(cell.problem for cell in row.sets if cell.problem):
             yield f"{row.key}: {problem}"
         if row.value("top1") is not None and row.value("ece") is None:
-            yield f"{row.key}: its calibration errors have no value, confidences are not finite"
+            yield f"{row.key}: its calibration errors have no value because confidences are not finite"
 
 
 def damage(reader: Reader) -> Iterable[str]:
-    """Yield in words what cannot be read of a journal; rows and numbers may be missing for it."""
+    """Yield what cannot be read of a journal, in words; rows and numbers may be missing because of it."""
     yield from (f"the journal is damaged, {what}" for what in reader.damage)
     if reader.skipped > len(reader.damage):
-        yield f"{reader.skipped:,} events of the journal are damaged or missing"
+        yield f"damaged or missing events of the journal, in all: {reader.skipped:,}"
 
 
 def _of_journal(reader: Reader) -> Iterable[str]:
     yield from damage(reader)
     if reader.unknown:
-        yield f"{reader.unknown:,} events are of kinds that this version does not know, and count nowhere"
+        yield f"events of types unknown to this version, not counted: {reader.unknown:,}"
     if reader.strange:
-        yield f"the plan has fields that this version does not know: {', '.join(reader.strange)}"
+        yield f"the plan has fields unknown to this version: {', '.join(reader.strange)}"

@@ -1,4 +1,4 @@
-"""Bit tables: which tensor has how many bits, and what that costs and saves."""
+"""Bit tables: how many bits every tensor has, and what that costs and saves."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from engine.text import short
 COLUMNS = ("tensor", "quantizer", "bits", "scales", "low", "high", "clipped", "SQNR (dB)", "bytes")
 
 
-def bits(found: Document) -> Section:
-    """Return a summary of all bit tables, then each of them whole."""
-    columns = ("variant", "packed bytes", "of float32", "left in float, bytes", "least weight SQNR (dB)")
+def bits(document: Document) -> Section:
+    """Return a summary of all bit tables, followed by each table."""
+    columns = ("variant", "packed bytes", "of float32", "left in float, bytes", "lowest weight SQNR (dB)")
     rows: list[Row] = []
-    for table in found.bit_tables:
+    for table in document.bit_tables:
         weights = [r.sqnr for r in table.rows if r.tensor.endswith(".weight") and r.sqnr is not None]
         least = f"{min(weights):.1f}" if weights else "exact"
         rows.append(
             (titled(table), f"{table.packed_bytes:,}", _share(table), f"{table.float_bytes:,}", least)
         )
     blocks: list[Table | Text] = [Table("Size of every variant", columns, (tuple(rows),))]
-    for table in found.bit_tables:
+    for table in document.bit_tables:
         blocks += [bit_table(table), Text(floats(table))]
     return Section("bits", "Bits", tuple(blocks))
 
@@ -47,16 +47,16 @@ def bit_table(table: BitsTabled) -> Table:
 
 
 def titled(table: BitsTabled) -> str:
-    """Return the name of a variant, with the share of its weights that its bits are not the bits of."""
+    """Return the name of a variant, with the share of its weights left in floating point."""
     share = f", {table.float_share:.1%} of the weights in floating point" if table.float_share else ""
     return f"{table.variant}{share}"
 
 
 def floats(table: BitsTabled) -> str:
-    """Say how large a variant is when packed, and what is left in floating point."""
+    """Describe the packed size of a variant, and what is left in floating point."""
     return (
         f"Packed {table.packed_bytes:,} bytes, {_share(table)} of {table.float32_bytes:,} in float32. "
-        f"Left in floating point ({table.float_bytes:,} bytes): {', '.join(grouped(table.floats))}; "
+        f"Left in floating point ({table.float_bytes:,} bytes): {', '.join(grouped(table.floats))}, "
         "and all LayerNorm, softmax, GELU and residual arithmetic."
     )
 

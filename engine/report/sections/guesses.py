@@ -1,4 +1,4 @@
-"""Models that know no more of the labels than guessing would: what is said of them first of all."""
+"""Warnings, shown first, about models that are no more accurate than guessing."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from engine.report.contents import VariantRow
 def guesses(
     variants: Sequence[VariantRow], models: Sequence[ModelLoaded], images: Sequence[SetReady]
 ) -> tuple[str, ...]:
-    """Return a warning for each model that is at the level of guessing in FP32, on however few images."""
+    """Return a warning for each model that is no better than guessing in FP32, however few the images."""
     classes = {one.model: one.classes for one in models}
     count = next((one.count for one in images if one.role == "id"), 0)
-    found = (
+    warnings = (
         warning(row.model, top1, count, classes[row.model])
         for row in variants
         if row.bits == "FP32" and row.model in classes and row.value("nll") is not None
         if (top1 := row.value("top1")) is not None
     )
-    return tuple(filter(None, found))
+    return tuple(filter(None, warnings))

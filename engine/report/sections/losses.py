@@ -1,4 +1,4 @@
-"""Sections on what quantization cost: deltas absolute and relative, with intervals."""
+"""Sections on what quantization cost: absolute and relative deltas with intervals."""
 
 from __future__ import annotations
 
@@ -27,50 +27,53 @@ from engine.report.words import (
     titled,
     with_interval,
 )
+from engine.text import counted
 
 
-def headline(found: Document) -> Section:
-    """Return the study's table: what every variant lost of AUPR-out, and the means."""
-    names = found.plan.ood_sets
-    largest = max((abs(d.value) for row in found.deltas for d in row.main.sets.values()), default=0)
+def headline(document: Document) -> Section:
+    """Return the study's table: the AUPR-out that every variant lost, and the means."""
+    names = document.plan.ood_sets
+    largest = max((abs(d.value) for row in document.deltas for d in row.main.sets.values()), default=0)
     columns = ("variant", *names, "mean", "95 % interval", "relative", "top-1")
     rows: list[Row] = []
-    for row in found.deltas:
+    for row in document.deltas:
         mean = row.main.mean
         cells = [_shaded(row.main.sets.get(name), largest) for name in names]
         top1 = points(row.of_labels.get("top1")).strip()
         last = (_shaded(mean, largest), interval(mean), relative(mean), top1)
         rows.append((row.variant, *cells, *last))
-    label = catalog.label_of(found.headline)
+    label = catalog.label_of(document.headline)
     return Section(
         "losses",
         f"AUPR-out lost against FP32 ({label}, average precision, percentage points)",
         (
             Text(
-                "Mean over OOD sets with its paired 95 % interval; a star marks a change (see Definitions)."
+                "Mean over OOD sets with its paired 95 % interval; a star marks a significant change (see "
+                "Definitions)."
             ),
             Table("AUPR-out lost, in percentage points", columns, by_model(rows)),
-            *([Items(tuple(kept))] if (kept := in_float(found.plan, found.bit_tables)) else []),
-            _means(found),
+            *([Items(tuple(kept))] if (kept := in_float(document.plan, document.bit_tables)) else []),
+            _means(document),
         ),
     )
 
 
-def _means(found: Document) -> Table:
-    """Return the means over models: of all, by pretraining, and how twins differ."""
-    groups = {"all models": found.by_bits}
-    groups |= {_models_of(pretraining): of_bits for pretraining, of_bits in found.by_pretraining.items()}
-    groups |= {"larger pretraining minus its twin": found.twins} if found.twins else {}
+def _means(document: Document) -> Table:
+    """Return the means over all models and by pretraining, and how twins differ."""
+    groups = {"all models": document.by_bits}
+    groups |= {_models_of(pretraining): of_bits for pretraining, of_bits in document.by_pretraining.items()}
+    groups |= {"larger pretraining minus its twin": document.twins} if document.twins else {}
     rows = tuple(
-        (name, *(with_interval(means.get(bits)) for bits in found.by_bits)) for name, means in groups.items()
+        (name, *(with_interval(means.get(bits)) for bits in document.by_bits))
+        for name, means in groups.items()
     )
     title = "Mean AUPR-out lost over models, in percentage points"
-    return Table(title, ("mean over", *found.by_bits), (rows,))
+    return Table(title, ("mean over", *document.by_bits), (rows,))
 
 
-def stated(found: Document) -> Section | None:
-    """Return what the study's abstract states beside what was measured; None where it states nothing."""
-    if not found.stated:
+def stated(document: Document) -> Section | None:
+    """Return what the study's abstract states beside what was measured; None if it states nothing."""
+    if not document.stated:
         return None
     columns = ("model", "measure", "stated", "measured, points", "95 % interval", "measured, relative")
     rows = tuple(
@@ -82,13 +85,13 @@ def stated(found: Document) -> Section | None:
             interval(one.measured),
             relative(one.measured),
         )
-        for one in found.stated
+        for one in document.stated
     )
-    order = study.order_holds(found.stated)
+    order = study.order_holds(document.stated)
     benchmark = catalog.PRESETS["kuang-wong-2026"].plan["ood_sets"]
-    left_out = ", ".join(name for name in benchmark if name not in found.plan.ood_sets)
-    told = f"Chosen here: {choices(found)}."
-    told += f" Not here of OpenOOD's sets: {left_out}." if left_out else ""
+    left_out = ", ".join(name for name in benchmark if name not in document.plan.ood_sets)
+    chosen = f"Chosen here: {choices(document)}."
+    chosen += f" OpenOOD sets not included: {left_out}." if left_out else ""
     return Section(
         "stated",
         f"Beside the {catalog.STATED_BY}",
@@ -100,77 +103,77 @@ def stated(found: Document) -> Section | None:
             Table("Stated and measured", columns, (rows,), texts=2),
             *([Text(f"{order}.")] if order else []),
             Text(catalog.STATED_NOT),
-            Text(told),
+            Text(chosen),
         ),
     )
 
 
-def in_full(found: Document) -> Section | None:
-    """Return every delta with its interval, absolute and relative; None where there are none."""
-    if not found.deltas:
+def in_full(document: Document) -> Section | None:
+    """Return every delta with its interval, absolute and relative; None if there are none."""
+    if not document.deltas:
         return None
-    told = (
-        "FP32 minus quantized, in percentage points and relative to FP32, with 95 % intervals. Where smaller "
-        "is better (FPR, NLL, Brier, ECE, AURC, AUGRC) a loss is negative."
+    explanation = (
+        "FP32 minus quantized, in percentage points and relative to FP32, with 95 % intervals. For measures "
+        "where smaller is better (FPR, NLL, Brier, ECE, AURC, AUGRC), a loss is negative."
     )
     return Section(
         "deltas",
         "Deltas with intervals",
-        (Text(told), *_by_measure(found), _accuracy(found), _without_intervals(found)),
+        (Text(explanation), *_by_measure(document), _accuracy(document), _without_intervals(document)),
     )
 
 
-def _by_measure(found: Document) -> Iterator[Table]:
-    columns = ("variant", *found.plan.ood_sets, "mean")
+def _by_measure(document: Document) -> Iterator[Table]:
+    columns = ("variant", *document.plan.ood_sets, "mean")
     for measure in COMPARED:
-        rows = [row for row in found.deltas if measure.id in row.by_set]
+        rows = [row for row in document.deltas if measure.id in row.by_set]
         if rows:
-            absolute = [_absolute(found, row, measure) for row in rows]
-            shares = [_relative(found, row, measure) for row in rows]
+            absolute = [_absolute(document, row, measure) for row in rows]
+            shares = [_relative(document, row, measure) for row in rows]
             yield Table(f"{measure.label} lost, in percentage points", columns, by_model(absolute))
             yield Table(f"{measure.label} lost, relative to FP32", columns, by_model(shares), folded=True)
 
 
-def _absolute(found: Document, row: VariantDelta, measure: Measure) -> Row:
+def _absolute(document: Document, row: VariantDelta, measure: Measure) -> Row:
     deltas = row.sets(measure.id)
-    cells = (with_interval(deltas.get(name)) for name in found.plan.ood_sets)
+    cells = (with_interval(deltas.get(name)) for name in document.plan.ood_sets)
     return (row.variant, *cells, with_interval(row.mean(measure.id)))
 
 
-def _relative(found: Document, row: VariantDelta, measure: Measure) -> Row:
-    """Return deltas over the FP32 values, by which both ends of an interval are divided too."""
-    whole, deltas = _reference(found, row.variant), row.sets(measure.id)
+def _relative(document: Document, row: VariantDelta, measure: Measure) -> Row:
+    """Return deltas and their intervals, divided by the FP32 values."""
+    whole, deltas = _reference(document, row.variant), row.sets(measure.id)
     cells = []
-    for name in found.plan.ood_sets:
-        cell = whole.cell(found.headline, name) if whole else None
+    for name in document.plan.ood_sets:
+        cell = whole.cell(document.headline, name) if whole else None
         cells.append(relative_with_interval(deltas.get(name), cell.value(measure.id) if cell else None))
-    mean = whole.mean(found.headline) if whole else None
+    mean = whole.mean(document.headline) if whole else None
     of_mean = relative_with_interval(row.mean(measure.id), mean.value(measure.id) if mean else None)
     return (row.variant, *cells, of_mean)
 
 
-def _accuracy(found: Document) -> Table:
-    """Return what was lost of accuracy and calibration, with intervals."""
+def _accuracy(document: Document) -> Table:
+    """Return the losses of accuracy and calibration, with intervals."""
     columns = [name for one in COMPARED_OF_LABELS for name in (titled(one), f"{one.label}, relative")]
-    rows: list[Row] = [(row.variant, *_accuracy_lost(found, row)) for row in found.deltas]
+    rows: list[Row] = [(row.variant, *_accuracy_lost(document, row)) for row in document.deltas]
     caption = "Accuracy and calibration lost, in percentage points"
     return Table(caption, ("variant", *columns), by_model(rows))
 
 
-def _accuracy_lost(found: Document, row: VariantDelta) -> Iterator[str]:
-    reference = _reference(found, row.variant)
+def _accuracy_lost(document: Document, row: VariantDelta) -> Iterator[str]:
+    reference = _reference(document, row.variant)
     for measure in COMPARED_OF_LABELS:
         delta = row.of_labels.get(measure.id)
         yield lost(delta, measure)
         yield relative_with_interval(delta, reference.value(measure.id) if reference else None)
 
 
-def _without_intervals(found: Document) -> Table:
-    """Return what was lost of the measures of labels that have no interval."""
+def _without_intervals(document: Document) -> Table:
+    """Return the losses of the measures of labels that have no interval."""
     every = [measure for measure in OF_LABELS if measure not in COMPARED_OF_LABELS]
     rows: list[Row] = []
-    for delta in found.deltas:
-        row, reference = found.row(delta.variant), _reference(found, delta.variant)
+    for delta in document.deltas:
+        row, reference = document.row(delta.variant), _reference(document, delta.variant)
         rows.append((delta.variant, *(_difference(reference, row, measure) for measure in every)))
     caption = "Accuracy and calibration lost without intervals, in percentage points"
     return Table(caption, ("variant", *(measure.label for measure in every)), by_model(rows))
@@ -181,33 +184,33 @@ def _difference(reference: VariantRow | None, row: VariantRow | None, measure: M
     return NO_VALUE if whole is None or value is None else f"{(whole - value) * 100:+.1f}"
 
 
-def spread(found: Document) -> Section | None:
-    """Return what only the draw of calibration images changes; None if there is one."""
-    if len(found.calibrations) < 2:
+def spread(document: Document) -> Section | None:
+    """Return how much the draw of calibration images changes the numbers; None if there is only one."""
+    if len(document.calibrations) < 2:
         return None
-    count = len(found.calibrations[0].images)
-    seeds = ", ".join(str(draw.seed) for draw in found.calibrations)
+    count = len(document.calibrations[0].images)
+    seeds = ", ".join(str(draw.seed) for draw in document.calibrations)
     rows: list[Row] = [
         (f"{row.model} {row.bits}", _labelled(row.measure), *_four(row.spread))
-        for row in found.spread
+        for row in document.spread
         if not row.set
     ]
-    for (model, bits), draws in groupby(found.variants, key=lambda row: (row.model, row.bits)):
-        means = [row.mean(found.headline) for row in draws]
+    for (model, bits), draws in groupby(document.variants, key=lambda row: (row.model, row.bits)):
+        means = [row.mean(document.headline) for row in draws]
         for measure in COMPARED:
             over = of_draws([mean.value(measure.id) if mean else None for mean in means])
             if over is not None:
                 rows.append((f"{model} {bits}", f"{measure.label}, mean over sets", *_four(over)))
-    rows.sort(key=lambda row: found.plan.models.index(VariantId.parse(str(row[0])).model))
+    rows.sort(key=lambda row: document.plan.models.index(VariantId.parse(str(row[0])).model))
     columns = ("variant", "measure", "mean", "SD", "smallest", "largest")
     return Section(
         "spread",
         "Spread over calibration draws",
         (
             Text(
-                f"{len(found.calibrations)} draws of {count} images (seeds {seeds}), everything else equal: "
-                "mean, standard deviation, smallest and largest value. Single sets and other scores are in "
-                "the formats csv and json."
+                f"{len(document.calibrations)} draws of {counted(count, 'image')} (seeds {seeds}), all else "
+                "equal: mean, standard deviation, smallest and largest value. Individual sets and other "
+                "scores are in the csv and json formats."
             ),
             Table("Spread over the draws, as fractions", columns, by_model(rows), texts=2),
         ),
@@ -215,7 +218,7 @@ def spread(found: Document) -> Section | None:
 
 
 def _labelled(measure: str) -> str:
-    """Return the label of a measure, or of what it lost."""
+    """Return the label of a measure, or of its loss."""
     name, _, lost = measure.partition(" ")
     return f"{MEASURES[name].label} {lost}".strip() if name in MEASURES else measure
 
@@ -225,7 +228,7 @@ def _four(spread: Spread) -> tuple[str, ...]:
 
 
 def by_model(rows: list[Row]) -> tuple[tuple[Row, ...], ...]:
-    """Group rows, which begin with the key of a variant, by model."""
+    """Group rows, which start with the key of a variant, by model."""
     return tuple(
         tuple(group) for _, group in groupby(rows, key=lambda row: VariantId.parse(str(row[0])).model)
     )
@@ -237,8 +240,8 @@ def _shaded(delta: Delta | None, largest: float) -> Cell:
     return Shaded(points(delta).strip(), max(delta.value, 0) / largest if largest else 0)
 
 
-def _reference(found: Document, variant: str) -> VariantRow | None:
-    return found.row(VariantId.parse(variant).baseline)
+def _reference(document: Document, variant: str) -> VariantRow | None:
+    return document.row(VariantId.parse(variant).baseline)
 
 
 def _models_of(pretraining: str) -> str:

@@ -105,7 +105,7 @@ def test_sentences_count_the_sets_that_means_are_over(
     assert "over 2 models and 2 of 3 OOD sets." in report.render(document, "md")
     state = fold((read := Session.at(session)).header, read.entries)
     assert ", mean of 2 models and 2 of 3 OOD sets, MSP" in findings.headline(state).plain
-    assert "lone: only 1 image can be measured, so it is in no mean and in no delta" in document.failures
+    assert "lone: only 1 image can be measured, so it is in no mean and no delta" in document.failures
     assert means.sets_in_words(document.deltas[:1], ("near",)) == "1 OOD set"
     assert means.models_in_words(document.deltas[:2], "W4A4") == "1 model"
 

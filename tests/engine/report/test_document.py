@@ -147,7 +147,7 @@ def test_changed_means_measures_and_curves_are_found(copied: Path) -> None:
     told = "\n".join(document(Session.at(copied)).mismatches)
     assert "mean of W4A4, ap_out lost, high end: the journal says 0.5," in told
     assert "deit3-wide W4A4, nll: the journal says" in told
-    assert "deit3-wide W4A4, unseen-fractals, ROC curve" in told and "1 of them are not on it" in told
+    assert "deit3-wide W4A4, unseen-fractals, ROC curve" in told and "1 of them are off the curve" in told
     assert len(told.splitlines()) == 3
 
 
@@ -177,7 +177,7 @@ def test_a_session_without_arrays_says_what_is_missing(copied: Path) -> None:
 def test_arrays_with_fewer_rows_than_finished_are_refused(copied: Path) -> None:
     for path in (copied / "arrays").iterdir():
         np.save(path, np.load(path)[:100])
-    with pytest.raises(JournalError, match="390 rows are finished by the journal, 100 are there"):
+    with pytest.raises(JournalError, match="390 rows are finished, but there are only 100"):
         document(Session.at(copied))
 
 
@@ -194,7 +194,7 @@ def test_an_unfinished_session_reports_what_is_there(copied: Path) -> None:
     text = report.render(found, "md")
     assert "after 200 of 390 images" in text and "The session is interrupted" in text
     path.write_bytes(b"".join(lines[: chunks[0]]))
-    with pytest.raises(InputError, match="nothing is finished"):
+    with pytest.raises(InputError, match="nothing in it is finished"):
         document(Session.at(copied))
 
 

@@ -23,10 +23,10 @@ def test_a_small_demo_is_said_to_be_one(found: Document) -> None:
     ):
         assert words in told
     errors = [1 - (row.value("top1") or 0) for row in found.variants if row.bits == "FP32"]
-    assert f"err on {min(errors):.1%} to {max(errors):.1%} of the ID images" in told
+    assert f"misclassify {min(errors):.1%} to {max(errors):.1%} of the ID images" in told
     unclear = sum(not row.main.mean.is_change for row in found.deltas)
     assert f"{unclear} of 4 mean losses are not significant" in told
-    for words in ("interrupted", "unreadable", "nothing to compare", "taken from the journal"):
+    for words in ("interrupted", "unreadable", "no table for this number", "taken from the journal"):
         assert words not in told.lower()
 
 
@@ -36,7 +36,7 @@ def test_other_circumstances_are_told_of(found: Document) -> None:
         note="",
         state="cancelled",
         unreadable={"noise": 2},
-        interruptions=("the worker ended by itself: killed",),
+        interruptions=("the worker ended unexpectedly: killed",),
         calibrations=found.calibrations * 3,
         variants=found.variants[:5],
         intervals="journal",

@@ -263,7 +263,7 @@ def test_a_full_disk_leaves_the_session_as_it_was(
         monkeypatch.setattr(Writer, "append", full)
     else:
         monkeypatch.setattr(np, "save", no_room)
-    with pytest.raises(EngineError, match=r"No space left.*as it was"):
+    with pytest.raises(EngineError, match=r"No space left.*is unchanged"):
         rescore(session, ["gen", "knn"], "gen", quiet)
     assert files_of(session) == before
     monkeypatch.undo()
