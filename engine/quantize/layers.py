@@ -15,14 +15,14 @@ from engine.plan.bits import FLOAT, Bits
 from engine.quantize.grids.base import Quantizer
 from engine.quantize.sites import Role, Site, Widths
 
-MUCH = 0.05  # of the weights, in floating point whatever the bits: it is warned of
+MUCH = 0.05  # of the weights in floating point whatever the bits: above this there is a warning
 Choose = Callable[[Site], nn.Module]
 
 
 class QuantizedLayer(nn.Module):
     """A linear or patch convolution whose input and weight pass through quantizers.
 
-    Once `freeze` is called the quantized weight is kept, not made anew at every forward pass.
+    Once `freeze` is called the quantized weight is kept, not recomputed at every forward pass.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class QuantizedLayer(nn.Module):
         self.frozen = self.weight_quantizer(self.weight)
 
     def forget_exact(self) -> None:
-        """Let go of the weight as it was before quantization, which takes as much memory again."""
+        """Discard the weight as it was before quantization, which takes as much memory again."""
         if self.frozen is not None:
             self.weight = nn.Parameter(self.frozen, requires_grad=False)
 
@@ -188,7 +188,7 @@ def freeze(model: VisionTransformer) -> VisionTransformer:
 
 
 def forget_exact(model: nn.Module) -> None:
-    """Let go of the exact weights of a frozen model; it computes what it did."""
+    """Discard the exact weights of a frozen model; its outputs stay the same."""
     for _, layer in quantized_layers(model):
         layer.forget_exact()
 

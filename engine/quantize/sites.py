@@ -40,7 +40,7 @@ class Widths:
 
     A pattern names a tensor, a layer (`head` stands for its input and weight) or several (`blocks.*.mlp`).
     `first_and_last` is the width of the patch embedding and the heads, input and weight, where the setting
-    quantizes these at all; without it they have the setting's, and the image has `patch_input`.
+    quantizes these at all; without it they have the setting's widths, and the image has `patch_input`.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Widths:
         self._unused = set(self.overrides)
 
     def site(self, name: str, role: Role) -> Site:
-        """Return the tensor `name` with its width; of several patterns that fit the longest wins."""
+        """Return the tensor `name` with its width; of several matching patterns, the longest wins."""
         bits = self.bits.weight if role is Role.WEIGHT else self.bits.activation
         if bits != FLOAT and self.first_and_last is not None and name.rpartition(".")[0] in FIRST_AND_LAST:
             bits = self.first_and_last
@@ -68,9 +68,9 @@ class Widths:
         return Site(name, role, bits)
 
     def check_used(self, names: list[str]) -> None:
-        """Raise InputError for a pattern that fits no tensor."""
+        """Raise InputError for a pattern that matches no tensor."""
         for pattern in sorted(self._unused):
             examples = ", ".join(names[:3])
             raise InputError(
-                "overrides", pattern, f"it fits no tensor; tensors have names such as {examples}"
+                "overrides", pattern, f"it matches no tensor; tensors have names such as {examples}"
             )

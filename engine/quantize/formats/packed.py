@@ -2,7 +2,7 @@
 
 For every quantized weight there is `NAME.codes` (a dense bitstream), and for every quantizer its parameters,
 such as `NAME.scale` and `NAME.zero_point` (float32, one per channel or tensor); every other parameter is as
-it is in the model, those of what a method adds included. The metadata entry `qood` is JSON: format version,
+it is in the model, including those that a method adds. The metadata entry `qood` is JSON: format version,
 how to build the model, the kind of quantizer of each tensor, and the SHA-256 of all tensor bytes.
 
 A file can only name what is installed: kinds of quantizers that are registered, and the extra modules of its
@@ -60,7 +60,7 @@ class PackedHeader(msgspec.Struct, frozen=True):
 def save(path: Path, model: VisionTransformer, about: dict[str, Any]) -> str:
     """Write a calibrated model and return the SHA-256 of its tensors.
 
-    `about` holds the fields of PackedHeader that the model cannot tell.
+    `about` holds the fields of PackedHeader that do not follow from the model.
     """
     tensors: dict[str, Tensor] = {}
     kinds: dict[str, tuple[str, int, int | None]] = {}
@@ -99,7 +99,9 @@ def read(path: Path) -> tuple[PackedHeader, dict[str, Tensor]]:
     except FileNotFoundError:
         raise InputError("quantized", str(path), "there is no such file") from None
     except (SafetensorError, OSError) as error:
-        raise InputError("quantized", str(path), f"it is damaged or no safetensors file ({error})") from None
+        raise InputError(
+            "quantized", str(path), f"it is damaged or not a safetensors file ({error})"
+        ) from None
     if text is None:
         raise InputError("quantized", str(path), "it is a safetensors file, but not of a quantized model")
     try:
@@ -118,7 +120,7 @@ def read(path: Path) -> tuple[PackedHeader, dict[str, Tensor]]:
 def restore(model: VisionTransformer, saved: PackedHeader, tensors: dict[str, Tensor]) -> VisionTransformer:
     """Return `model`, which only gives the architecture, with the saved quantizers, weights and extras.
 
-    Raises InputError if the file is of another architecture, or holds what nothing installed here explains.
+    Raises InputError if the file is for another architecture, or holds tensors that nothing here explains.
     """
     extras = _extras(saved)
 
@@ -126,7 +128,7 @@ def restore(model: VisionTransformer, saved: PackedHeader, tensors: dict[str, Te
         label, bits, axis = saved.quantizers[site.name]
         if label not in Quantizer.kinds:
             installed = "" if saved.method in catalog.METHODS else f"; install the method {saved.method!r}"
-            raise InputError("quantized", label, f"no quantizer of this kind is known{installed}")
+            raise InputError("quantized", label, f"no quantizer of this kind is installed{installed}")
         check_width("quantized", bits, f"{site.name} with {bits} bits")
         quantizer = Quantizer.kinds[label](bits)
         quantizer.axis = axis
@@ -139,11 +141,9 @@ def restore(model: VisionTransformer, saved: PackedHeader, tensors: dict[str, Te
         _attach(restored, extras, tensors)
         _fill(restored, saved, tensors)
     except (LookupError, RuntimeError, ValueError) as error:
-        raise InputError(
-            "quantized", saved.model, f"the file is of another model than this one ({error})"
-        ) from None
+        raise InputError("quantized", saved.model, f"the file is for a different model ({error})") from None
     if unused := tensors.keys() - _names(restored):
-        right = f"nothing of the method {saved.method!r} explains it"
+        right = f"the method {saved.method!r} has no such tensor"
         raise InputError("quantized", min(unused), right)
     return restored
 

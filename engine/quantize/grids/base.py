@@ -23,7 +23,7 @@ class Quantizer(nn.Module):
 
     def __init_subclass__(cls) -> None:
         if Quantizer.kinds.setdefault(cls.label, cls) is not cls:
-            raise TypeError(f"there is a grid {cls.label!r} already; choose another label")
+            raise TypeError(f"a grid {cls.label!r} already exists; choose another label")
 
     def __init__(self, bits: int) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Quantizer(nn.Module):
         return len(self.parameters_set()) == len(self.parts)
 
     def reset(self) -> None:
-        """Forget all parameters, so that the next tensor sets them anew."""
+        """Forget all parameters, so that the next tensor sets them again."""
         for part in self.parts:
             setattr(self, part, None)
 

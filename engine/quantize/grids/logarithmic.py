@@ -16,7 +16,7 @@ FRACTIONS = 37  # steps per octave that the adaptive base is a multiple of
 class LogSqrt2(Quantizer):
     """Quantize softmax outputs: x^ = scale 2^(-q / 2), q = clamp(round(-2 log2(x / scale))).
 
-    RepQ-ViT (Li et al., ICCV 2023, section 3.4) as its official code does it: values whose code would
+    RepQ-ViT (Li et al., ICCV 2023, section 3.4) as in its official code: values whose code would
     not fit are exactly 0, and the scale is the best of three upper percentiles by squared error. The
     relative step is the same at every width; more bits only reach smaller values. With the exact 0 there
     are 2^b + 1 values, one more than b bits tell apart.
@@ -154,5 +154,5 @@ def power_codes(x: Tensor, steps_per_octave: float, vanished: int) -> Tensor:
 
 
 def with_zero(values: Tensor) -> Tensor:
-    """Return a table of values with the 0 of what vanished behind them."""
+    """Return a table of values followed by the 0 of what vanished."""
     return torch.cat([values, values.new_zeros(1)])

@@ -1,4 +1,4 @@
-"""The twin uniform quantizers of PTQ4ViT: two ranges, each with its own step; one bit of a code tells which.
+"""The twin uniform quantizers of PTQ4ViT: two ranges, each with its own step; one bit of a code says which.
 
 Yuan et al., "PTQ4ViT: Post-training Quantization for Vision Transformers with Twin Uniform
 Quantization", ECCV 2022, section 3.2; the steps are those of the official code.

@@ -10,7 +10,7 @@ from torch import Tensor
 from engine.errors import QuantizeError
 from engine.quantize.grids.base import Quantizer
 
-SAMPLED = 64  # one value in so many is looked at to find where a long row ends
+SAMPLED = 64  # one value in this many is sampled to find the ends of a long row
 Search = Callable[[Tensor, int, int | None], tuple[Tensor, Tensor]]
 
 
@@ -117,7 +117,7 @@ def quantiles(rows: Tensor, at: list[float] | tuple[float, ...]) -> Tensor:
     of elements.
     """
     n = rows.shape[1]
-    # torch.quantile rounds the shares to float32, but not the ranks: done otherwise, other values result.
+    # torch.quantile rounds the shares to float32, but not the ranks: any other way gives other values.
     ranks = torch.tensor(at, dtype=torch.float32, device="cpu").double() * (n - 1)
     values = torch.empty(len(at), len(rows), dtype=rows.dtype, device=rows.device)
     for largest in (False, True):

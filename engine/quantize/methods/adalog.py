@@ -1,7 +1,7 @@
 """AdaLog calibration (Wu et al., "AdaLog: Post-Training Quantization for Vision Transformers with
 Adaptive Logarithm Quantizer", ECCV 2024): logarithms of a searched base, and a progressive search.
 
-As the official code, every product is calibrated by the squared error of its output on floating-point
+As in the official code, every product is calibrated by the squared error of its output on floating-point
 inputs, queries, keys and values have one scale per head, and the inputs behind LayerNorms are first scaled
 per channel and folded, with a rounded zero point, and uniform ranges start at the least squared error of
 their own tensor. Differences: the official code folds only where weights and activations have the same width,
@@ -40,7 +40,7 @@ ToParts = Callable[[Tensor, Tensor], Parts]
 
 
 class AdaLog(QuantizationMethod, frozen=True):
-    """AdaLog, as the head of this file says."""
+    """AdaLog, as described at the top of this file."""
 
     @torch.inference_mode()
     def quantize(self, model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
@@ -66,7 +66,7 @@ def fold_layer_norms(model: VisionTransformer, images: Tensor) -> None:
 def start(product: Product, side: int) -> Parts:
     """Return parameters to start from, (groups,) each.
 
-    The first operand that is searched is judged beside the other as it starts. A uniform range that clips
+    While the first operand is searched, the other has its starting parameters. A uniform range that clips
     nothing is far too wide at low widths, and the search in turns does not always find its way from there.
     """
     x, quantizer = product.operands[side], product.quantizers[side]

@@ -20,10 +20,10 @@ Parameters = Mapping[str, Any]  # booleans, numbers and texts, by name
 
 
 class Extra(Protocol):
-    """What a method adds to modules of a model beside quantizers, so that a file of it can be loaded.
+    """What a method adds to a model's modules besides quantizers, so that its files can be loaded.
 
-    It holds parameters of its own in the module's `attribute`; these are in the file, and `attach` puts them
-    there again. It raises ValueError where they do not fit the module.
+    Its parameters are in the module's `attribute` and in the file, from which `attach` restores them; it
+    raises ValueError if they do not fit the module.
     """
 
     attribute: ClassVar[str]
@@ -37,7 +37,7 @@ class QuantizationMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """A post-training quantization method; its fields are its parameters, each with a default.
 
     What it computes depends on its parameters and arguments only, in whatever thread, and the model that is
-    passed in stays as it was. `extras` are what it adds to a model beside quantizers.
+    passed in stays as it was. `extras` are what it adds to a model besides quantizers.
     """
 
     extras: ClassVar[tuple[type[Extra], ...]] = ()
@@ -63,7 +63,7 @@ def quantize(
 ) -> VisionTransformer:
     """Return `model` quantized by a method of the catalog; raise as `load_method` does, or QuantizeError.
 
-    What a method of another package raises, or returns that is no calibrated model, is such an error, too.
+    Whatever a method of another package raises, or returns if not a calibrated model, is a QuantizeError too.
     """
     method = load_method(name, parameters)
     if not catalog.METHODS[name].package:
@@ -119,16 +119,16 @@ def _kind(name: str) -> type[QuantizationMethod]:
     except Exception as error:
         raise QuantizeError(f"{name}: it cannot be loaded ({type(error).__name__}: {error})") from None
     if not isinstance(kind, type) or not issubclass(kind, QuantizationMethod):
-        raise QuantizeError(f"{name}: a subclass of QuantizationMethod is needed, {kind!r:.80} is none")
+        raise QuantizeError(f"{name}: a subclass of QuantizationMethod is needed, {kind!r:.80} is not one")
     return kind
 
 
 def _check(name: str, model: VisionTransformer, quantized: object) -> None:
     """Raise QuantizeError if a method returned anything but a calibrated copy of the model."""
     if not isinstance(quantized, VisionTransformer):
-        raise QuantizeError(f"{name}: it returned a {type(quantized).__name__}, a quantized model is needed")
+        raise QuantizeError(f"{name}: it returned a {type(quantized).__name__}; a quantized model is needed")
     if quantized is model:
-        raise QuantizeError(f"{name}: it returned the model itself, a quantized copy is needed")
+        raise QuantizeError(f"{name}: it returned the model itself; a quantized copy is needed")
     unset = [tensor for tensor, quantizer in quantizers(quantized) if not quantizer.is_calibrated]
     if unset:
-        raise QuantizeError(f"{name}: it left {unset[0]} without a scale, calibrated quantizers are needed")
+        raise QuantizeError(f"{name}: it left {unset[0]} without a scale; calibrated quantizers are needed")

@@ -1,6 +1,6 @@
 """ERQ (Zhong et al., "ERQ: Error Reduction for Post-Training Quantization of ViTs", ICML 2024).
 
-Activations are quantized first, as RepQ-ViT does it; then every weight is corrected for the error of
+Activations are quantized first, as in RepQ-ViT; then every weight is corrected for the error of
 its quantized input by ridge regression, and rounded half by half while the other half makes up for it.
 """
 
@@ -24,13 +24,13 @@ MOST_FLIPS = 64  # roundings changed per output channel and half
 
 
 class ERQ(QuantizationMethod, frozen=True):
-    """ERQ, as the head of this file says."""
+    """ERQ, as described at the top of this file."""
 
     @torch.inference_mode()
     def quantize(self, model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
         """Return `model` quantized.
 
-        A weight that stays in floating point behind a quantized input is corrected all the same.
+        A weight that stays in floating point behind a quantized input is corrected anyway.
         """
         quantized = repq.first_pass(model, widths, images, only_activations=True)
         repq.reparameterize(quantized)
@@ -76,7 +76,7 @@ def ridge(weight: Tensor, bias: Tensor, exact: Tensor, seen: Tensor) -> tuple[Te
 
 
 def round_by_halves(weight: Tensor, gram: Tensor, quantizer: Uniform) -> Tensor:
-    """Round half of the input columns, let the rest make up for the error, and go on with the rest.
+    """Round half of the input columns, let the rest make up for the error, and continue with the rest.
 
     `gram` (in, in) is the mean outer product of the layer's quantized inputs.
     """

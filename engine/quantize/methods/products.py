@@ -1,6 +1,6 @@
 """The matrix products of a vision transformer, for methods that choose scales by the error of a product.
 
-Every product is quantized by itself on what floating point feeds it, so their order does not matter.
+Every product is quantized by itself on floating-point inputs, so their order does not matter.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def in_turns(
     best: Callable[[Product, int, Tensor], Parts],
     rounds: int,
 ) -> None:
-    """Set the parameters of both operands in turns, each while the other stays; the first as `start` says.
+    """Set the parameters of both operands in turns, each while the other stays, beginning with `start`.
 
     A weight is searched before its input; softmax outputs and queries before values and keys.
     """
@@ -84,13 +84,13 @@ def in_turns(
     for side in searched:
         product.use(side, start(product, side))
     exact = product.exact()
-    # An operand beside one in floating point would find the same again in a second round.
+    # Next to an operand in floating point, a second round would only find the same again.
     for side in searched * (rounds if len(searched) > 1 else 1):
         product.use(side, best(product, side, exact))
 
 
 def least(candidates: Parts, errors: Tensor) -> Parts:
-    """Return of candidates with errors, all (candidates, groups), the one with the least in every group."""
+    """Return the candidate with the least error in every group; all are (candidates, groups)."""
     chosen = errors.argmin(0, keepdim=True)
     return {part: values.gather(0, chosen)[0] for part, values in candidates.items()}
 

@@ -35,7 +35,7 @@ from engine.quantize.sites import Role, Site, Widths
 ROUNDS = 3  # each searches one operand, then the other
 CANDIDATES = tuple(0.01 + i * 1.19 / 100 for i in range(100))  # times the scale that clips nothing
 SPLITS = tuple(2.0**-i for i in range(20))  # of the twin softmax quantizer
-QKV = ("queries", "keys", "values")  # a scale each in the weight that makes all three
+QKV = ("queries", "keys", "values")  # each has its scale in the weight that computes all three
 LABELS = 5
 IMAGES_AT_ONCE = 8  # in the backward pass
 

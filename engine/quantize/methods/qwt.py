@@ -16,13 +16,13 @@ from engine.quantize.sites import Widths
 
 
 class CompensatedBlock(Block):  # type: ignore[misc]
-    """A block whose output gets `x W + b`, closed-form least squares for what quantization took from it."""
+    """A block that adds `x W + b` to its output, a least-squares fit of what quantization took from it."""
 
     attribute = "compensation"
 
     @staticmethod
     def attach(block: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-        """Give a block its correction; raise ValueError if it is none for this block."""
+        """Give a block its correction; raise ValueError if it does not fit the block."""
         weight, bias = tensors["weight"], tensors["bias"]
         width = len(block.norm1.weight) if isinstance(block, Block) else 0
         if weight.shape != (width, width) or bias.shape != (width,):

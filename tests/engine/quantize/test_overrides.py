@@ -202,7 +202,7 @@ def test_a_convention_for_the_first_and_last_layer_quantizes_nothing_that_the_se
 def test_a_pattern_that_fits_no_tensor_is_refused(
     method: str, pattern: str, quantized: Callable[[str, dict[str, int]], Result]
 ) -> None:
-    with pytest.raises(InputError, match="fits no tensor"):
+    with pytest.raises(InputError, match="matches no tensor"):
         quantized(method, {pattern: 4, "head": 4})
 
 
