@@ -17,7 +17,7 @@ from engine.measure.significance import NORMAL, two_sided
 
 
 class Estimate(NamedTuple):
-    """A value with its standard error, an interval at a level and the p-value of its being `null`."""
+    """A value with its standard error, an interval at a level and a p-value."""
 
     value: float
     error: float
@@ -27,7 +27,7 @@ class Estimate(NamedTuple):
 
 
 class Placements(NamedTuple):
-    """For every image the share of the other set that it is ranked rightly against; ties count one half."""
+    """For every image the share of the other set that it is correctly ranked against; ties count one half."""
 
     ood: Floats
     id: Floats
@@ -39,7 +39,7 @@ class Placements(NamedTuple):
 
 
 def placements(id_scores: Floats, ood_scores: Floats) -> Placements:
-    """Return the placement values of scores (n_id,) and (n_ood,); raise MeasureError for NaN or nothing."""
+    """Return the placement values of scores (n_id,) and (n_ood,); raise MeasureError for NaN or no scores."""
     check_scores(id_scores, ood_scores)
     return Placements(_share_below(ood_scores, id_scores), 1 - _share_below(id_scores, ood_scores))
 
@@ -48,13 +48,13 @@ def auroc_interval(id_scores: Floats, ood_scores: Floats, level: float = 0.95) -
     """Return AUROC with its interval, made on the logit scale so that it stays inside [0, 1].
 
     Near 0 and 1 the plain interval is too short (Pepe, "The Statistical Evaluation of Medical Tests",
-    2003, section 5.2.4). `p` is of an AUROC of one half. An AUROC of exactly 0 or 1 has a standard error
+    2003, section 5.2.4). `p` tests an AUROC of one half. An AUROC of exactly 0 or 1 has a standard error
     of 0; its interval is then the exact one of the smaller set (the rule of three), and it has no p.
     """
-    found = placements(id_scores, ood_scores)
-    value, error = found.auroc, math.sqrt(_variance_of_mean(found.ood) + _variance_of_mean(found.id))
+    placed = placements(id_scores, ood_scores)
+    value, error = placed.auroc, math.sqrt(_variance_of_mean(placed.ood) + _variance_of_mean(placed.id))
     if not 0 < value < 1:
-        reach = 1 - (1 - level) ** (1 / min(len(found.ood), len(found.id)))
+        reach = 1 - (1 - level) ** (1 / min(len(placed.ood), len(placed.id)))
         low, high = (1 - reach, 1.0) if value == 1 else (0.0, reach)
         return Estimate(value, error, low, high, math.nan)
     centre, spread = math.log(value / (1 - value)), error / (value * (1 - value))

@@ -33,7 +33,7 @@ Values = dict[tuple[str, str], Floats]
 class Resampled:
     """Every variant under the same block of bootstrap resamples; row 0 is the sample itself.
 
-    With `at_the_end` those measures are there too that are compared only then.
+    `at_the_end` adds the measures that are compared only then.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Resampled:
         return {**self._of_labels(labelled, column), **self._by_set(scores)}
 
     def _of_labels(self, labelled: Labelled, column: Column) -> Values:
-        """Return measures of the ID images with a label, if every resample has such."""
+        """Return measures of the ID images with a label, if every resample has any."""
         weights = self.weights[0][:, self.rows.values("rank", column, 0) >= 0]
         if not (weights.sum(1) > 0).all():
             return {}
@@ -111,13 +111,13 @@ def measure_deltas(
     resampled = _resampled(rows, resamples, seed, pool, at_the_end=not sequential)
     comparison = DeltaTable(rows, sets, reach)
     reference: dict[str, tuple[Column, Values | None]] = {}
-    for column, (variant, found) in enumerate(zip(plan.variants(), resampled, strict=True)):
+    for column, (variant, own) in enumerate(zip(plan.variants(), resampled, strict=True)):
         if variant.bits.is_float:
-            reference[variant.model] = column, found
+            reference[variant.model] = column, own
             continue
         base, values = reference.get(variant.model, (0, None))
-        if values is not None and found is not None:
-            comparison.add(variant, column, found, base, values)
+        if values is not None and own is not None:
+            comparison.add(variant, column, own, base, values)
     return DeltasMeasured(
         rows.count,
         resamples,
@@ -137,11 +137,11 @@ class DeltaTable:
         self.rows, self.sets, self.reach = rows, sets, reach
         self.variants: list[VariantDelta] = []
         self.means: list[tuple[Variant, Floats]] = []  # of the main measure over the OOD sets
-        self.placed: dict[Column, list[Placements]] = {}  # of the reference at hand
+        self.placed: dict[Column, list[Placements]] = {}  # of the current reference
 
-    def add(self, variant: Variant, column: Column, found: Values, base: Column, whole: Values) -> None:
-        """Compare one variant (in `column`) with its reference (in `base`)."""
-        change = {key: whole[key] - found[key] for key in whole if key in found}
+    def add(self, variant: Variant, column: Column, own: Values, base: Column, whole: Values) -> None:
+        """Compare the values of a variant (`own`, in `column`) with its reference's (`whole`, in `base`)."""
+        change = {key: whole[key] - own[key] for key in whole if key in own}
         of_labels = {
             measure: self._delta(values, whole[measure, ""][0], self._test(measure, base, column))
             for (measure, of_set), values in change.items()
@@ -171,16 +171,16 @@ class DeltaTable:
 
     def by_pretraining(self) -> dict[str, dict[str, Delta]]:
         """Return the mean over OOD sets and the models of each pretraining, for each bit setting."""
-        found: dict[str, dict[str, Delta]] = {}
+        by_pretraining: dict[str, dict[str, Delta]] = {}
         of_both = self._means(lambda v: (catalog.pretraining_of(v.model), str(v.bits)))
         for (pretraining, bits), delta in of_both.items():
-            found.setdefault(pretraining, {})[bits] = delta
-        return found
+            by_pretraining.setdefault(pretraining, {})[bits] = delta
+        return by_pretraining
 
     def twins(self) -> dict[str, Delta]:
         """Return how much more the model of the larger pretraining lost than its twin, for each bit setting.
 
-        The mean over pairs of models that differ in pretraining alone, on the same images.
+        The mean over pairs of models that differ only in their pretraining, on the same images.
         """
         models = {variant.model for variant, _ in self.means}
         changes: dict[str, list[Floats]] = {}
@@ -203,7 +203,7 @@ class DeltaTable:
 
     def _tabled(self, groups: Mapping[Key, list[Floats]]) -> dict[Key, Delta]:
         """Return the mean of each group as a delta, the p-values adjusted over the groups."""
-        deltas = {key: self._delta(np.mean(found, axis=0)) for key, found in groups.items()}
+        deltas = {key: self._delta(np.mean(losses, axis=0)) for key, losses in groups.items()}
         if self.reach is not None:
             return deltas
         adjusted = holm([_tested(delta) for delta in deltas.values()])
@@ -230,7 +230,7 @@ class DeltaTable:
         return mcnemar(one, other)
 
     def _tests_of_auroc(self, base: Column, column: Column) -> dict[str, float]:
-        """Return DeLong's p-values by OOD set, and that of their mean under the empty name."""
+        """Return DeLong's p-values by OOD set, and of their mean under the empty name."""
         if base not in self.placed:
             self.placed = {base: self._placements(base)}
         pairs = list(zip(self.placed[base], self._placements(column), strict=True))
@@ -246,14 +246,14 @@ class DeltaTable:
 
 
 def _adjusted(variants: list[VariantDelta]) -> list[VariantDelta]:
-    """Adjust p-values over the whole table: for each measure over sets, means and variants together."""
+    """Adjust p-values over the whole table: for each measure, over sets, means and variants together."""
     families: dict[str, list[float]] = {}
     for row in variants:
         for measure, delta in _each(row):
             families.setdefault(measure, []).append(_tested(delta))
     adjusted = {measure: iter(holm(family)) for measure, family in families.items()}
 
-    def better(measure: str, delta: Delta) -> Delta:
+    def with_holm(measure: str, delta: Delta) -> Delta:
         return msgspec.structs.replace(delta, p_holm=_p(next(adjusted[measure])))
 
     return [
@@ -261,12 +261,12 @@ def _adjusted(variants: list[VariantDelta]) -> list[VariantDelta]:
             row.variant,
             {
                 measure: SetDeltas(
-                    {name: better(measure, delta) for name, delta in found.sets.items()},
-                    better(measure, found.mean),
+                    {name: with_holm(measure, delta) for name, delta in by_set.sets.items()},
+                    with_holm(measure, by_set.mean),
                 )
-                for measure, found in row.by_set.items()
+                for measure, by_set in row.by_set.items()
             },
-            {measure: better(measure, delta) for measure, delta in row.of_labels.items()},
+            {measure: with_holm(measure, delta) for measure, delta in row.of_labels.items()},
         )
         for row in variants
     ]
@@ -274,15 +274,15 @@ def _adjusted(variants: list[VariantDelta]) -> list[VariantDelta]:
 
 def _each(row: VariantDelta) -> Iterator[tuple[str, Delta]]:
     """Yield every delta of a variant with its measure, in the order in which a row has them."""
-    for measure, found in row.by_set.items():
-        yield from ((measure, delta) for delta in (*found.sets.values(), found.mean))
+    for measure, by_set in row.by_set.items():
+        yield from ((measure, delta) for delta in (*by_set.sets.values(), by_set.mean))
     yield from row.of_labels.items()
 
 
 def _resampled(
     rows: FinishedRows, resamples: int, seed: int, pool: ThreadPoolExecutor | None, *, at_the_end: bool
 ) -> list[Values | None]:
-    """Return the resampled measures of every variant; made block by block, so that memory stays bounded."""
+    """Return the resampled measures of every variant, computed block by block to bound the memory."""
     random = np.random.Generator(np.random.PCG64([seed, 0xB007]))
     block = max(1, min(resamples, WEIGHTS_AT_ONCE // max(rows.count, 1)))
     columns = range(len(rows.plan.variants()))
@@ -290,16 +290,17 @@ def _resampled(
     for start in range(0, resamples, block):
         samples = Resampled(rows, min(block, resamples - start), random, at_the_end=at_the_end)
         parts.append(list(pool.map(samples.variant, columns) if pool else map(samples.variant, columns)))
-    return [_joined(list(found)) for found in zip(*parts, strict=True)]
+    return [_joined(list(blocks)) for blocks in zip(*parts, strict=True)]
 
 
 def _joined(blocks: list[Values | None]) -> Values | None:
     """Put blocks of resamples together, the sample itself once."""
-    found = [block for block in blocks if block is not None]
-    if not found:
+    measured = [block for block in blocks if block is not None]
+    if not measured:
         return None
-    names = [name for name in found[0] if all(name in block for block in found)]
-    return {name: np.concatenate([found[0][name], *[b[name][1:] for b in found[1:]]]) for name in names}
+    first, *rest = measured
+    names = [name for name in first if all(name in block for block in rest)]
+    return {name: np.concatenate([first[name], *[block[name][1:] for block in rest]]) for name in names}
 
 
 def _tested(delta: Delta) -> float:

@@ -14,6 +14,7 @@ from engine.errors import MeasureError
 from engine.measure import bootstrap, detection
 from engine.measure.bootstrap import ResampledPair, Weights
 from engine.measure.detection import Floats
+from engine.text import counted
 
 
 class Basis(Enum):
@@ -33,7 +34,7 @@ class Deltas(Enum):
 
 
 class Labelled(NamedTuple):
-    """What a variant says of the ID images that have a label, (n,) each, and how many classes it has."""
+    """A variant's results on the ID images that have a label, (n,) each, and how many classes it has."""
 
     rank: NDArray[np.integer[Any]]
     nll: Floats
@@ -65,7 +66,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     unit: str = "fraction"  # or nats
     array: str = ""  # of a mean: which it is made from
-    least_classes: int = 0  # below which it says nothing
+    least_classes: int = 0  # below which it means nothing
     is_biased: bool = False  # at small counts, so it is provisional there
     deltas: Deltas = Deltas.NEVER
     resampled: Callable[..., Floats] | None = None
@@ -80,17 +81,17 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
         if not len(arrays[0]):
             raise MeasureError("no ID image has a label")
         if not np.isfinite(arrays[0]).all():
-            raise MeasureError(f"{int((~np.isfinite(arrays[0])).sum())} numbers are not finite")
+            raise MeasureError(f"not finite: {counted(int((~np.isfinite(arrays[0])).sum()), 'number')}")
         return float(np.mean(self.function(*arrays)))
 
     @property
     def is_by_set(self) -> bool:
-        """Return whether there is a value for each OOD set."""
+        """Return whether it has a value for each OOD set."""
         return self.basis is Basis.RANKING
 
     @property
     def is_fraction(self) -> bool:
-        """Return whether it is a fraction, so that what it lost is in percentage points."""
+        """Return whether it is a fraction, so that its losses are in percentage points."""
         return self.unit == "fraction"
 
     @property

@@ -225,7 +225,7 @@ COMPARED_OF_LABELS = tuple(measure for measure in OF_LABELS if measure.deltas is
 
 
 def of_scores(id_scores: Floats, ood_scores: Floats) -> tuple[dict[str, float | None], str]:
-    """Return every measure of a ranking by its id, and why they have no value (None) where that is so."""
+    """Return every measure of a ranking by its id, and the reason if they have no value (None)."""
     try:
         (ranked,) = detection.ranked(id_scores, [ood_scores])
     except MeasureError as error:

@@ -1,4 +1,4 @@
-"""Everything that can be said of one score on one OOD set beside the ID set."""
+"""Every measure of one score on one OOD set against the ID set."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def flat(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def share_of_distinct(scores: Floats) -> float:
-    """Return the number of distinct values over that of all, 0 for none."""
+    """Return the share of values that are distinct, 0 if there are none."""
     return len(np.unique(scores)) / max(len(scores), 1)
 
 
 def _warnings(share: float, together: Floats, smallest: int) -> list[str]:
     warnings = []
     if together.min() == together.max():
-        warnings.append("all scores are equal: AUROC is 0.5 and says nothing")
+        warnings.append("all scores are equal: AUROC is 0.5 and means nothing")
     elif share < LEAST_DISTINCT:
         warnings.append(
             f"only {share:.2%} of the scores are distinct, so ties decide; trapezoid AUPR is too large"
@@ -88,5 +88,5 @@ def _warnings(share: float, together: Floats, smallest: int) -> list[str]:
     if infinite := int(np.isinf(together).sum()):
         warnings.append(f"{infinite} scores are infinite; they are ranked like any other")
     if smallest < 2:
-        warnings.append("a set has a single image: the interval says nothing")
+        warnings.append("a set has a single image: the interval means nothing")
     return warnings

@@ -38,8 +38,8 @@ def adaptive_calibration_error(confidence: Floats, right: NDArray[np.bool_], bin
 def area_under_risk_coverage(confidence: Floats, right: NDArray[np.bool_]) -> float:
     """Return the mean error rate among the k most confident images, over all k (AURC; 0 is best).
 
-    Geifman, Uziel & El-Yaniv, ICLR 2019, equation 4; of equal confidence any order is as good, and the
-    expected one counts.
+    Geifman, Uziel & El-Yaniv, ICLR 2019, equation 4; images of equal confidence count with
+    the mean over all their orders.
     """
     _, accuracy = _by_confidence(confidence, right)
     wrong = np.cumsum(1 - accuracy)
@@ -61,7 +61,7 @@ def area_under_generalized_risk_coverage(confidence: Floats, right: NDArray[np.b
 def resampled_augrc(confidence: Floats, right: NDArray[np.bool_], weights: Weights) -> Floats:
     """Return AUGRC in every resample, the share of pairs that a wrong image wins.
 
-    `weights` (resamples + 1, n) say how often each image is in each.
+    `weights` (resamples + 1, n) say how often each image occurs in each.
     """
     order = np.argsort(confidence, kind="stable")
     ordered, weights = confidence[order], weights[:, order]

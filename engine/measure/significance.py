@@ -1,4 +1,4 @@
-"""Is it more than chance: McNemar for accuracy, Holm for many tests, intervals for many looks."""
+"""Is it more than chance? McNemar for accuracy, Holm for many tests, intervals for many looks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALPHA = 0.05
 
 
 def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Return the p-value of two models being right equally often, from who is right on each image.
+    """Return the p-value of two models being right equally often, from which of them is right on each image.
 
     McNemar, Psychometrika 1947: exact and two-sided where few images differ, else with Edwards's
     correction for continuity.
@@ -56,7 +56,7 @@ def sequential_reach(n: int, planned: int, alpha: float = ALPHA) -> float:
 
     An asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas, "Time-uniform
     central limit theory and asymptotic confidence sequences", Annals of Statistics 2024, theorem 2.2):
-    after any number of images `n` one may look, and stop because of what one saw. It is tightest near
+    you may look after any number of images `n`, and stop because of what you see. It is tightest near
     `planned` images, where it reaches about 3.04 standard errors at 95 % instead of 1.96.
     """
     rho = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / max(planned, 1)

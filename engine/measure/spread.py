@@ -11,7 +11,7 @@ from engine.plan.plan import Plan
 from engine.plan.variants import Variant
 from engine.protocol.events import MAIN_MEASURE, Measured, VariantDelta
 
-LOST = (MAIN_MEASURE, "top1")  # measures of whose losses the spread is shown
+LOST = (MAIN_MEASURE, "top1")  # measures whose losses are shown with their spread
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -36,19 +36,21 @@ class SpreadRow(msgspec.Struct, frozen=True):
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
-    """Return the spread of values that are there; None of fewer than two."""
-    known = [value for value in values if value is not None]
-    if len(known) < 2:
+    """Return the spread of the values that are not None; None if there are fewer than two."""
+    present = [value for value in values if value is not None]
+    if len(present) < 2:
         return None
-    return Spread(len(known), statistics.fmean(known), statistics.stdev(known), min(known), max(known))
+    return Spread(
+        len(present), statistics.fmean(present), statistics.stdev(present), min(present), max(present)
+    )
 
 
 def groups(plan: Plan) -> list[list[Variant]]:
-    """List the variants that differ by their draw alone, group by group, in the order of the plan."""
-    found: dict[tuple[str, str], list[Variant]] = {}
+    """List the variants that differ only in their draw, group by group, in the order of the plan."""
+    by_model: dict[tuple[str, str], list[Variant]] = {}
     for variant in plan.variants():
-        found.setdefault((variant.model, str(variant.bits)), []).append(variant)
-    return list(found.values())
+        by_model.setdefault((variant.model, str(variant.bits)), []).append(variant)
+    return list(by_model.values())
 
 
 def table(plan: Plan, measured: dict[str, Measured], deltas: Iterable[VariantDelta]) -> tuple[SpreadRow, ...]:
@@ -62,9 +64,8 @@ def table(plan: Plan, measured: dict[str, Measured], deltas: Iterable[VariantDel
                 for place, value in _numbers(measured[variant.key], lost.get(variant.key)).items():
                     numbers.setdefault(place, []).append(value)
         for (measure, of_set, score), values in numbers.items():
-            found = spread(values)
-            if found is not None:
-                rows.append(SpreadRow(group[0].model, str(group[0].bits), measure, of_set, score, found))
+            if (over_draws := spread(values)) is not None:
+                rows.append(SpreadRow(group[0].model, str(group[0].bits), measure, of_set, score, over_draws))
     return tuple(rows)
 
 

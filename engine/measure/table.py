@@ -46,9 +46,9 @@ def measure_cell(rows: FinishedRows, column: Column, score: str, which_set: int)
     return Cell(name, score, len(id_scores), len(ood_scores), rounded(values), problem)
 
 
-def cell_of(found: PairMeasures) -> Cell:
-    """Return what was measured as the journal has it."""
-    return Cell(found.name, found.score, found.n_id, found.n_ood, rounded(found.values), found.problem)
+def cell_of(pair: PairMeasures) -> Cell:
+    """Return measures in the form of the journal."""
+    return Cell(pair.name, pair.score, pair.n_id, pair.n_ood, rounded(pair.values), pair.problem)
 
 
 def draw_curve(

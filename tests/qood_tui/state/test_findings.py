@@ -26,7 +26,7 @@ def test_a_model_at_the_level_of_guessing_is_named_before_what_it_lost(recorded:
     assert trouble(state) is None and headline(state).plain
     key = "vit-narrow FP32"
     found = trouble(with_top1(state, key, 0.02))  # of 50 classes
-    assert found is not None and "vit-narrow is at the level of guessing" in found.plain
+    assert found is not None and "vit-narrow is no better than guessing" in found.plain
     assert "2.0% of 150 ID images" in found.plain
     assert trouble(with_top1(state, key, 0.2)) is None
     assert trouble(with_top1(state, "vit-narrow W4A4", 0.02)) is None  # quantization may do that
