@@ -17,7 +17,7 @@ from engine.protocol.events import AnyEvent, Header, ImageUnreadable, ModelLoade
 GONE = "redacted"
 LONGEST_TEXT = 2000  # characters; the engine writes shorter ones
 PUBLISHED = ("demo zoo", "Hugging Face ", "torch cache ")  # how the origin of public weights begins
-# Whatever looks like a path, a file or a session's folder in a text is taken for a name.
+# Whatever looks like a path, a file or a session's folder in a text is treated as a name.
 _NAMES = re.compile(
     r"(?<![\w.])(?:~|/)[^\s'\"()]{0,500}/[^\s'\"()]*"
     r"|\([^()]{0,500}/[^()]{0,500}\)"
@@ -39,7 +39,7 @@ class Names(NamedTuple):
     of_own: frozenset[str]  # sets whose images are the user's
 
     def set(self, name: str) -> str:
-        """Return the pseudonym of a set, or its own name if everybody knows it."""
+        """Return the pseudonym of a set, or its own name if that is public."""
         return self.sets.get(name, name)
 
     def variant(self, key: str) -> str:
@@ -115,7 +115,7 @@ def _machine(events: list[AnyEvent]) -> dict[str, str]:
 
 
 def _texts_of_own(events: list[AnyEvent], sets: dict[str, str]) -> dict[str, str]:
-    """Return pseudonyms for the labels and notes of the user's own sets, which say what is in them."""
+    """Return replacements for the labels and notes of the user's own sets, which reveal what is in them."""
     prepared = [event for event in events if isinstance(event, SetsPrepared)]
     sets_ready = [one for event in prepared for one in (*event.sets, *((event.fit,) if event.fit else ()))]
     labels = {text for one in sets_ready if one.name in sets for text in (one.label, *one.notes)}

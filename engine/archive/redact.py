@@ -28,18 +28,18 @@ def redact(folder: Path, root: Path, name: str, *, time: bool = False) -> dict[s
     """Write the redacted copy `name` into the folder `root`.
 
     Returns how many sets, models and images have a pseudonym, and how many events of a newer program were
-    left out (`unknown`). Numbers stay to the last bit. Quantized variants, kept outputs and digests of the
-    user's own images and models are left out, since they identify an image or a model. With `time` the time
-    of creation goes too. Raises InputError, or JournalError for a damaged session.
+    left out (`unknown`). Numbers stay the same to the last bit. Quantized variants, kept outputs and
+    digests of the user's own images and models are left out, since they identify an image or a model. With
+    `time` the time of creation is removed too. Raises InputError, or JournalError for a damaged session.
     """
     target = root / check_name(name)
     if os.path.lexists(target):
-        raise InputError("name", target.name, f"{target.parent} has something of this name already")
+        raise InputError("name", target.name, f"{target.parent} already has something of this name")
     session = Session.at(folder)
     header, entries, reader = session.header, session.entries, session.journal
     if reader.skipped or reader.strange:
         what = reader.damage[0] if reader.damage else f"its plan has {', '.join(reader.strange)}"
-        raise JournalError(f"{folder}: what is not understood cannot be redacted ({what})")
+        raise JournalError(f"{folder}: what this version does not understand cannot be redacted ({what})")
     names = names_of(folder, header, [entry.event for entry in entries])
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = Path(tempfile.mkdtemp(dir=target.parent, prefix=".redacted-"))
@@ -112,7 +112,7 @@ def _plan(plan: Plan, names: Names) -> Plan:
 
 
 def _write_journal(path: Path, header: Header, entries: list[Entry], names: Names) -> None:
-    """Write the journal with pseudonyms, its lines sealed and its closing events counted anew."""
+    """Write the journal with pseudonyms, its lines sealed and its closing events recomputed."""
     digest = hashlib.sha256()
     number = 0
     with path.open("xb") as file:

@@ -1,4 +1,4 @@
-"""What a redacted copy says: every event is built anew, field by field, from what may be said.
+"""What a redacted copy contains: every event is rebuilt, field by field, from what may be shown.
 
 A new event fails the type checker until `redacted` has a case for it, and so does a new field that is
 required. A new field with a default has only that in the copy, until a rule here says otherwise.
@@ -29,7 +29,7 @@ _ROLES = frozenset(("id", "ood", "calibration", "fit", "train"))
 
 
 def redacted(event: AnyEvent, names: Names) -> AnyEvent:
-    """Return an event with pseudonyms; its numbers stay to the last bit."""
+    """Return an event with pseudonyms; its numbers stay the same to the last bit."""
     match event:
         case events.PhaseChanged():
             return events.PhaseChanged(_word(event.phase, _PHASES), names.text(event.note))
@@ -213,16 +213,16 @@ def _measured(event: events.Measured, names: Names) -> events.Measured:
             score=cell.score,
             n_id=cell.n_id,
             n_ood=cell.n_ood,
-            values=_known(cell.values),
+            values=_of_measures(cell.values),
             problem=names.text(cell.problem),
         )
         for cell in event.cells
     )
-    return events.Measured(event.rows, names.variant(event.variant), _known(event.values), cells)
+    return events.Measured(event.rows, names.variant(event.variant), _of_measures(event.values), cells)
 
 
-def _known(of_measures: Mapping[str, Kind]) -> dict[str, Kind]:
-    """Return what is of measures that are known here: another name is not known to be harmless."""
+def _of_measures(of_measures: Mapping[str, Kind]) -> dict[str, Kind]:
+    """Return the values of measures that exist here: any other name might not be harmless."""
     return {name: value for name, value in of_measures.items() if name in MEASURES}
 
 
@@ -246,9 +246,11 @@ def _variant_delta(one: events.VariantDelta, names: Names) -> events.VariantDelt
             sets={names.set(name): _delta(delta) for name, delta in of_measure.sets.items()},
             mean=_delta(of_measure.mean),
         )
-        for measure, of_measure in _known(one.by_set).items()
+        for measure, of_measure in _of_measures(one.by_set).items()
     }
-    return events.VariantDelta(names.variant(one.variant), by_set, _delta_by_name(_known(one.of_labels)))
+    return events.VariantDelta(
+        names.variant(one.variant), by_set, _delta_by_name(_of_measures(one.of_labels))
+    )
 
 
 def _delta_by_name(deltas: dict[str, Delta]) -> dict[str, Delta]:
@@ -301,7 +303,7 @@ def _texts(texts: Iterable[str], names: Names) -> tuple[str, ...]:
 
 
 def _of_weights(digest: str, variant: str, names: Names) -> str:
-    """Return the digest of a variant, unless it says which weights of the user's own it is of."""
+    """Return the digest of a variant, unless it identifies weights of the user's own."""
     return GONE if VariantId.parse(variant).model in names.own_weights else digest
 
 

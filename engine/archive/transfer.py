@@ -1,7 +1,7 @@
-"""A session as one file to hand on, and back: a zip with the session's folder in it.
+"""A session as one file to pass on, and back: a zip with the session's folder in it.
 
-What comes in may be from a stranger: `ArchiveFile` takes only files of known names, nothing outside a new
-folder is written, and nothing is left behind if anything is wrong.
+A file may come from a stranger: `ArchiveFile` accepts only files with known names, nothing is written outside
+a new folder, and nothing is left behind if anything is wrong.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from engine.session.store import check_name
 from engine.system.files import free_below, sync_folder, whole
 from engine.text import clean, in_bytes
 
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can tell
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 
 
 class Exported(NamedTuple):
-    """A file that was written; `is_ahead` tells that the session was still being written."""
+    """A file that was written; `is_ahead` says that the session was still being written."""
 
     file: Path
     size: int
@@ -40,7 +40,7 @@ class Exported(NamedTuple):
 
 
 class Imported(NamedTuple):
-    """A session that is there now; `was_there` tells that it had been before, identical in every byte."""
+    """An imported session; `was_there` says that it was there before, identical in every byte."""
 
     session: Path
     was_there: bool
@@ -54,10 +54,10 @@ def export(
     outputs: bool = False,
     force: bool = False,
 ) -> Exported:
-    """Write journal, note and arrays of a session into one file, and more of it where asked for.
+    """Write journal, note and arrays of a session into one file, and more of it if asked to.
 
-    The same session gives the same bytes. Of a session at work the journal is taken first, up to its last
-    whole line: arrays may be ahead of it, and what is ahead does not count. Raises InputError, JournalError.
+    The same session gives the same bytes. If the session is running, the journal is taken first, up to
+    its last whole line: arrays may be ahead of it, which does no harm. Raises InputError, JournalError.
     """
     place = Session.at(folder).place
     left_out = {part for part, wanted in ((QUANTIZED, quantized), (OUTPUTS, outputs)) if not wanted}
@@ -77,21 +77,21 @@ def export(
 
 @contextmanager
 def replacing(target: Path, *, force: bool, field: str = "file") -> Iterator[IO[bytes]]:
-    """Give a file to write that takes the place of `target` once it is whole; raise InputError."""
+    """Yield a file to write that replaces `target` once it is complete; raise InputError."""
     if target.exists() and not force:
         raise InputError(field, str(target), "it already exists; give another name, or --force")
     try:
         with whole(target) as file:
             yield file
     except OSError as error:
-        right = f"a file in a folder that can be written is needed ({error.strerror or error})"
+        right = f"a file in a writable folder is needed ({error.strerror or error})"
         raise InputError(field, str(target), right) from None
 
 
 def import_file(file: Path, root: Path, name: str | None = None) -> Imported:
-    """Put the session in a file into the folder `root`, under a name of its own, never over another.
+    """Put the session in a file into the folder `root`, under its own name, never replacing another.
 
-    Raises InputError in words for whatever is not a session's file, and leaves nothing behind.
+    Raises InputError for anything that is not a session's file, and leaves nothing behind.
     """
     if name is not None:
         check_name(name)
@@ -137,12 +137,13 @@ def _put(archive: ZipFile, name: str, source: IO[bytes], size: int) -> None:
 def _check_room(archive: ArchiveFile, root: Path) -> None:
     size = sum(file.size for file in archive.files())
     if size + SPARE > (free := free_below(root)):
-        right = f"{in_bytes(size)} are needed; make space, or give another --session-dir"
-        raise InputError("disk", f"{in_bytes(free)} free in {root}", right)
+        wrong = f"is not enough: {in_bytes(size)} are needed"
+        right = "make space, or give another --session-dir"
+        raise InputError("disk", f"{in_bytes(free)} free in {root}", right, wrong=wrong)
 
 
 def _unpacked(archive: ArchiveFile, root: Path, name: str | None) -> Imported:
-    """Unpack into a hidden folder beside, check the journal, and only then give it its name."""
+    """Unpack into a hidden folder, check the journal, and only then give it its name."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = Path(tempfile.mkdtemp(dir=root, prefix=".import-"))
     try:
@@ -178,7 +179,7 @@ def _check_journal(made: Path, own: str) -> None:
 
 
 def _place_for(made: Path, root: Path, name: str | None, own: str) -> tuple[Path, bool]:
-    """Return a free name in `root`, or the session that is there and identical, and whether it is."""
+    """Return a free name in `root`, or that of an identical session, and whether there is one."""
     wanted = name or own
     try:
         check_name(wanted)
@@ -192,7 +193,7 @@ def _place_for(made: Path, root: Path, name: str | None, own: str) -> tuple[Path
         if _is_same(made, target):
             return target, True
         if name is not None:
-            raise InputError("name", name, f"another session in {root} has it; give another --name")
+            raise InputError("name", name, f"another session in {root} has this name; give another --name")
         number += 1
 
 

@@ -57,7 +57,7 @@ def _shortened(lines: list[str]) -> tuple[str, ...]:
 def verify(place: Place, *, quick: bool = False) -> Verdict:
     """Check everything in a session; whatever is in it is reported and never raises.
 
-    `quick` leaves out measuring every number again from the arrays.
+    `quick` skips recomputing every number from the arrays.
     """
     findings = _Findings()
     try:
@@ -99,7 +99,7 @@ def _journal(findings: _Findings, session: Session, entries: Sequence[Entry]) ->
     elif not session.is_closed:
         findings.damage.append(f"{JOURNAL}: the closing event is missing: interrupted, or cut off")
     if journal.version >= FIRST_SEALED and not is_identity(session.header.identity, _plan(session)):
-        findings.damage.append(f"{JOURNAL} line 1: the plan is not the one that its identity belongs to")
+        findings.damage.append(f"{JOURNAL} line 1: the plan does not match its identity")
 
 
 def _plan(session: Session) -> bytes:
@@ -112,7 +112,7 @@ def _plan(session: Session) -> bytes:
 
 
 def _closings(findings: _Findings, session: Session) -> None:
-    """Compare every closing event with the lines before it; what may follow one is a resumption."""
+    """Compare every closing event with the lines before it; a resumption may follow one."""
     decoder = msgspec.json.Decoder(Entry)
     state, line_number, before = hashlib.sha256(), 0, 0
     for line in session.lines():
@@ -124,9 +124,9 @@ def _closings(findings: _Findings, session: Session) -> None:
                 event = None  # the reader has named this line
             if isinstance(event, SessionClosed):
                 if event.sha256 != state.hexdigest():
-                    findings.damage.append(f"{JOURNAL}: what is before line {line_number} was changed")
+                    findings.damage.append(f"{JOURNAL}: the lines before line {line_number} were changed")
                 if event.events != line_number - 2:
-                    here = f"line {line_number} says that {event.events:,} events are before it"
+                    here = f"line {line_number} counts {event.events:,} events before it"
                     findings.damage.append(f"{JOURNAL}: {here}; there are {line_number - 2:,}")
                 before = line_number
         state.update(line)
@@ -135,7 +135,7 @@ def _closings(findings: _Findings, session: Session) -> None:
 
 
 def _files(findings: _Findings, session: Session) -> None:
-    """Name what does not belong in a session's folder."""
+    """Report what does not belong in a session's folder."""
     findings.damage += [f"{name}: {problem}" for name, problem in session.place.irregular()]
     findings.notes += [
         f"{file.name}: it is not part of a session"
@@ -163,7 +163,7 @@ def _rows(findings: _Findings, session: Session) -> bool:
         if chunk.first != rows or chunk.rows < 1:
             findings.damage.append(f"{ARRAYS}: rows {rows:,} to {chunk.first:,} have no event")
         if end > arrays.count:
-            findings.damage.append(f"{ARRAYS}: {end:,} rows are finished, {arrays.count:,} are there")
+            findings.damage.append(f"{ARRAYS}: {end:,} rows are finished, but there are {arrays.count:,}")
             return False
         if chunk.rows > 0:
             _compare(findings, arrays.digests(chunk.first, chunk.rows), chunk.digests, chunk, later)
@@ -174,7 +174,7 @@ def _rows(findings: _Findings, session: Session) -> bool:
     if not rows:
         return False
     _samples(findings, session)
-    findings.seen.append(f"{rows:,} rows of {len(arrays.names)} arrays, by their SHA-256")
+    findings.seen.append(f"{rows:,} rows of {len(arrays.names)} arrays, by SHA-256")
     return True
 
 
@@ -185,7 +185,7 @@ def _compare(
         if here.get(name) != written.get(name):
             last = chunk.first + chunk.rows - 1
             findings.damage.append(
-                f"{ARRAYS}/{name}: rows {chunk.first:,} to {last:,} are not those that were written"
+                f"{ARRAYS}/{name}: rows {chunk.first:,} to {last:,} differ from what was written"
             )
 
 
@@ -199,7 +199,7 @@ def _samples(findings: _Findings, session: Session) -> None:
         ]
     expected = {layout.array_file(name) for name in session.arrays.names}
     findings.notes += [
-        f"{file.name}: no score of this session"
+        f"{file.name}: it belongs to no score of this session"
         for file in session.files
         if file.part == ARRAYS and file.name not in expected
     ]
@@ -221,11 +221,13 @@ def _quantized(findings: _Findings, session: Session) -> None:
             findings.damage.append(f"{name}: {error}")
             continue
         if not is_same:
-            findings.damage.append(f"{name}: it is not what was saved")
+            findings.damage.append(f"{name}: it differs from what was saved")
     if checked:
-        findings.seen.append(f"{checked} quantized variants, by their SHA-256")
+        findings.seen.append(f"{counted(checked, 'quantized variant')}, by SHA-256")
     if checked < len(saved):
-        findings.notes.append(f"{len(saved) - checked} quantized variants are not kept; no number needs them")
+        findings.notes.append(
+            f"not kept: {counted(len(saved) - checked, 'quantized variant')}; no number depends on that"
+        )
 
 
 def _outputs(findings: _Findings, session: Session) -> None:
@@ -233,7 +235,7 @@ def _outputs(findings: _Findings, session: Session) -> None:
     if not session.plan.keep_outputs:
         return
     if not any(file.part == OUTPUTS for file in session.files):
-        findings.notes.append("its logits and features are not here; no number needs them")
+        findings.notes.append("its logits and features are not here; no number depends on them")
         return
     try:
         damage = session.outputs.damage(session.events)
@@ -241,11 +243,11 @@ def _outputs(findings: _Findings, session: Session) -> None:
         damage = [str(error)]
     findings.damage += damage
     if not damage:
-        findings.seen.append("kept logits and features, by their SHA-256")
+        findings.seen.append("kept logits and features, by SHA-256")
 
 
 def _numbers(findings: _Findings, session: Session) -> None:
-    """Measure everything again from the arrays and compare it with the journal."""
+    """Recompute every measure from the arrays and compare it with the journal."""
     from engine.report import document, earlier
 
     try:
@@ -255,6 +257,6 @@ def _numbers(findings: _Findings, session: Session) -> None:
         return
     findings.damage += [*again.mismatches, *map(str, before.mismatches)]
     if not again.checked.numbers and again.state == "finished":
-        findings.damage.append(f"{JOURNAL}: it is finished, and has no table of all its rows")
+        findings.damage.append(f"{JOURNAL}: it is finished, but has no table of all its rows")
     if count := again.checked.numbers + before.numbers:
-        findings.seen.append(f"{count:,} numbers and points of curves, measured again from the arrays")
+        findings.seen.append(f"{count:,} numbers and points of curves, recomputed from the arrays")

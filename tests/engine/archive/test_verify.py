@@ -136,9 +136,9 @@ def _twice(session: Path) -> None:
         (lambda s: _without_line(s, 20), "missing"),
         (lambda s: _without_line(s, -1), "closing event is missing"),
         (lambda s: _swap(s, 20, 21), "journal.jsonl line"),
-        (lambda s: reseal(s, lambda text: text.replace(b'"auroc"', b'"auRoc"')), "was changed"),
+        (lambda s: reseal(s, lambda text: text.replace(b'"auroc"', b'"auRoc"')), "were changed"),
         (lambda s: reseal(s, lambda text: text.replace(b'"seed":0', b'"seed":1')), "identity"),
-        (_other_number, "arrays/msp: rows 0 to 49 are not"),
+        (_other_number, "arrays/msp: rows 0 to 49 differ"),
         (_twice, "one of them twice"),
         (lambda s: (s / "arrays" / "nll.npy").unlink(), "nll.npy"),
         (lambda s: (s / "arrays" / "x.npy").symlink_to("/etc/passwd"), "arrays/x.npy: it is a link"),
@@ -155,12 +155,14 @@ def test_every_kind_of_damage_is_named(session: Path, harm: Callable[[Path], obj
 def test_a_saved_quantizer_that_was_changed_is_named(copied: Path) -> None:
     session = copied
     found = verify(Folder(session), quick=True)
-    assert found.is_whole and "4 quantized variants, by their SHA-256" in found.seen
+    assert found.is_whole and "4 quantized variants, by SHA-256" in found.seen
     path = next((session / "quantized").iterdir())
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)
-    assert verify(Folder(session), quick=True).damage == (f"quantized/{path.name}: it is not what was saved",)
+    assert verify(Folder(session), quick=True).damage == (
+        f"quantized/{path.name}: it differs from what was saved",
+    )
     path.write_bytes(data[:-1])
     assert "an intact safetensors file is needed" in verify(Folder(session), quick=True).damage[0]
     path.write_bytes((1 << 62).to_bytes(8, "little") + b"{}")
