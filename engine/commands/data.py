@@ -42,24 +42,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; the status says whether everything that was read is readable."""
-    found = discover(options.root)
+    sets = discover(options.root)
     decoders = Decoders(usable_cores(), options.largest_image)
     try:
-        unreadable = {name: _unreadable(one, decoders, options.quick) for name, one in found.items()}
+        unreadable = {name: _unreadable(one, decoders, options.quick) for name, one in sets.items()}
     except TransientError as error:
         raise InputError("data", str(options.root), f"the disk does not answer ({error.strerror})") from None
     finally:
         decoders.close()
     if options.json:
-        described = [_described(one, unreadable[name]) for name, one in found.items()]
+        described = [_described(one, unreadable[name]) for name, one in sets.items()]
         sys.stdout.write(json.dumps({"sets": described}, indent=2, ensure_ascii=True) + "\n")
     else:
-        sys.stdout.write("\n".join(_lines(options.root, found, unreadable, options.quick)) + "\n")
+        sys.stdout.write("\n".join(_lines(options.root, sets, unreadable, options.quick)) + "\n")
     return WITH_FAILURES if any(unreadable.values()) else FINISHED
 
 
 def _unreadable(one: DiskSet, decoders: Decoders, quick: bool) -> dict[str, str]:
-    """Return by name why images cannot be used; training images are only read when drawn."""
+    """Return by name why images cannot be used; training images are read only when drawn."""
     problems = dict(one.problems)
     if quick or one.name == "imagenet-train":
         return problems
@@ -93,14 +93,14 @@ def _described(one: DiskSet, unreadable: dict[str, str]) -> dict[str, Any]:
 
 
 def _lines(
-    root: Path, found: dict[str, DiskSet], unreadable: dict[str, dict[str, str]], quick: bool
+    root: Path, sets: dict[str, DiskSet], unreadable: dict[str, dict[str, str]], quick: bool
 ) -> list[str]:
-    if not found:
+    if not sets:
         empty = f"{clean(str(root))} holds no image set: neither a known layout nor a folder of images."
         walked = images_below(str(root.expanduser()))
         return [empty, *(clean(text) for text in passed_over(walked.passed))]
     lines = []
-    for name, one in found.items():
+    for name, one in sets.items():
         count = f"{len(one.members):,}" + (f" of {one.expected:,}" if one.expected else "")
         state = "not read" if quick or name == "imagenet-train" else f"{len(unreadable[name])} unreadable"
         lines.append(f"{clean(name):<18} {one.role:<6} {count:>22}  {state:<14} {clean(one.label)}")
@@ -111,20 +111,20 @@ def _lines(
             lines.append(f"  ! and {more:,} more; --json lists all")
         lines += [f"    {clean(note)}" for note in one.notes]
     study = catalog.PRESETS["kuang-wong-2026"].plan["ood_sets"]
-    if missing := [name for name in study if name not in found and "imagenet" in found]:
-        lines.append(f"Not found of the study's sets: {', '.join(missing)}")
-    return [*lines, "", *_next(root, found)]
+    if missing := [name for name in study if name not in sets and "imagenet" in sets]:
+        lines.append(f"Missing from the study's sets: {', '.join(missing)}")
+    return [*lines, "", *_next(root, sets)]
 
 
-def _next(root: Path, found: dict[str, DiskSet]) -> list[str]:
-    """Return which command uses the sets."""
-    ood = [name for name, one in found.items() if one.role == "ood"]
+def _next(root: Path, sets: dict[str, DiskSet]) -> list[str]:
+    """Return which command to use the sets with."""
+    ood = [name for name, one in sets.items() if one.role == "ood"]
     where = f"--data {shlex.quote(clean(str(root)))}"
-    if "imagenet" in found and ood:
+    if "imagenet" in sets and ood:
         return [f"Start the study with: qood-tui run --preset kuang-wong-2026 {where}"]
-    if "imagenet" in found:
+    if "imagenet" in sets:
         return [f"Add OOD sets with: {where} --ood NAME=FOLDER"]
-    own = [one for one in found.values() if one.role != "ood"]
+    own = [one for one in sets.values() if one.role != "ood"]
     if own:
         options = (f"--{one.role} " + shlex.quote(f"{clean(one.name)}={clean(str(one.root))}") for one in own)
         return [f"Use them with: {' '.join(options)}"]

@@ -1,4 +1,4 @@
-"""`python -m engine doctor`: make every check and print a line for every finding."""
+"""`python -m engine doctor`: run every check and print a line per finding."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ CHECKS: Checks = (
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--data", type=Path, metavar="ROOT", help="look at the folder of your image sets too")
+    parser.add_argument("--data", type=Path, metavar="ROOT", help="also check the folder of your image sets")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
-def run(given: argparse.Namespace) -> int:
-    """Carry the command out: 0 where nothing is bad, else 3."""
+def run(options: argparse.Namespace) -> int:
+    """Run the command; return 0 if nothing is bad, else 3."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a path may have letters that the locale lacks
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may have characters that the locale lacks
     checks = CHECKS
-    if given.data:
-        checks = (*CHECKS, ("data", partial(data_root, given.data)))
-    with contextlib.redirect_stdout(sys.stderr):  # what a library prints when imported is no finding
-        findings = look(checks)
-    sys.stdout.write(document(findings) if given.json else "\n".join(lines(findings)) + "\n")
+    if options.data:
+        checks = (*CHECKS, ("data", partial(data_root, options.data)))
+    with contextlib.redirect_stdout(sys.stderr):  # what a library prints on import is not a finding
+        findings = run_checks(checks)
+    sys.stdout.write(document(findings) if options.json else "\n".join(lines(findings)) + "\n")
     return status(findings)
 
 
-def look(checks: Checks) -> list[Finding]:
-    """Make all checks; one that fails itself is a bad finding."""
+def run_checks(checks: Checks) -> list[Finding]:
+    """Run all checks; one that fails itself is a bad finding."""
     findings: list[Finding] = []
     for name, check in checks:
         try:
             findings += check()
         except Exception as error:
             found = f"this check failed: {type(error).__name__}: {first_line(error)}"
-            findings.append(Finding("bad", name, found, "see to what it names; the other lines still hold"))
+            findings.append(Finding("bad", name, found, "fix what it names; the other findings still hold"))
     return [Finding(f.level, f.name, clean(f.found), clean(f.do)) for f in findings]

@@ -48,14 +48,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     words = "weights: a file, a folder of timm or transformers, or hf-hub:OWNER/NAME"
     parser.add_argument("--checkpoint", help=words)
     parser.add_argument("--ema", action="store_true", help="take the checkpoint's EMA weights")
-    parser.add_argument("--bits", default="W4A4", help="W4A4 and the like; 32 is floating point")
+    parser.add_argument("--bits", default="W4A4", help="such as W4A4; 32 is floating point")
     parser.add_argument(
         "--override", action="append", default=[], metavar="TENSOR=BITS", help="such as head=8"
     )
     parser.add_argument(
         "--first-and-last", type=int, metavar="BITS", help="bits of patch embedding and head, such as 8"
     )
-    words = f"{', '.join(catalog.METHODS)}; with parameters percentile:share=0.999"
+    words = f"{', '.join(catalog.METHODS)}; parameters as in percentile:share=0.999"
     parser.add_argument("--method", default="repq", metavar="METHOD", help=words)
     parser.add_argument(
         "--list", action="store_true", help="print every method with its conventions and parameters"
@@ -69,13 +69,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command; raise InputError or QuantizeError in words."""
+    """Run the command; raise InputError or QuantizeError."""
     if options.list:
         sys.stdout.write("".join("\n  ".join(_listed(name)) + "\n" for name in catalog.METHODS))
         return 0
     if (options.inputs is None) != (options.logits is None):
-        given = options.inputs or options.logits
-        raise InputError("inputs", str(given), "give --inputs and --logits together")
+        one = options.inputs or options.logits
+        raise InputError("inputs", str(one), "give --inputs and --logits together")
     if options.quantized is not None:
         if options.inputs is None and not options.table:
             raise InputError("quantized", str(options.quantized), "give --inputs and --logits to run it")
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
     if options.table:
         shown = sample if sample is not None else inputs
         if shown is None:
-            raise InputError("table", "no images", "give --inputs: activations are measured on them")
+            raise InputError("table", None, "give --inputs: the table measures activations on them")
         name = options.model or str(options.quantized)
         table = tabulate(name, model, shown)
         sys.stdout.write("\n".join([*tables.markdown(bit_table(table)), "", floats(table), ""]))
@@ -150,9 +150,9 @@ def quantize(options: argparse.Namespace) -> tuple[VisionTransformer, Tensor, di
 
 
 def loaded(options: argparse.Namespace) -> tuple[VisionTransformer, str, dict[str, Any]]:
-    """Return the model, what builds it, and with which arguments; raise InputError.
+    """Return the model, the name it is built by, and its arguments; raise InputError.
 
-    Weights are read as `run` reads them; what was taken of a file goes to standard error.
+    Weights are read as in `qood-tui run`; what was taken from a file is written to standard error.
     """
     kwargs = _kwargs(options.model_kwargs)
     checkpoint, name = options.checkpoint, options.model
@@ -173,15 +173,15 @@ def loaded(options: argparse.Namespace) -> tuple[VisionTransformer, str, dict[st
         right = "it brings its own weights; leave out --checkpoint, or give --model vision_transformer"
         raise InputError("model", name, right)
     if name is not None and name != CLASS:
-        build(name, kwargs)  # names arguments that do not fit for what they are
-    checkpointed = load_checkpoint("", checkpoint, _tell, model=name or "", ema=options.ema, arguments=kwargs)
+        build(name, kwargs)  # reports arguments that do not fit
+    checkpointed = load_checkpoint("", checkpoint, _log, model=name or "", ema=options.ema, arguments=kwargs)
     sys.stderr.write(f"weights: {checkpointed.origin}, {checkpointed.weights}\n")
     for text in checkpointed.warnings:
         sys.stderr.write(f"warning: {text}\n")
     return checkpointed.model, checkpointed.build, dict(checkpointed.arguments)
 
 
-def _tell(text: str) -> None:
+def _log(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
@@ -195,7 +195,9 @@ def build(name: str, kwargs: dict[str, Any]) -> VisionTransformer:
             raise near
         return models.build(name, kwargs)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise InputError("model-kwargs", kwargs, f"{name} cannot be built with it ({error})") from None
+        raise InputError(
+            "model-kwargs", kwargs, f"{name} cannot be built with these arguments ({error})"
+        ) from None
 
 
 def images(path: Path, field: str) -> Tensor:
@@ -203,7 +205,7 @@ def images(path: Path, field: str) -> Tensor:
     array = read_array(path, field)
     if array.dtype != np.float32 or array.ndim != 4 or array.shape[1] != 3 or not len(array):
         is_now = f"this is {array.dtype} {array.shape}"
-        raise InputError(field, str(path), f"normalised float32 (n, 3, height, width) is needed, {is_now}")
+        raise InputError(field, str(path), f"normalised float32 (n, 3, height, width) is needed; {is_now}")
     if not np.isfinite(array).all():
         raise InputError(field, str(path), "it holds NaN or infinite values")
     return torch.from_numpy(np.ascontiguousarray(array))

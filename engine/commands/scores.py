@@ -1,4 +1,4 @@
-"""`python -m engine scores`: score arrays of one's own."""
+"""`python -m engine scores`: compute OOD scores of your own arrays."""
 
 from __future__ import annotations
 
@@ -49,44 +49,48 @@ EQUAL = (  # an array, its axis, another array, its axis
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("inputs", nargs="?", type=Path, help=f".npz with {', '.join(DIMENSIONS)}")
-    parser.add_argument("-o", "--output", type=Path, help="write one float64 array a score to this .npz")
+    parser.add_argument("-o", "--output", type=Path, help="write one float64 array per score to this .npz")
     parser.add_argument(
-        "--score", action="append", default=[], metavar="A,B", help="scores, such as msp,knn:k=10; else all"
+        "--score",
+        action="append",
+        default=[],
+        metavar="A,B",
+        help="scores, such as msp,knn:k=10 (default: all)",
     )
     parser.add_argument("--list", action="store_true", help="print every score with its default parameters")
 
 
-def run(given: argparse.Namespace) -> int:
-    """Carry the command out; raise InputError in words."""
-    if given.list:
+def run(options: argparse.Namespace) -> int:
+    """Run the command; raise InputError."""
+    if options.list:
         sys.stdout.write(listing())
         return FINISHED
     for field in ("inputs", "output"):
-        if getattr(given, field) is None:
-            raise InputError(field, "nothing", "give INPUT.npz and -o OUTPUT.npz, or --list")
-    asked = [scorers.parse(text) for part in given.score for text in part.split(",") if text.strip()]
+        if getattr(options, field) is None:
+            raise InputError(field, None, "give INPUT.npz and -o OUTPUT.npz, or --list")
+    asked = [scorers.parse(text) for part in options.score for text in part.split(",") if text.strip()]
     if len({name for name, _ in asked}) < len(asked):
         raise InputError("score", [name for name, _ in asked], "name each score only once")
-    arrays = read(given.inputs)
+    arrays = read(options.inputs)
     if not asked:
         asked = [(name, {}) for name, score in catalog.SCORES.items() if not missing(score, arrays)]
         left = [name for name, score in catalog.SCORES.items() if missing(score, arrays)]
         if left:
             sys.stderr.write(f"left out, because arrays are missing: {', '.join(left)}\n")
-    found, failed = compute(arrays, asked)
-    if not found:
+    computed, failed = compute(arrays, asked)
+    if not computed:
         sys.stderr.write("nothing could be computed, so nothing is written\n")
         return BAD_INPUT
-    write(given.output, found)
-    sys.stderr.write(f"wrote {given.output}: {', '.join(found)}\n")
+    write(options.output, computed)
+    sys.stderr.write(f"wrote {options.output}: {', '.join(computed)}\n")
     return WITH_FAILURES if failed else FINISHED
 
 
-def write(path: Path, found: dict[str, NDArray[Any]]) -> None:
+def write(path: Path, computed: dict[str, NDArray[Any]]) -> None:
     """Write an .npz file whole or not at all; raise InputError if that is not possible."""
     try:
         with whole(path) as file:
-            np.savez(file, **found)  # type: ignore[arg-type]
+            np.savez(file, **computed)  # type: ignore[arg-type]
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError("output", str(path), f"it cannot be written ({reason})") from None
@@ -96,11 +100,11 @@ def compute(arrays: Arrays, asked: list[tuple[str, dict[str, Any]]]) -> tuple[di
     """Return the scores by name, and whether one could not be computed; problems go to standard error."""
     outputs = Outputs(arrays["logits"], arrays.get("features"))
     fit = fit_set(arrays)
-    found: dict[str, NDArray[Any]] = {}
+    computed: dict[str, NDArray[Any]] = {}
     failed = False
     for name, parameters in asked:
         if lacking := missing(catalog.SCORES[name], arrays):
-            raise InputError("score", name, f"it needs {', '.join(lacking)} too")
+            raise InputError("score", name, f"it also needs {', '.join(lacking)}")
         try:
             scores = scorers.scorer(name, fit, parameters)(outputs)
         except ScoreError as error:
@@ -112,14 +116,14 @@ def compute(arrays: Arrays, asked: list[tuple[str, dict[str, Any]]]) -> tuple[di
             failed = True
         for line in scorers.warnings(name, outputs, fit, parameters.get("k")):
             sys.stderr.write(f"warning: {line}\n")
-        found[name] = scores.double().numpy()
-        if (share := share_of_distinct(found[name])) < LEAST_DISTINCT:
+        computed[name] = scores.double().numpy()
+        if (share := share_of_distinct(computed[name])) < LEAST_DISTINCT:
             sys.stderr.write(f"warning: {name}: only {share:.2%} of its values are distinct\n")
-    return found, failed
+    return computed, failed
 
 
 def fit_set(arrays: Arrays) -> FitSet | None:
-    """Return what scores are fitted on, as far as it is there."""
+    """Return what scores are fitted on, as far as the arrays allow."""
     head = None
     if "weight" in arrays and "bias" in arrays:
         head = Head(arrays["weight"], arrays["bias"])
@@ -132,7 +136,7 @@ def fit_set(arrays: Arrays) -> FitSet | None:
 
 
 def missing(score: catalog.Score, arrays: Arrays) -> list[str]:
-    """List the arrays that a score needs and that are not there; fit logits follow from features and head."""
+    """List the arrays that a score needs but that are missing; fit logits follow from features and head."""
     there = set(arrays)
     if {"fit_features", "weight", "bias"} <= there:
         there.add("fit_logits")
@@ -141,12 +145,12 @@ def missing(score: catalog.Score, arrays: Arrays) -> list[str]:
 
 def read(path: Path) -> Arrays:
     """Read and check the arrays; raise InputError naming the array, what it is and what is needed."""
-    found = read_arrays(path, "inputs", tuple(DIMENSIONS))
-    if "logits" not in found:
+    raw = read_arrays(path, "inputs", tuple(DIMENSIONS))
+    if "logits" not in raw:
         raise InputError("inputs", str(path), "an array 'logits' (n, classes) is needed")
-    for name, array in found.items():
+    for name, array in raw.items():
         _check(name, array)
-    arrays = {name: _tensor(name, array) for name, array in found.items()}
+    arrays = {name: _tensor(name, array) for name, array in raw.items()}
     _check_fit(arrays)
     return arrays
 
@@ -189,7 +193,7 @@ def _check_fit(arrays: Arrays) -> None:
 
 
 def listing() -> str:
-    """Return a line for every score: name, label, default parameters, arrays it needs."""
+    """Return a line per score: name, label, default parameters, arrays it needs."""
     lines = []
     for name, score in catalog.SCORES.items():
         parameters = ", ".join(

@@ -71,7 +71,7 @@ def cuda() -> list[Finding]:
 
 
 def read_driver(cards: Path = CARDS) -> Driver:
-    """Ask the driver through NVML."""
+    """Query the driver through NVML."""
     import pynvml
 
     places = [
@@ -108,7 +108,7 @@ def _owner(process: int) -> int | None:
 
 
 def read_torch() -> Torch:
-    """Ask torch for its GPUs and multiply matrices on each."""
+    """List torch's GPUs and multiply matrices on each."""
     built: str | None = None
     try:
         import torch
@@ -130,8 +130,10 @@ def judge_cuda(driver: Driver, torch: Torch, visible: str | None) -> Finding:
     limited = "" if visible is None else f"; CUDA_VISIBLE_DEVICES={visible!r}"
     newest = ".".join(map(str, driver.cuda))
     if torch.devices:
-        known = f"driver {driver.version} (up to CUDA {newest})" if driver.version else driver.reason
-        found = f"torch, built for CUDA {torch.cuda}, sees {len(torch.devices)} of {gpus}; {known}{limited}"
+        described = f"driver {driver.version} (up to CUDA {newest})" if driver.version else driver.reason
+        found = (
+            f"torch, built for CUDA {torch.cuda}, sees {len(torch.devices)} of {gpus}; {described}{limited}"
+        )
         return Finding("good", "CUDA", found)
     if not driver.gpus:
         why = driver.reason or f"driver {driver.version} lists none"

@@ -122,22 +122,22 @@ def weights() -> list[Finding]:
     return [Finding("warning", "weights", found, do), *([place] if place.level != "good" else [])]
 
 
-def data_root(given: Path) -> list[Finding]:
+def data_root(root: Path) -> list[Finding]:
     """List the image sets below a folder, as 'data check' finds them, without reading images."""
     try:
-        found = discover(given)
+        found = discover(root)
     except InputError as error:
         do = "give the folder whose subfolders are the image sets"
-        return [Finding("bad", "data", f"{given} cannot be read: {error.right}", do)]
-    more = f"qood-tui data check {shlex.quote(str(given))}"
+        return [Finding("bad", "data", f"{root} cannot be read: {error.right}", do)]
+    more = f"qood-tui data check {shlex.quote(str(root))}"
     if not found:
         do = f"unpack image sets there; {more} lists what was skipped"
-        return [Finding("warning", "data", f"{given} holds no image set", do)]
+        return [Finding("warning", "data", f"{root} holds no image set", do)]
     sets = ", ".join(f"{name} ({one.role}, {len(one.members):,} images)" for name, one in found.items())
     problems = {path: reason for one in found.values() for path, reason in one.problems.items()}
     if problems:
         path, reason = next(iter(problems.items()))
         return [
-            Finding("warning", "data", f"in {given}: {sets}; {path}: {reason}", f"{more} lists all problems")
+            Finding("warning", "data", f"in {root}: {sets}; {path}: {reason}", f"{more} lists all problems")
         ]
-    return [Finding("good", "data", f"in {given}: {sets}")]
+    return [Finding("good", "data", f"in {root}: {sets}")]

@@ -1,4 +1,4 @@
-"""Talk to the engine daemon; start it where it does not run."""
+"""Talk to the engine daemon; start it if it is not running."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def _answers(command: Command) -> Iterator[Reply]:
 
 
 def ensure() -> Reply:
-    """Return the status of the daemon, started if need be; raise EngineError with the log's place."""
+    """Return the status of the daemon, started if need be; raise EngineError with the path of its log."""
     reply = call(Status())
     if reply is not None and not _is_own(reply):
         if reply.running:
             raise EngineError(
-                f"the engine of {reply.place} (version {reply.version}) is at work on {reply.running}; "
+                f"the engine of {reply.place} (version {reply.version}) is working on {reply.running}; "
                 "wait for it, or stop it with 'qood-tui stop'"
             )
         call(Stop())
@@ -108,7 +108,7 @@ def stop() -> bool:
 def watch(session: Path, beyond: int = 0, every: float = 0.1) -> Iterator[list[Entry]]:
     """Yield what is in a session and what is appended until it is closed after entry `beyond`.
 
-    Raises EngineError if nobody writes the session any more.
+    Raises EngineError if the session is no longer being written.
     """
     reader = Session.at(session).follow()
     asked = time.monotonic()
@@ -124,8 +124,8 @@ def watch(session: Path, beyond: int = 0, every: float = 0.1) -> Iterator[list[E
                 if any(isinstance(e.event, SessionClosed) and e.seq > beyond for e in last):
                     return
                 raise EngineError(
-                    f"the engine ended before the session did; what is finished is kept, "
-                    f"resume it with 'qood-tui run --resume {session}'; its log is {paths.log_file('engine')}"
+                    f"the engine ended before the session did. What is finished is kept; resume with "
+                    f"'qood-tui run --resume {session}'. The engine's log is {paths.log_file('engine')}"
                 )
         time.sleep(every)
 
@@ -135,21 +135,21 @@ def _is_own(reply: Reply) -> bool:
 
 
 def _launch() -> str:
-    """Start the daemon in a session of its own, so that a closing terminal does not take it along.
+    """Start the daemon in a session of its own, so that a closing terminal does not end it.
 
-    Returns where its log is.
+    Returns the path of its log, or why there is none.
     """
     variables = environment.without_secret_variables()
-    if "QOOD_RUNTIME" in variables:  # the daemon does not stay in the folder that this is seen from
+    if "QOOD_RUNTIME" in variables:  # the daemon leaves the folder that a relative path starts from
         variables["QOOD_RUNTIME"] = str(runtime.wanted())
     with contextlib.ExitStack() as opened:
         try:
             log = paths.log_file("engine").absolute()
             file: int | IO[bytes] = opened.enter_context(log.open("ab"))
-            variables["QOOD_LOGS"], told = str(log.parent), str(log)
+            variables["QOOD_LOGS"], log_place = str(log.parent), str(log)
         except OSError as error:
             file = subprocess.DEVNULL
-            told = f"nowhere, since it cannot be written ({error.strerror}; QOOD_LOGS moves it)"
+            log_place = f"nowhere, since it cannot be written ({error.strerror}; QOOD_LOGS moves it)"
         subprocess.Popen(
             [sys.executable, "-m", "engine.service.daemon"],
             stdin=subprocess.DEVNULL,
@@ -159,4 +159,4 @@ def _launch() -> str:
             cwd="/",
             env=variables,
         )
-    return told
+    return log_place

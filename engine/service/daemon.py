@@ -1,4 +1,4 @@
-"""The engine daemon: takes commands on a Unix socket, runs the worker, and alone writes journals."""
+"""The engine daemon: takes commands on a Unix socket, runs the worker, and is the only writer of journals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from engine.session.session import Session
 from engine.session.writer import Writer
 from engine.system import environment, paths, runtime
 
-IDLE_SECONDS = 180  # without work or a question the daemon ends
+IDLE_SECONDS = 180  # without work or commands, after which the daemon ends
 TELEMETRY_SECONDS = 5
 MOST_RESTARTS = 2
 LOCK_SECONDS = 12.0
@@ -64,11 +64,11 @@ class Run:
         self._cancelled.set()
 
     def is_cancelled(self) -> bool:
-        """Tell whether the user asked to stop."""
+        """Return whether the user asked to stop."""
         return self._cancelled.is_set()
 
     def close(self, outcome: str, reason: str) -> None:
-        """Append the closing event, even where the disk is full, but not to what is another's by now."""
+        """Append the closing event, even if the disk is full, unless another writer has taken over."""
         try:
             self.writer.close(outcome, reason)
         except lease.LeaseLost as error:
@@ -93,7 +93,7 @@ class Daemon:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, endpoint: runtime.Endpoint) -> None:
-        """Answer commands until stopped or idle for long."""
+        """Answer commands until stopped or idle for too long."""
         await self._listen(endpoint)
         tasks = [
             asyncio.create_task(work) for work in (self._work(), self._keep_leases(), self._keep_reachable())
@@ -113,7 +113,7 @@ class Daemon:
         self._server = await asyncio.start_unix_server(self._answer, sock=endpoint.socket, limit=LARGEST_LINE)
 
     async def _keep_reachable(self) -> None:
-        """Listen again whenever somebody removes the folder; end if another engine has taken it meanwhile."""
+        """Listen again whenever the folder is removed; end if another engine has taken it meanwhile."""
         while True:
             await asyncio.sleep(runtime.WATCH_SECONDS)
             if await asyncio.to_thread(self._endpoint.is_there):
@@ -123,14 +123,14 @@ class Daemon:
             try:
                 await self._listen(await asyncio.to_thread(runtime.open_endpoint))
             except BlockingIOError:
-                # With work this one goes on, and listens again when the other has ended.
+                # With work this one continues, and listens again once the other has ended.
                 if not self._held():
                     _log("another engine has taken the folder; this one has no work and ends")
                     self.ended.set()
             except OSError as error:
-                _log(f"nowhere can this engine be reached: {error}")
+                _log(f"this engine cannot be reached anywhere: {error}")
             else:
-                _log(f"listens in {self._endpoint.folder} again")
+                _log(f"listening in {self._endpoint.folder} again")
                 await self._renew_leases()  # their marks may be gone with the folder
 
     async def _answer(self, reader: asyncio.StreamReader, sender: asyncio.StreamWriter) -> None:
@@ -154,7 +154,7 @@ class Daemon:
             case Cancel(session):
                 self._cancel(session)
             case Warm(environment):
-                if self.running is None:  # the worker at work has the environment of who asked for that
+                if self.running is None:  # a worker that is running has the environment of its own request
                     await self._warm_worker(environment)
             case Stop():
                 for run in self._held():
@@ -169,7 +169,7 @@ class Daemon:
         try:
             self.queue.append(Run(start))
         except BlockingIOError:
-            return self._status("this session is being written already")
+            return self._status("this session is already being written")
         except OSError as error:
             return self._status(f"{start.session}: {_words(error)}")
         except (InputError, JournalError) as error:
@@ -190,7 +190,7 @@ class Daemon:
         )
 
     async def _warm_worker(self, environment: dict[str, str]) -> WorkerProcess:
-        """Return a living worker that sees the devices and caches of the one who asks."""
+        """Return a live worker with this environment, and so its devices and caches."""
         async with self._starting:
             if self.worker is not None and self.worker.alive and self.worker.environment != environment:
                 await self.worker.end()
@@ -219,7 +219,7 @@ class Daemon:
         self.ended.set()
 
     async def _keep_leases(self) -> None:
-        """Renew the leases of all sessions that are held, and let go of those that were taken over."""
+        """Renew the leases of all held sessions, and release those that were taken over."""
         while True:
             await asyncio.sleep(lease.RENEW_SECONDS)
             await self._renew_leases()
@@ -232,7 +232,7 @@ class Daemon:
                 if run in self._held():
                     await self._let_go(run, str(error))
             except OSError as error:
-                _log(f"{run.start.session}: its lease is renewed later: {error}")
+                _log(f"{run.start.session}: its lease will be renewed later: {error}")
 
     async def _let_go(self, run: Run, why: str) -> None:
         _log(why)
@@ -272,13 +272,13 @@ class Daemon:
         except lease.LeaseLost as error:
             outcome, reason = "failed", str(error)
         except OSError as error:
-            outcome, reason = "failed", f"{_words(error)}; everything finished until then is kept"
+            outcome, reason = "failed", f"{_words(error)}; everything finished before is kept"
         except Exception as error:
             # A defect in one session must not take the daemon and the queue with it.
             outcome, reason = "failed", f"a defect in the engine ({type(error).__name__}: {error})"
         telemetry.cancel()
         if outcome == "failed" and self.worker is not None:
-            # It may still be at the job that failed here.
+            # It may still be working on the job that failed here.
             await self.worker.end()
         run.close(outcome, reason)
 
@@ -300,14 +300,14 @@ class Daemon:
         return "failed", f"{worker.epitaph()}; given up after {MOST_RESTARTS + 1} attempts"
 
     async def _follow(self, worker: WorkerProcess, writer: Writer) -> Ended | None:
-        """Append what the worker says until the job ends; None if the worker died."""
+        """Append the worker's events until the job ends; return None if the worker died."""
         while (message := await worker.receive()) is not None:
             if isinstance(message, Ended):
                 return message
             if isinstance(message, Idle):
                 continue
             if isinstance(message, WorkerStarted):
-                worker.machine.look_at(tuple(message.accelerators))
+                worker.machine.watch(tuple(message.accelerators))
             if isinstance(message, ChunkFinished) and message.first == writer.finished_rows:
                 writer.finished_rows += message.rows
             writer.append(message)
@@ -326,11 +326,11 @@ def main() -> None:
     try:
         endpoint = _opened()
     except OSError as error:
-        _log(f"nowhere can this engine be reached: {error}")
+        _log(f"this engine cannot be reached anywhere: {error}")
         return
     if endpoint is None:
         return
-    _log(f"engine {version('qood-tui')} started, process {os.getpid()}, listens in {endpoint.folder}")
+    _log(f"engine {version('qood-tui')} started, process {os.getpid()}, listening in {endpoint.folder}")
     asyncio.run(Daemon().serve(endpoint))
 
 
@@ -353,8 +353,8 @@ def _words(error: OSError) -> str:
 def _peer_user(sender: asyncio.StreamWriter) -> int:
     peer = sender.get_extra_info("socket")
     if hasattr(socket, "SO_PEERCRED"):
-        found = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        return int(struct.unpack("3i", found)[1])
+        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", credentials)[1])
     return os.getuid()  # elsewhere the mode of the socket's folder keeps others out
 
 

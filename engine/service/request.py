@@ -28,8 +28,8 @@ class Request(msgspec.Struct, frozen=True):
 
     session: Path
     resources: Resources
-    beyond: int = 0  # the last entry of the journal before the engine went on with it
-    missing: tuple[str, ...] = ()  # sets of a preset that are not there
+    beyond: int = 0  # the last entry of the journal before it is resumed
+    missing: tuple[str, ...] = ()  # sets of a preset that are missing
     take_over: bool = False  # from another machine that was writing the session
 
 
@@ -43,9 +43,9 @@ def prepare(
     changes: Mapping[str, Any] | None = None,
     take_over: bool = False,
 ) -> Request:
-    """Check everything a command line gave and make the session; raise InputError and make nothing.
+    """Check everything on a command line and make the session; raise InputError and make nothing.
 
-    `changes` are fields of the plan that are given beside it; `take_over` says that another machine that was
+    `changes` override fields of the plan; `take_over` says that another machine that was
     writing the session has stopped.
     """
     check_devices(resources.devices)
@@ -63,7 +63,7 @@ def prepare(
         resources, beyond = resumable(session, resources, take_over=take_over)
         return Request(session, resources, beyond, take_over=take_over)
     if take_over:
-        raise InputError("take-over", "without a session", "say which one: --resume SESSION --take-over")
+        raise InputError("take-over", None, "give the session to take over: --resume SESSION --take-over")
     plan, own = (
         read_toml(Path(plan_file)) if plan_file is not None else (preset(preset_name or ""), Resources())
     )
@@ -80,13 +80,13 @@ def prepare(
 
 
 def with_checkpoints(plan: Plan, resources: Resources) -> Plan:
-    """Return a preset's plan with the user's own models in place of its models, where there are some."""
+    """Return a preset's plan with the user's own models in place of its models, if there are any."""
     own = tuple(name for name in resources.checkpoints if name not in plan.models)
     return msgspec.structs.replace(plan, models=own) if own else plan
 
 
 def _check_checkpoints(plan: Plan, resources: Resources) -> None:
-    """Raise InputError for a checkpoint that no model of a plan takes, and EMA weights of none."""
+    """Raise InputError for a checkpoint that no model of a plan uses, or --ema without a checkpoint."""
     if unused := [name for name in resources.checkpoints if name not in plan.models]:
         right = f"the plan has no model of this name, only {', '.join(plan.models)}; name it in models"
         raise InputError("checkpoint", unused[0], right)
@@ -100,8 +100,8 @@ def settle(
     """Return a validated plan that names every set, its resources, and the sets that are left out.
 
     The user's own OOD sets join the plan. Sets that the plan wants and the root does not hold raise
-    InputError, or are left out where they may be missing, as long as one stays. `found` is what is below the
-    root, where that is known already: looking for it may take long.
+    InputError, or are left out where they may be missing, as long as one stays. `found` is what discovery
+    found below the root, if it has run already: it may take long.
     """
     if not found:
         found = discover(Path(resources.data)) if resources.data else {}
@@ -123,8 +123,8 @@ def settle(
     plan = msgspec.structs.replace(
         plan,
         ood_sets=tuple(dict.fromkeys((*there, *resources.ood))),
-        calibration_set=_learnt_from(plan.calibration_set, plan, resources, found),
-        fit_set=_learnt_from(plan.fit_set, plan, resources, found),
+        calibration_set=_held_out_set(plan.calibration_set, plan, resources, found),
+        fit_set=_held_out_set(plan.fit_set, plan, resources, found),
     )
     for field in ("id_set", "ood_sets", "calibration_set", "fit_set"):
         given = getattr(plan, field)
@@ -144,8 +144,8 @@ def settle(
     return plan, resources, missing if may_miss else ()
 
 
-def _learnt_from(given: str, plan: Plan, resources: Resources, found: Mapping[str, DiskSet]) -> str:
-    """Choose the set that calibration or fitting takes its images from, where that is left open."""
+def _held_out_set(given: str, plan: Plan, resources: Resources, found: Mapping[str, DiskSet]) -> str:
+    """Choose the set that calibration or fitting takes its images from, if that is left open."""
     if given != catalog.AUTO:
         return given
     if len(resources.train) == 1:
@@ -167,7 +167,7 @@ def _check_there(field: str, name: str, resources: Resources, found: Mapping[str
     raise InputError(field, name, right)
 
 
-def resumable(folder: Path, given: Resources, *, take_over: bool = False) -> tuple[Resources, int]:
+def resumable(folder: Path, overrides: Resources, *, take_over: bool = False) -> tuple[Resources, int]:
     """Return the resources that a session is resumed with, and its last entry's number.
 
     Raises InputError if it is finished, running, if another machine was writing it and `take_over` is not
@@ -178,7 +178,7 @@ def resumable(folder: Path, given: Resources, *, take_over: bool = False) -> tup
     header = session.header
     environment.check_exact(tf32=header.plan.tf32)
     environment.check_same(session.worker.arithmetic if session.worker else None)
-    resources = merge(recall(header.id), given)
+    resources = merge(recall(header.id), overrides)
     if missing := [name for name in header.folders if name not in resources.names()]:
         raise InputError("session", str(folder), f"say again where its sets are: --ood {missing[0]}=FOLDER")
     plan = header.plan
@@ -191,7 +191,7 @@ def resumable(folder: Path, given: Resources, *, take_over: bool = False) -> tup
 
 
 def _check_free(folder: Path, session: Session, take_over: bool) -> None:
-    """Raise InputError if a session is finished or somebody writes it."""
+    """Raise InputError if a session is finished or being written."""
     if session.is_closed and session.closed is not None and session.closed.outcome == "finished":
         raise InputError("session", str(folder), "it is finished; there is nothing to resume")
     try:

@@ -19,7 +19,7 @@ class Machine:
         self._accelerators: list[Any] = []
         psutil.cpu_percent()  # the first call has nothing to compare with
 
-    def look_at(self, uuids: tuple[str, ...]) -> None:
+    def watch(self, uuids: tuple[str, ...]) -> None:
         """Measure the accelerators of these UUIDs from now on: torch and NVML count them differently."""
         self._accelerators = [handle for uuid in uuids if (handle := _accelerator(uuid)) is not None]
 
@@ -49,7 +49,7 @@ class Machine:
 
 
 def _load(device: Any) -> DeviceLoad:
-    """Return what a device tells; many tell everything but their power."""
+    """Return the load of a device; many report everything but their power."""
     import pynvml
 
     def asked(question: Callable[[], float]) -> float | None:
@@ -58,8 +58,8 @@ def _load(device: Any) -> DeviceLoad:
         except (pynvml.NVMLError, AttributeError):
             return None
 
-    def whole(found: float | None) -> int | None:
-        return None if found is None else int(found)
+    def whole(value: float | None) -> int | None:
+        return None if value is None else int(value)
 
     watts = 1 / 1000
     return DeviceLoad(

@@ -25,16 +25,16 @@ _message = msgspec.json.Decoder(Message)
 class WorkerProcess:
     """One worker; a new one takes its place when it has died."""
 
-    def __init__(self, process: asyncio.subprocess.Process, variables: dict[str, str], said: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, variables: dict[str, str], stderr: int) -> None:
         self.process, self.environment = process, variables
         self.machine = Machine(process.pid)
-        self._logging = asyncio.create_task(self._keep_log(said))
+        self._logging = asyncio.create_task(self._keep_log(stderr))
 
     @classmethod
     async def start(cls, variables: dict[str, str]) -> WorkerProcess:
         """Start a fresh interpreter with the variables of one request; its standard error goes to the log."""
         # Not asyncio's own pipe: a process is waited for until that is closed, by its children too.
-        said, saying = os.pipe()
+        stderr, stderr_end = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -42,22 +42,22 @@ class WorkerProcess:
                 "engine.sweep.worker",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=saying,
+                stderr=stderr_end,
                 limit=LARGEST_LINE,
                 env=environment.for_worker(variables),
             )
         except BaseException:
-            os.close(said)
+            os.close(stderr)
             raise
         finally:
-            os.close(saying)
-        return cls(process, variables, said)
+            os.close(stderr_end)
+        return cls(process, variables, stderr)
 
-    async def _keep_log(self, said: int) -> None:
-        """Copy what the worker and its processes say to the log, without secrets; a full disk loses it."""
+    async def _keep_log(self, stderr: int) -> None:
+        """Copy the worker's standard error to the log, without secrets; a full disk loses it."""
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(said, "rb", 0))
+        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(stderr, "rb", 0))
         rest = b""
         while piece := await reader.read(LONGEST_LOGGED):
             rest += piece
@@ -67,10 +67,10 @@ class WorkerProcess:
             rest = rest[end:]
         self._log(rest)
 
-    def _log(self, said: bytes) -> None:
-        if not said:
+    def _log(self, output: bytes) -> None:
+        if not output:
             return
-        text = environment.without_secrets(said.decode(errors="backslashreplace"), self.environment)
+        text = environment.without_secrets(output.decode(errors="backslashreplace"), self.environment)
         with contextlib.suppress(OSError), paths.log_file("worker").open("ab") as log:
             log.write(text.encode())
 
@@ -80,7 +80,7 @@ class WorkerProcess:
         return self.process.returncode is None
 
     def send(self, order: Job | Cancel) -> None:
-        """Give the worker an order; a dead one does not hear it."""
+        """Send the worker an order; do nothing if it has died."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError, RuntimeError):
             self.process.stdin.write(msgspec.json.encode(order) + b"\n")
@@ -105,11 +105,11 @@ class WorkerProcess:
                     await asyncio.wait_for(self.process.wait(), GRACE_SECONDS)
 
     def epitaph(self) -> str:
-        """Say in words how the process ended."""
+        """Return in words how the process ended."""
         code = self.process.returncode or 0
         if code == -signal.SIGKILL:
-            return "the worker was killed (SIGKILL): by hand, or by the system for want of memory"
+            return "the worker was killed (SIGKILL): by hand, or by the system because memory ran out"
         if code < 0:
             return f"the worker was ended by {signal.Signals(-code).name}"
-        log = "worker.log"  # its folder may tell who the user is
+        log = "worker.log"  # its folder may reveal who the user is
         return f"the worker ended unexpectedly with status {code}; its log is {log}"

@@ -1,4 +1,4 @@
-"""The environment variables of who asks for a sweep: what goes to the worker, is secret or moves arithmetic.
+"""The environment variables of a request: which go to the worker, are secret or affect arithmetic.
 
 The engine serves many requests one after the other. Each has its own variables, so that a variable that a
 request does not have is absent for it, whatever the engine or the request before was started with.
@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from engine.errors import InputError
 
-# Where libraries read and keep files, under what name and through what they fetch, and on which devices.
+# Where libraries read and keep files, how they reach the network, and which devices they use.
 _CARRIED = re.compile(
     r"""
     .*_PROXY | REQUEST_METHOD                                                   # urllib, requests, httpx
@@ -30,7 +30,7 @@ _CARRIED = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-# What may move a number: which kernels and instructions compute, and how they accumulate.
+# What may change a number: which kernels and instructions compute, and how they accumulate.
 _ARITHMETIC = re.compile(
     r"""
     NVIDIA_TF32_OVERRIDE | (CUBLAS|CUBLASLT|CUDNN|CUTLASS)_.* | DISABLE_ADDMM_CUDA_LT
@@ -49,10 +49,10 @@ _ON = "it makes products of float32 numbers less exact than float32"
 _INEXACT: dict[str, tuple[tuple[str, ...], str]] = {
     "ONEDNN_DEFAULT_FPMATH_MODE": (("strict",), _ON),
     "DNNL_DEFAULT_FPMATH_MODE": (("strict",), _ON),
-    "CUBLAS_EMULATE_SINGLE_PRECISION": (("0",), "it computes float32 by narrower numbers"),
-    "CUBLAS_EMULATE_DOUBLE_PRECISION": (("0",), "it computes float64 by narrower numbers"),
+    "CUBLAS_EMULATE_SINGLE_PRECISION": (("0",), "it computes float32 from narrower numbers"),
+    "CUBLAS_EMULATE_DOUBLE_PRECISION": (("0",), "it computes float64 from narrower numbers"),
     "MKL_BLAS_COMPUTE_MODE": (("standard",), _ON),
-    "PYTORCH_TUNABLEOP_ENABLED": (("0",), "it chooses how to compute by timing, another way every time"),
+    "PYTORCH_TUNABLEOP_ENABLED": (("0",), "it chooses how to compute by timing, differently every time"),
 }
 _TF32 = ("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "HIPBLASLT_ALLOW_TF32")
 
@@ -70,19 +70,19 @@ def is_carried(name: str) -> bool:
 
 
 def is_arithmetic(name: str) -> bool:
-    """Return whether a variable may move a number."""
+    """Return whether a variable may change a number."""
     return bool(_ARITHMETIC.fullmatch(name)) and not _SAYS_ONLY.search(name)
 
 
 def carried(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what of an environment goes with a request; raise InputError for what is no text."""
-    found = {name: value for name, value in variables.items() if is_carried(name)}
-    for name, value in found.items():
+    """Return what of an environment goes with a request; raise InputError for what is not text."""
+    chosen = {name: value for name, value in variables.items() if is_carried(name)}
+    for name, value in chosen.items():
         try:
             f"{name}{value}".encode()
         except UnicodeEncodeError:
             raise InputError(name, value, "this environment variable must be UTF-8") from None
-    return found
+    return chosen
 
 
 def for_worker(requested: Mapping[str, str]) -> dict[str, str]:
@@ -97,7 +97,7 @@ def without_secret_variables() -> dict[str, str]:
 
 
 def arithmetic(variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the variables that may move a number, by name; of paths only the last part, as in a session."""
+    """Return the variables that may change a number, by name; paths are cut to their last part."""
     variables = os.environ if variables is None else variables
     names = [name for name in sorted(variables) if is_arithmetic(name) and variables[name]]
     return {name: _FOLDERS.sub("", variables[name]) for name in names}
@@ -110,16 +110,18 @@ def check_exact(variables: Mapping[str, str] | None = None, *, tf32: bool = Fals
     """
     for name, value in arithmetic(variables).items():
         if name in _TF32 and value != "0" and not tf32:
-            right = "float32 would be TF32; unset it, or let the plan say so (tf32 = true)"
+            right = "float32 would be TF32; unset it, or set tf32 = true in the plan"
             raise InputError(name, value, right)
         if name == "NVIDIA_TF32_OVERRIDE" and value == "0" and tf32:
-            raise InputError(name, value, "the plan says tf32 = true; unset it, or let the plan say false")
+            raise InputError(
+                name, value, "the plan says tf32 = true; unset it, or set tf32 = false in the plan"
+            )
         if name in _INEXACT and value.lower() not in _INEXACT[name][0]:
             raise InputError(name, value, f"{_INEXACT[name][1]}; unset it")
 
 
 def check_same(before: Mapping[str, str] | None, variables: Mapping[str, str] | None = None) -> None:
-    """Raise InputError if variables that may move a number are not what they were; None is not known."""
+    """Raise InputError if variables that may change a number are not what they were; None means unknown."""
     if before is None:
         return
     now = arithmetic(variables)
@@ -134,10 +136,10 @@ def check_same(before: Mapping[str, str] | None, variables: Mapping[str, str] | 
 
 
 def secrets(variables: Mapping[str, str] | None = None) -> list[str]:
-    """List what no message, log or journal may say, the longest first."""
+    """List what no message, log or journal may contain, the longest first."""
     variables = os.environ if variables is None else variables
-    found = {one for name, value in variables.items() for one in _secrets_of(name, value)}
-    return sorted(found, key=len, reverse=True)
+    hidden = {one for name, value in variables.items() for one in _secrets_of(name, value)}
+    return sorted(hidden, key=len, reverse=True)
 
 
 def without_secrets(text: str, variables: Mapping[str, str] | None = None) -> str:

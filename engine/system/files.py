@@ -21,12 +21,12 @@ def open_plain(path: Path) -> IO[bytes]:
         raise OSError(0, "it is a link to elsewhere") if path.is_symlink() else error from None
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise OSError(0, "it is no plain file")
+        raise OSError(0, "it is not a plain file")
     return os.fdopen(number, "rb")
 
 
 def open_new(path: Path) -> IO[bytes]:
-    """Open a file of a session to write, in the place of whatever has its name; no link is followed."""
+    """Open a file of a session to write, replacing whatever has its name; no link is followed."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
@@ -41,9 +41,9 @@ def open_end(path: Path) -> IO[bytes]:
 
 @contextlib.contextmanager
 def whole(target: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write that takes the place of `target` once it is whole; raise OSError.
+    """Yield a file to write that replaces `target` once it is complete; raise OSError.
 
-    What is no plain file, such as a device or a pipe, is written to and stays.
+    A target that is not a plain file, such as a device or a pipe, is written to directly.
     """
     if target.exists() and not target.is_file():
         with target.open("wb") as file:
@@ -63,20 +63,20 @@ def whole(target: Path) -> Iterator[IO[bytes]]:
 
 def sync(file: int) -> None:
     """Put the data of a file on the disk."""
-    getattr(os, "fdatasync", os.fsync)(file)  # macOS has fsync alone
+    getattr(os, "fdatasync", os.fsync)(file)  # macOS has only fsync
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk: those of new and renamed files are lost with the power else."""
+    """Put the names in a folder on the disk: otherwise a power failure may lose new and renamed files."""
     try:
         number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:
-        return  # a folder that may be written to but not be read
+        return  # a folder that may be written to but not read
     try:
         os.fsync(number)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
-            raise  # these say that the file system knows no such thing
+            raise  # these mean that the file system does not support it
     finally:
         os.close(number)
 

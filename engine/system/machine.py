@@ -19,7 +19,7 @@ def usable_cores() -> int:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what may move a number: libraries, codecs, interpreter, machine, processor."""
+    """Return the versions of what may change a number: libraries, codecs, interpreter, machine, processor."""
     from PIL import features
 
     versions = {name: version(name) for name in LIBRARIES}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 
-UNREADABLE = (  # what numpy raises for a file that is none of its own
+UNREADABLE = (  # what NumPy raises for a file that is not its own
     OSError,
     ValueError,
     EOFError,
@@ -32,28 +32,28 @@ UNREADABLE = (  # what numpy raises for a file that is none of its own
 
 def read_array(path: Path, field: str) -> NDArray[Any]:
     """Return the array in an .npy file; raise InputError naming `field` if it cannot be read."""
-    found = _load(path, field)
-    if not isinstance(found, np.ndarray):
+    array = _load(path, field)
+    if not isinstance(array, np.ndarray):
         raise InputError(field, str(path), "one array in a .npy file is needed, not several")
-    return found
+    return array
 
 
 def read_arrays(path: Path, field: str, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Return those of the named arrays that an .npz file holds; raise InputError naming what is not."""
+    """Return those of the named arrays that an .npz file holds; raise InputError naming a bad one."""
     file = _load(path, field)
     if isinstance(file, np.ndarray):
-        raise InputError(field, str(path), "an .npz file of named arrays is needed, this is a single one")
-    found = {}
+        raise InputError(field, str(path), "an .npz file of named arrays is needed, not a single one")
+    arrays = {}
     with file:
         for name in names:
             if name in file.files:
                 try:
-                    found[name] = file[name]
+                    arrays[name] = file[name]
                 except UNREADABLE as error:
                     raise InputError(name, str(path), f"it cannot be read ({short(error)})") from None
-                if not isinstance(found[name], np.ndarray):
-                    raise InputError(name, str(path), "it is no array")
-    return found
+                if not isinstance(arrays[name], np.ndarray):
+                    raise InputError(name, str(path), "it is not an array")
+    return arrays
 
 
 def read_named(path: Path, field: str) -> dict[str, NDArray[Any]]:
@@ -64,14 +64,14 @@ def read_named(path: Path, field: str) -> dict[str, NDArray[Any]]:
     file = _load(path, field)
     if isinstance(file, np.ndarray):
         return {"": file}
-    found = {}
+    arrays = {}
     with file:
         for name in file.files:
             try:
-                found[name] = file[name]
+                arrays[name] = file[name]
             except UNREADABLE as error:
                 raise InputError(field, f"{path}: {name}", f"it cannot be read ({short(error)})") from None
-    return found
+    return arrays
 
 
 def _load(path: Path, field: str) -> Any:
@@ -80,10 +80,10 @@ def _load(path: Path, field: str) -> Any:
     except FileNotFoundError:
         raise InputError(field, str(path), "there is no such file") from None
     except UNREADABLE as error:
-        raise InputError(field, str(path), f"an array file of numpy is needed ({short(error)})") from None
+        raise InputError(field, str(path), f"a NumPy array file is needed ({short(error)})") from None
 
 
 def short(error: BaseException) -> str:
     """Return what an error says, in one line."""
-    said = (isinstance(error, OSError) and error.strerror) or str(error)
-    return " ".join(said.split())[:120] or type(error).__name__
+    message = (isinstance(error, OSError) and error.strerror) or str(error)
+    return " ".join(message.split())[:120] or type(error).__name__

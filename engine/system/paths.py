@@ -22,7 +22,7 @@ class Place(NamedTuple):
 class SessionsPlace:
     """Where sessions lie: option, then `QOOD_SESSIONS`, then configuration, then the user's data directory.
 
-    A command line sets the first and says how the third is read, which happens only where it matters.
+    A command line sets the first and says how the third is read, which happens only if it matters.
     """
 
     def __init__(self) -> None:
@@ -33,21 +33,21 @@ class SessionsPlace:
         """Return the folder; raise InputError if it cannot be one."""
         if self.option is not None:
             return _place(str(self.option), "--session-dir")
-        if given := os.environ.get("QOOD_SESSIONS"):
-            return _place(given, "QOOD_SESSIONS")
-        if given := self.configured():
-            return _place(given, "the configuration")
+        if value := os.environ.get("QOOD_SESSIONS"):
+            return _place(value, "QOOD_SESSIONS")
+        if value := self.configured():
+            return _place(value, "the configuration")
         return Place(user_data_path("qood-tui") / "sessions", "the user's data directory")
 
 
 sessions_place = SessionsPlace()
 
 
-def _place(given: str, named_by: str) -> Place:
+def _place(value: str, named_by: str) -> Place:
     try:
-        return Place(Path(given).expanduser(), named_by)
+        return Place(Path(value).expanduser(), named_by)
     except RuntimeError as error:
-        raise InputError(named_by, given, f"give a folder ({error})") from None
+        raise InputError(named_by, value, f"give a folder ({error})") from None
 
 
 def program() -> str:
@@ -56,7 +56,7 @@ def program() -> str:
 
 
 def sessions_folder() -> Path:
-    """Return the folder that sessions are put into and looked for in."""
+    """Return the folder where sessions are stored and looked up."""
     return sessions_place.find().folder
 
 
@@ -67,14 +67,14 @@ def resources_file(session: str) -> Path:
 
 def choice_file(kind: str) -> Path:
     """Return where this machine keeps the last choice of the set-up screen, by kind: demo or real."""
-    given = os.environ.get("QOOD_STATE")
-    folder = Path(given).expanduser() if given else user_state_path("qood-tui")
+    value = os.environ.get("QOOD_STATE")
+    folder = Path(value).expanduser() if value else user_state_path("qood-tui")
     return folder / f"last-{kind}.toml"
 
 
 def log_file(name: str) -> Path:
     """Return the log file `name` outside every session (`QOOD_LOGS` moves the folder)."""
-    given = os.environ.get("QOOD_LOGS")
-    folder = Path(given).expanduser() if given else user_log_path("qood-tui")
+    value = os.environ.get("QOOD_LOGS")
+    folder = Path(value).expanduser() if value else user_log_path("qood-tui")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder / f"{name}.log"

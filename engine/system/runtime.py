@@ -27,8 +27,8 @@ ANSWER_SECONDS = 15.0
 
 def wanted() -> Path:
     """Return the folder that the engine is reached in, unless it cannot be used."""
-    given = os.environ.get("QOOD_RUNTIME")
-    return Path(given).absolute() if given else SHARED[0] / f"qood-tui-{os.getuid()}"
+    value = os.environ.get("QOOD_RUNTIME")
+    return Path(value).absolute() if value else SHARED[0] / f"qood-tui-{os.getuid()}"
 
 
 def folders() -> list[Path]:
@@ -94,7 +94,7 @@ class Endpoint:
         return (_identity(self._socket_path), _identity(self._lock_path)) == self._made
 
     def close(self) -> None:
-        """Let go of the folder, and remove what still is this engine's."""
+        """Release the folder, and remove what is still this engine's."""
         for path, made in zip((self._socket_path, self._lock_path), self._made, strict=True):
             if _identity(path) == made:
                 _remove(path)
@@ -146,14 +146,14 @@ def _locked(path: Path) -> IO[bytes]:
 
 
 def _listening(path: Path) -> socket.socket:
-    """Return a socket that listens at a path; as the lock is held, what is there is of a dead engine."""
+    """Return a socket that listens at a path; as the lock is held, whatever is there is a dead engine's."""
     made = socket.socket(socket.AF_UNIX)
     new = path.with_name(f"{secrets.token_hex(4)}.new")
     try:
         made.bind(str(new))  # Python raises OSError for a path that is too long
         new.chmod(0o600)
         made.listen()
-        new.replace(path)  # there is no moment in which it is there and nobody listens
+        new.replace(path)  # at no moment is it there without a listener
     except BaseException:
         made.close()
         _remove(new)
@@ -167,7 +167,7 @@ def _remove(path: Path) -> None:
 
 
 def _identity(place: Path | int) -> tuple[int, int] | None:
-    """Return what tells a file from all others, None if there is none."""
+    """Return what identifies a file, None if there is none."""
     try:
         about = place.lstat() if isinstance(place, Path) else os.fstat(place)
     except OSError:

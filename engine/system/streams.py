@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TextIO
 NOT_WRITTEN = 1  # what a command exits with whose output could not be written
 _WORDS = {
     errno.EBADF: "it is closed",
-    errno.EPIPE: "what read it has closed it",
+    errno.EPIPE: "its reader has closed it",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk's quota is used up",
 }
@@ -24,7 +24,7 @@ class OutputLost(SystemExit):
 
 
 def served(command: Callable[[], Any], program: str) -> NoReturn:
-    """Carry out a command and exit with its status, or with NOT_WRITTEN where its output was lost."""
+    """Run a command and exit with its status, or with NOT_WRITTEN where its output was lost."""
     _open_closed()
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
     sys.stdout = _guarded(sys.stdout, _Stream(1, program))

@@ -62,7 +62,7 @@ def test_a_check_that_fails_is_a_bad_finding_and_the_others_are_made() -> None:
     def fails() -> list[Finding]:
         raise ZeroDivisionError("division of \x1b[31m things")
 
-    found = doctor.look((("first", fails), ("second", lambda: [Finding("good", "second", "fine")])))
+    found = doctor.run_checks((("first", fails), ("second", lambda: [Finding("good", "second", "fine")])))
     assert [f.level for f in found] == ["bad", "good"] and status(found) == 3
     assert found[0].name == "first" and "ZeroDivisionError: division of" in found[0].found
     assert "\x1b" not in found[0].found and status(found[1:]) == 0

@@ -39,7 +39,7 @@ def test_each_device_tells_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", library())
     machine = Machine(os.getpid())
     assert machine.measure().devices == ()
-    machine.look_at(("GPU-a", "GPU-bcd"))
+    machine.watch(("GPU-a", "GPU-bcd"))
     told = machine.measure()
     assert [one.use for one in told.devices] == [5.0, 7.0]
     first = told.devices[0]

@@ -98,7 +98,7 @@ def test_a_cancelled_session_can_be_resumed_and_then_has_no_failures(recorded: P
 def test_a_journal_that_cannot_be_written_is_said_at_once(recorded: Path, tmp_path: Path) -> None:
     held = cut_after(recorded, tmp_path / "held", b"chunk.finished", 1)
     writer = Writer(held)
-    with pytest.raises(EngineError, match="written already"):
+    with pytest.raises(EngineError, match="already being written"):
         client.start(held, CPU)
     writer.abandon()
     odd = cut_after(recorded, tmp_path / "odd", b"chunk.finished", 1)

@@ -17,7 +17,7 @@ from engine.system.streams import NOT_WRITTEN
 LOST = {
     "> /dev/full": "the disk is full",
     ">&-": "it is closed",
-    "| true": "what read it has closed it",
+    "| true": "its reader has closed it",
     "> /dev/full 2>&-": "",
     ">&- 2>&- <&-": "",
 }
