@@ -23,8 +23,8 @@ types: $(VENV)/.developed
 contracts: $(VENV)/.developed
 	$(BIN)/lint-imports
 
-test: $(VENV)/.developed  ## on two cores at once; `pytest` alone does it on one
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+test: $(VENV)/.developed  ## three at once keep two cores busy, as many wait; `pytest` alone takes one
+	$(BIN)/pytest --numprocesses 3 --dist worksteal
 
 snapshots: $(VENV)/.developed  ## keep how every screen looks now as right; read the diff before it is committed
 	QOOD_UPDATE_SNAPSHOTS=1 $(BIN)/pytest tests/qood_tui/test_snapshots.py

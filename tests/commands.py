@@ -11,6 +11,7 @@ from subprocess import CompletedProcess
 from unittest import mock
 
 from engine.__main__ import main as of_engine
+from engine.system.paths import sessions_place
 from qood_tui.cli.main import main as of_terminal
 
 
@@ -27,7 +28,8 @@ def terminal(*arguments: str) -> CompletedProcess[str]:
 def _ran(command: Callable[[], object], program: str, arguments: tuple[str, ...]) -> CompletedProcess[str]:
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
     with (
-        mock.patch.dict(os.environ),  # some options name a folder to whatever the command calls
+        mock.patch.dict(os.environ),
+        mock.patch.dict(vars(sessions_place)),  # which an option names to whatever the command calls
         mock.patch.object(sys, "argv", [program, *arguments]),
         mock.patch.object(sys, "stdin", io.StringIO()),
         contextlib.redirect_stdout(out),
