@@ -52,9 +52,7 @@ _OWN: Mapping[str, Method] = by_name(
         "both ends clipped at percentile 0.9999",
         "engine.quantize.methods.round_to_nearest:Percentile",
     ),
-    Method(
-        "omse", "clipped where the squared error is smallest", "engine.quantize.methods.round_to_nearest:OMSE"
-    ),
+    Method("omse", "clipped for the least squared error", "engine.quantize.methods.round_to_nearest:OMSE"),
     Method("repq", "RepQ-ViT as in its official code", _REPQ, published=_IMAGE_AT_8),
     Method(
         "repq-rounded",

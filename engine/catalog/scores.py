@@ -84,5 +84,5 @@ SCORES: Mapping[str, Score] = by_name(*_OWN.values(), *_third_party())
 
 
 def label_of(score: str) -> str:
-    """Return the label of a score; its name if the catalog does not know it, as may be in a session."""
+    """Return the label of a score, or its name if the catalog does not know it."""
     return str(SCORES[score].label) if score in SCORES else score

@@ -28,7 +28,7 @@ from engine.models.build import (
 from engine.models.contents import FormError
 from engine.models.folders import Folder, beside, file_in, is_google, read_folder
 from engine.models.hub import fetch, is_hub
-from engine.models.loaded import LoadedModel, Tell
+from engine.models.loaded import LoadedModel, Log
 from engine.models.weights import Taken, take
 from engine.protocol.events import WeightsTaken
 
@@ -40,7 +40,7 @@ _NOT_GOOGLES = "it holds arrays, but not those of Google's vision transformers w
 def load_checkpoint(
     name: str,
     file: str,
-    tell: Tell,
+    log: Log,
     *,
     model: str = "",
     ema: bool = False,
@@ -53,7 +53,7 @@ def load_checkpoint(
     """
     field = f"checkpoint {name}" if name else "checkpoint"
     if is_hub(file):
-        folder, origin = fetch(file, tell)
+        folder, origin = fetch(file, log)
     else:
         folder, origin = Path(file).expanduser(), f"file {Path(file).name}"
     if folder.is_dir():
@@ -222,7 +222,7 @@ def _of_described(
 
 
 def check_known(architecture: str) -> None:
-    """Raise InputError for a name that timm does not know."""
+    """Raise InputError for a name unknown to timm."""
     if not timm.is_model(split(architecture)[0]):
         near = [*timm.list_models("vit_*"), *timm.list_models("deit*"), *timm.list_pretrained("*vit*")]
         raise unknown_name("models", architecture, near)

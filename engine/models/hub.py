@@ -8,7 +8,7 @@ from pathlib import Path
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
 from engine.errors import InputError
-from engine.models.loaded import Tell
+from engine.models.loaded import Log
 from engine.plan.resources import HUB
 
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
@@ -26,7 +26,7 @@ def is_hub(name: str) -> bool:
     return name.startswith(HUB)
 
 
-def fetch(name: str, tell: Tell) -> tuple[Path, str]:
+def fetch(name: str, log: Log) -> tuple[Path, str]:
     """Return the folder with a repository's configuration and weights, and where they are from.
 
     Raises InputError if they are not in the cache and cannot be downloaded.
@@ -47,7 +47,7 @@ def fetch(name: str, tell: Tell) -> tuple[Path, str]:
             reasons.append(" ".join(str(error).split())[:200])
             return None
 
-    tell("looking for weights in the Hugging Face cache or on the hub")
+    log("looking for weights in the Hugging Face cache or on the hub")
     described = [path for path in map(file, DESCRIBED) if path is not None]
     if not described or described[0].name != DESCRIBED[0]:
         raise _unavailable(name, DESCRIBED[0], reasons)

@@ -16,7 +16,7 @@ from engine.images.image_set import Geometry
 from engine.plan.resources import Resources
 from engine.protocol.events import WeightsTaken
 
-Tell = Callable[[str], None]  # receives messages about the progress of slow work
+Log = Callable[[str], None]  # receives messages about the progress of slow work
 
 _PRETRAINED = "engine.models.pretrained:load_model"
 
@@ -42,12 +42,12 @@ class LoadedModel(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def load(name: str, device: torch.device, resources: Resources, tell: Tell) -> LoadedModel:
+def load(name: str, device: torch.device, resources: Resources, log: Log) -> LoadedModel:
     """Return the model `name` on `device`; raise InputError if its weights are unavailable."""
     if name in catalog.DEMO_MODELS and name in resources.checkpoints:
         raise InputError("checkpoint", name, "this is a demo model; choose another name")
     target = catalog.MODELS[name].target if name in catalog.MODELS else _PRETRAINED
-    loaded: LoadedModel = catalog.resolve(target)(name, resources, tell)
+    loaded: LoadedModel = catalog.resolve(target)(name, resources, log)
     return loaded._replace(model=loaded.model.to(device))
 
 

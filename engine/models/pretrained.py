@@ -15,7 +15,7 @@ from engine.errors import InputError
 from engine.models import contents
 from engine.models.build import loaded_of, overlay_of
 from engine.models.checkpoints import check_known, load_checkpoint, of_google, reason_of
-from engine.models.loaded import LoadedModel, Tell
+from engine.models.loaded import LoadedModel, Log
 from engine.plan.resources import Resources
 from engine.protocol.events import WeightsTaken
 from engine.text import in_bytes
@@ -23,7 +23,7 @@ from engine.text import in_bytes
 CACHED = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 
 
-def load_model(name: str, resources: Resources, tell: Tell) -> LoadedModel:
+def load_model(name: str, resources: Resources, log: Log) -> LoadedModel:
     """Return the model `name`: one of the user's checkpoints, or timm's weights by tag.
 
     timm's weights come from the Hugging Face cache, else from torch's, else they are downloaded. Raises
@@ -32,13 +32,13 @@ def load_model(name: str, resources: Resources, tell: Tell) -> LoadedModel:
     checkpoint = resources.checkpoints.get(name)
     if checkpoint is not None:
         ema = checkpoint.ema or resources.ema
-        return load_checkpoint(name, checkpoint.file, tell, model=checkpoint.model, ema=ema)
+        return load_checkpoint(name, checkpoint.file, log, model=checkpoint.model, ema=ema)
     check_known(name)
     try:
         timm.get_pretrained_cfg(name, allow_unregistered=False)
     except RuntimeError:
         raise _no_tag(name) from None
-    file, origin = _weights(name, tell)
+    file, origin = _weights(name, log)
     return _of_tag(name, file, origin)
 
 
@@ -60,7 +60,7 @@ def _of_tag(name: str, file: Path, origin: str) -> LoadedModel:
     return loaded_of(name, model, origin, name, arguments)._replace(weights=about)
 
 
-def _weights(tag: str, tell: Tell) -> tuple[Path, str]:
+def _weights(tag: str, log: Log) -> tuple[Path, str]:
     """Return the file of a tag's weights, downloaded if necessary, and where it is from."""
     about = timm.get_pretrained_cfg(tag)
     repository = about.hf_hub_id
@@ -76,7 +76,7 @@ def _weights(tag: str, tell: Tell) -> tuple[Path, str]:
     if not repository:
         raise _no_tag(tag)
     try:
-        progress = _progress(tag, tell)
+        progress = _progress(tag, log)
         path = hf_hub_download(repository, about.hf_hub_filename or CACHED[0], tqdm_class=progress)
     except Exception as error:
         reason = str(error).split("\n")[0][:200]
@@ -94,7 +94,7 @@ def _from_hub(repository: str, path: str) -> tuple[Path, str]:
     return file, f"Hugging Face {repository}, revision {file.parent.name[:12]}"
 
 
-def _progress(tag: str, tell: Tell) -> type[tqdm[Any]]:
+def _progress(tag: str, log: Log) -> type[tqdm[Any]]:
     """Return a progress bar that reports every tenth of a download in words instead of drawing."""
 
     class Progress(tqdm):  # type: ignore[misc]
@@ -110,7 +110,7 @@ def _progress(tag: str, tell: Tell) -> type[tqdm[Any]]:
             if tenth > self.reported:
                 self.reported = tenth
                 of_total = f" of {in_bytes(self.total)}" if self.total else ""
-                tell(f"{tag}: {in_bytes(self.n)}{of_total} downloaded")
+                log(f"{tag}: {in_bytes(self.n)}{of_total} downloaded")
             return shown
 
     return Progress

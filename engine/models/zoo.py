@@ -14,7 +14,7 @@ from safetensors.torch import load
 from timm.models.vision_transformer import VisionTransformer
 
 from engine.images.image_set import Geometry
-from engine.models.loaded import LoadedModel, Tell
+from engine.models.loaded import LoadedModel, Log
 from engine.plan.resources import Resources
 
 CLASSES = 50
@@ -73,7 +73,7 @@ def weights_file(name: str) -> Traversable:
     return resources.files("engine.models").joinpath("zoo_weights", f"{name}.safetensors")
 
 
-def load_model(name: str, resources: Resources | None = None, tell: Tell | None = None) -> LoadedModel:
+def load_model(name: str, resources: Resources | None = None, log: Log | None = None) -> LoadedModel:
     """Return the trained micro model `name` in float32, in evaluation mode."""
     model = build(name)
     state = {key: value.float() for key, value in load(weights_file(name).read_bytes()).items()}

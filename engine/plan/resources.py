@@ -141,7 +141,7 @@ def check_checkpoint(name: str, checkpoint: Checkpoint) -> Checkpoint:
 def remember(session: str, resources: Resources) -> None:
     """Store a session's resources on this machine, outside the session; failing to is no error.
 
-    The environment is not stored: it holds secrets, and a session resumes with that of whoever resumes it.
+    The environment is not stored: it holds secrets, and a resumed session gets a new one.
     """
     path = paths.resources_file(session)
     try:

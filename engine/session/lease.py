@@ -6,7 +6,7 @@ machine recognises its own leases by marks in its runtime folder. Every writer c
 writes.
 
 A dead lease is replaced by the first to create `lease-after-OWNER`, the claim to succeed that one owner, and
-rename it to `lease`. At no moment is there no lease, so nobody else can step in.
+rename it to `lease`. There is a lease at every moment, so nobody else can step in.
 """
 
 from __future__ import annotations
