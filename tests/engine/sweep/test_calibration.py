@@ -114,7 +114,7 @@ def test_a_calibration_image_that_has_changed_since_it_was_drawn_stops_the_run(h
 
     images.read = torn  # type: ignore[method-assign]
     try:
-        with pytest.raises(EngineError, match="no longer the image it was: torn"):
+        with pytest.raises(EngineError, match="can no longer be used: torn"):
             calibration_of(here)
     finally:
         images.read = read  # type: ignore[method-assign]

@@ -77,7 +77,7 @@ def test_orders_are_those_of_timm_and_torchvision(tmp_path: Path, kind: str) -> 
 
 
 def test_folders_that_are_equal_to_timm_are_named() -> None:
-    assert "leaves their order to chance" in differences(("1", "01", "2"))[0]
+    assert "so their order is arbitrary" in differences(("1", "01", "2"))[0]
 
 
 def resources_for(tmp_path: Path, names: tuple[str, ...], count: int = 2, **changes: object) -> Resources:
@@ -184,7 +184,7 @@ def test_accuracy_is_that_of_the_order_that_was_said(
 def test_orders_that_agree_need_no_decision(tmp_path: Path, decoders: Decoders) -> None:
     events = run(plan_of(), resources_for(tmp_path, ("cat", "dog", "eel"), 10), decoders)
     prepared = next(e for e in events if isinstance(e, SetsPrepared))
-    assert any("the same to timm and torchvision" in note for note in prepared.sets[0].notes)
+    assert any("the same for timm and torchvision" in note for note in prepared.sets[0].notes)
     assert not any(isinstance(e, Logged) and "classes that models know" in e.text for e in events)
 
 
@@ -193,7 +193,7 @@ def test_a_list_of_classes_decides(tmp_path: Path, decoders: Decoders) -> None:
     resources = resources_for(tmp_path, BREEDS, 2, classes=str(tmp_path / "classes.txt"))
     events = run(plan_of(), resources, decoders)
     prepared = next(e for e in events if isinstance(e, SetsPrepared))
-    assert any("12 classes given" in note for note in prepared.sets[0].notes)
+    assert any("12 given class names" in note for note in prepared.sets[0].notes)
 
 
 def test_the_names_in_a_models_own_file_decide(tmp_path: Path, decoders: Decoders) -> None:
@@ -212,7 +212,7 @@ def test_the_names_in_a_models_own_file_decide(tmp_path: Path, decoders: Decoder
     assert isinstance(pets, DiskImages)
     assert pets.classes == {known: names.index(known) for known in BREEDS}
     assert pets.labels.tolist() == [names.index(member.split("/")[0]) for member in pets.members]
-    assert any("model's own file names" in note for note in pets.notes)
+    assert any("class names of the model's own file" in note for note in pets.notes)
     assert not any("alphabetical" in note or "number its classes differently" in note for note in pets.notes)
     (warning,) = class_names.check(plan, resources, sets, models)
     assert "other" in warning

@@ -92,7 +92,7 @@ def test_a_score_that_cannot_be_fitted_is_said_and_has_no_value() -> None:
     images = demo.load_set(catalog.DEMO_FIT)
     fit = fitted_on(HeldOutPool(images, np.arange(20), 20, 20), said)
     scorers = Fitting(plan, said.append).fitted("vit-narrow FP32", ("msp", "knn"), fit)
-    assert any("knn: k = 50 neighbours" in e.text for e in said if isinstance(e, Logged))
+    assert any("knn: k = 50 needs" in e.text for e in said if isinstance(e, Logged))
     logits = torch.zeros(3, 50)
     assert torch.isnan(scorers["knn"](Outputs(logits, torch.zeros(3, 64)))).all()
 
