@@ -15,8 +15,8 @@ TEXT = (ROOT / "ARCHITECTURE.md").read_text()
 PACKAGES = ("engine", "qood_tui", "tests")
 # In code type in a table, yet no name in the code: commands, options, what lies on a disk of the user's.
 OTHER = re.compile(
-    r"module:name|W4A8|vit-wide W4A4( #2)?|\.qood|--[a-z-]+|python -m [a-z_.]+|qood-tui( [a-z]+)*|make [a-z]+"
-    r"|files\.sqlite|demo/|quantized/|/tmp|KillUserProcesses"
+    r"module:name|action_NAME|W4A8|vit-wide W4A4( #2)?|\.qood|--[a-z-]+|python -m [a-z_.]+|qood-tui( [a-z]+)*"
+    r"|make [a-z]+|files\.sqlite|demo/|quantized/|/tmp|KillUserProcesses"
 )
 DEFINED = {
     name
