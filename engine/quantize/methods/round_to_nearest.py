@@ -35,7 +35,7 @@ class Percentile(QuantizationMethod, frozen=True):
 
 
 class OMSE(QuantizationMethod, frozen=True):
-    """Both ends clipped where the squared error is least."""
+    """Both ends clipped for the least squared error."""
 
     def quantize(self, model: VisionTransformer, widths: Widths, images: Tensor) -> VisionTransformer:
         """Return `model` quantized."""
