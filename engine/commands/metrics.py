@@ -100,7 +100,7 @@ def chosen(files: list[Scores], asked: list[str]) -> list[str]:
             raise InputError("score", lacking[0], f"every file must have it; {there}")
     unnamed = next((file for file in files if _is_unnamed(file)), None)
     if unnamed is not None and len(shared) > 1:
-        right = f"say which one it has, with --score and one of {', '.join(shared)}"
+        right = f"say which one it has: --score {shared[0]}, or another of {', '.join(shared)}"
         raise InputError(unnamed.of, f"{unnamed.path.name} without the name of its score", right)
     return list(dict.fromkeys(shared))
 
