@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -93,15 +94,20 @@ def main() -> None:
         os.nice(NICENESS)
     # Making the demo images and importing torch take seconds each: do both at once.
     maker = subprocess.Popen([sys.executable, "-m", "engine.images.demo"], stdin=subprocess.DEVNULL)
-    gc.disable()  # an import makes a million objects and no garbage
-
-    gc.freeze()
-    gc.enable()
+    load()
     maker.wait()
     channel.send(Idle())
     while True:
         job = requests.next_job()
         channel.send(run(job, channel.send, partial(requests.is_cancelled, job.session)))
+
+
+def load() -> None:
+    """Import what a sweep needs, torch above all, so that a job can begin at once."""
+    gc.disable()  # an import makes a million objects and no garbage
+    import_module("engine.sweep.sweep")
+    gc.freeze()
+    gc.enable()
 
 
 def run(job: Job, emit: Callable[[AnyEvent], None], is_cancelled: Callable[[], bool]) -> Ended:

@@ -6,6 +6,8 @@ import errno
 import io
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +54,15 @@ def test_a_job_runs_to_its_end_and_begins_with_what_computes_it(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("threads")
+def test_a_worker_says_that_it_is_idle_once_torch_is_loaded() -> None:
+    """In a fresh interpreter: what is loaded here says nothing."""
+    code = "from engine.sweep import worker; before = 'torch' in sys.modules; worker.load();"
+    code = f"import sys; {code} print(before, 'torch' in sys.modules, 'timm' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert ran.stdout == "False True True\n"
+
+
 def test_a_cancelled_job_ends_so(tmp_path: Path) -> None:
     events: list[AnyEvent] = []
 
