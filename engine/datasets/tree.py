@@ -33,7 +33,7 @@ def tree_of(root: Path) -> dict[Path, list[str]]:
     return tree
 
 
-class Taken:
+class TakenFolders:
     """The folders whose images belong to sets that were found."""
 
     def __init__(self, found: dict[str, DiskSet]) -> None:

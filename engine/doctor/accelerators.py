@@ -39,7 +39,7 @@ class Driver(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-class Device(msgspec.Struct, frozen=True):
+class ProbedDevice(msgspec.Struct, frozen=True):
     """A GPU as torch sees it; `fault` is the reason why torch cannot compute on it."""
 
     name: str
@@ -51,7 +51,7 @@ class Torch(msgspec.Struct, frozen=True):
     """The GPUs torch sees, or why none; its CUDA version: "" for none, None if torch does not import."""
 
     cuda: str | None
-    devices: tuple[Device, ...] = ()
+    devices: tuple[ProbedDevice, ...] = ()
     reason: str = ""
 
 
@@ -120,7 +120,9 @@ def read_torch() -> Torch:
             seen = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     except Exception as error:
         return Torch(built, reason=first_line(error))
-    return Torch(built, tuple(Device(s.name, str(s.uuid), fault(f"cuda:{i}")) for i, s in enumerate(seen)))
+    return Torch(
+        built, tuple(ProbedDevice(s.name, str(s.uuid), fault(f"cuda:{i}")) for i, s in enumerate(seen))
+    )
 
 
 def judge_cuda(driver: Driver, torch: Torch, visible: str | None) -> Finding:

@@ -109,7 +109,7 @@ def measure_deltas(
         return DeltasMeasured(rows.count, resamples, seed, (), {}, sequential)
     reach = sequential_reach(rows.count, planned) if sequential and planned else None
     resampled = _resampled(rows, resamples, seed, pool, at_the_end=not sequential)
-    comparison = DeltaTable(rows, sets, reach)
+    comparison = DeltaTableBuilder(rows, sets, reach)
     reference: dict[str, tuple[Column, Values | None]] = {}
     for column, (variant, own) in enumerate(zip(plan.variants(), resampled, strict=True)):
         if variant.bits.is_float:
@@ -130,7 +130,7 @@ def measure_deltas(
     )
 
 
-class DeltaTable:
+class DeltaTableBuilder:
     """The delta table as it grows, variant by variant."""
 
     def __init__(self, rows: FinishedRows, sets: list[str], reach: float | None) -> None:

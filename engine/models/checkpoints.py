@@ -26,10 +26,10 @@ from engine.models.build import (
     split,
 )
 from engine.models.contents import FormError
-from engine.models.folders import Folder, beside, file_in, is_google, read_folder
+from engine.models.folders import ModelFolder, beside, file_in, is_google, read_folder
 from engine.models.hub import fetch, is_hub
 from engine.models.loaded import LoadedModel, Log
-from engine.models.weights import Taken, take
+from engine.models.weights import TakenWeights, take
 from engine.protocol.events import WeightsTaken
 
 # Suffixes of the names of Google's arrays.
@@ -141,7 +141,7 @@ def _of_file(
     )
 
 
-def _doubts(architecture: str, taken: Taken, model: Any) -> Iterator[str]:
+def _doubts(architecture: str, taken: TakenWeights, model: Any) -> Iterator[str]:
     """Yield the signs that a file holds another model than assumed."""
     says = split(taken.architecture)[0]
     if timm.is_model(says) and says != split(architecture)[0]:
@@ -199,7 +199,7 @@ def of_google(
 
 
 def _of_described(
-    field: str, file: str, described: Folder, origin: str, ema: bool, overrides: Mapping[str, Any] | None
+    field: str, file: str, described: ModelFolder, origin: str, ema: bool, overrides: Mapping[str, Any] | None
 ) -> LoadedModel:
     """Return the model of a folder that describes how to build it."""
     try:

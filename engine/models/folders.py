@@ -64,7 +64,7 @@ OF_TIMM = (
 _PLACEHOLDERS = "LABEL_"
 
 
-class Folder(NamedTuple):
+class ModelFolder(NamedTuple):
     """What a folder says about its weights; timm's have preprocessing in `overlay`, others in `geometry`."""
 
     weights: Path
@@ -83,7 +83,7 @@ class Folder(NamedTuple):
         return self.overlay is None
 
 
-def read_folder(folder: Path) -> Folder | None:
+def read_folder(folder: Path) -> ModelFolder | None:
     """Return what a folder says about its weights, None if it has no config.json; raise FormError."""
     if form := _named(folder):
         raise FormError(form)
@@ -158,7 +158,7 @@ def _json(path: Path) -> dict[str, Any]:
         raise FormError(f"{path.name} cannot be read ({error})") from None
 
 
-def _of_timm(folder: Path, about: dict[str, Any]) -> Folder:
+def _of_timm(folder: Path, about: dict[str, Any]) -> ModelFolder:
     """Read what timm writes beside weights; before version 0.9.8 that had only one level."""
     described = dict(about.get("pretrained_cfg") or {k: v for k, v in about.items() if k != "model_args"})
     architecture = split(str(about["architecture"]))[0]
@@ -175,7 +175,7 @@ def _of_timm(folder: Path, about: dict[str, Any]) -> Folder:
     if isinstance(size, list | tuple) and len(size) == 3 and described.get("fixed_input_size", True):
         overlay["input_size"] = tuple(size)
         arguments.setdefault("img_size", int(size[1]) if size[1] == size[2] else tuple(size[1:]))
-    return Folder(file_in(folder), architecture, arguments, _timms_names(about, described), (), overlay)
+    return ModelFolder(file_in(folder), architecture, arguments, _timms_names(about, described), (), overlay)
 
 
 def _timms_names(about: Mapping[str, Any], described: Mapping[str, Any]) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ def _timms_names(about: Mapping[str, Any], described: Mapping[str, Any]) -> tupl
     return tuple(map(str, texts.values())) if isinstance(texts, dict) else ()
 
 
-def _of_transformers(folder: Path, about: dict[str, Any]) -> Folder:
+def _of_transformers(folder: Path, about: dict[str, Any]) -> ModelFolder:
     """Read transformers' description of a ViT or DeiT and its preprocessing."""
     kind, classes = str(about.get("model_type", "")), about.get("architectures") or [""]
     if kind not in TRANSLATED:
@@ -221,7 +221,7 @@ def _of_transformers(folder: Path, about: dict[str, Any]) -> Folder:
     architecture = DISTILLED if str(classes[0]).endswith("WithTeacher") else PLAIN
     geometry, mean, std, notes = _prepared(folder, kind, int(config["image_size"]))
     names = _transformers_names(about)
-    return Folder(file_in(folder), architecture, arguments, names, notes, None, geometry, mean, std)
+    return ModelFolder(file_in(folder), architecture, arguments, names, notes, None, geometry, mean, std)
 
 
 def _transformers_names(about: Mapping[str, Any]) -> tuple[str, ...]:

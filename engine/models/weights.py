@@ -33,7 +33,7 @@ _AVERAGES = re.compile(
 _CLASS_LISTS = ("class_names", "classes", "CLASSES", "label_names")
 
 
-class Taken(NamedTuple):
+class TakenWeights(NamedTuple):
     """Weights under timm's names, what was taken from the file, and what it says about itself.
 
     `hints` are arguments that their model must be built with; `architecture` is the one named in the file.
@@ -71,12 +71,12 @@ class _Source(NamedTuple):
         return f"entry {entry!r}" if entry else inner
 
 
-def take(path: Path, *, ema: bool = False) -> Taken:
+def take(path: Path, *, ema: bool = False) -> TakenWeights:
     """Read a file and return its weights; raise FormError saying what it is and what would work."""
     return of_contents(contents.read(path), ema=ema)
 
 
-def of_contents(held: Any, *, ema: bool = False) -> Taken:
+def of_contents(held: Any, *, ema: bool = False) -> TakenWeights:
     """Return the weights in the contents of a file; raise FormError if there are none to choose."""
     sources = [source for path, state in _states(held) for source in _sources(path, state, held)]
     if not sources:
@@ -96,7 +96,7 @@ def of_contents(held: Any, *, ema: bool = False) -> Taken:
         notes=named.notes,
     )
     state = {name: value.detach() for name, value in named.state.items()}
-    return Taken(
+    return TakenWeights(
         state, about, _class_names(held, len(state["head.weight"])), named.hints, _architecture(held)
     )
 

@@ -12,7 +12,7 @@ from platformdirs import user_data_path, user_log_path, user_state_path
 from engine.errors import InputError
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """A folder and what named it: an option, a variable, the configuration, or the program itself."""
 
     folder: Path
@@ -29,7 +29,7 @@ class SessionsPlace:
         self.option: Path | None = None
         self.configured: Callable[[], str] = str  # an empty string where nothing is configured
 
-    def find(self) -> Place:
+    def find(self) -> Location:
         """Return the folder; raise InputError if it cannot be one."""
         if self.option is not None:
             return _place(str(self.option), "--session-dir")
@@ -37,15 +37,15 @@ class SessionsPlace:
             return _place(value, "QOOD_SESSIONS")
         if value := self.configured():
             return _place(value, "the configuration")
-        return Place(user_data_path("qood-tui") / "sessions", "the user's data directory")
+        return Location(user_data_path("qood-tui") / "sessions", "the user's data directory")
 
 
 sessions_place = SessionsPlace()
 
 
-def _place(value: str, named_by: str) -> Place:
+def _place(value: str, named_by: str) -> Location:
     try:
-        return Place(Path(value).expanduser(), named_by)
+        return Location(Path(value).expanduser(), named_by)
     except RuntimeError as error:
         raise InputError(named_by, value, f"give a folder ({error})") from None
 

@@ -12,7 +12,7 @@ from engine.plan.variants import Variant
 from engine.session.arrays import FinishedRows
 from qood_tui.panes.base import Pane, PaneInput
 from qood_tui.plot import curve
-from qood_tui.plot.kinds import Curve, CurveKind
+from qood_tui.plot.kinds import CurveKind, CurvePoints
 from qood_tui.state.state import State
 from qood_tui.state.view_options import CurvesOf, ViewOptions
 from qood_tui.words import clean
@@ -30,7 +30,7 @@ class CurvesPane(Pane):
 
     def __init__(self) -> None:
         super().__init__()
-        self._cache: dict[CacheKey, Curve | None] = {}
+        self._cache: dict[CacheKey, CurvePoints | None] = {}
 
     def draw(self, data: PaneInput) -> None:
         """Draw the curves of the finished images: from the arrays if there are any, else from the journal."""
@@ -58,7 +58,7 @@ class CurvesPane(Pane):
             return
         self.show(curve.draw(series, width, height, axes=kind.axes, ascii_only=self.is_ascii))
 
-    def _series(self, variant: Variant, place: int, one: Curve, options: ViewOptions) -> curve.Series:
+    def _series(self, variant: Variant, place: int, one: CurvePoints, options: ViewOptions) -> curve.Series:
         """Return a curve with its label: only the bits where all curves are of one model."""
         is_one_model = options.curves_of is CurvesOf.MODEL
         if is_one_model or (options.curves_of is CurvesOf.MARKED and not options.marked):
@@ -71,7 +71,7 @@ class CurvesPane(Pane):
 
     def _curve(
         self, state: State, rows: FinishedRows | None, variant: Variant, options: ViewOptions
-    ) -> Curve | None:
+    ) -> CurvePoints | None:
         if rows is None:
             return _from_journal(state, variant, options)
         key = (rows.count, variant.key, options.ood_set, options.score, options.curve_kind.title)
@@ -92,17 +92,17 @@ def _subject(options: ViewOptions) -> str:
     return f"{catalog.short_of(options.pointed.model)}{draw}"
 
 
-def _from_arrays(rows: FinishedRows, variant: Variant, options: ViewOptions) -> Curve | None:
+def _from_arrays(rows: FinishedRows, variant: Variant, options: ViewOptions) -> CurvePoints | None:
     column, position = rows.plan.variants().index(variant), rows.plan.ood_sets.index(options.ood_set) + 1
     id_scores, ood_scores = (rows.values(options.score, column, at) for at in (0, position))
     try:
         x, y, area = options.curve_kind.compute(id_scores, ood_scores)
     except MeasureError:
         return None
-    return Curve(*detection.thin(x, y, POINTS), area)
+    return CurvePoints(*detection.thin(x, y, POINTS), area)
 
 
-def _from_journal(state: State, variant: Variant, options: ViewOptions) -> Curve | None:
+def _from_journal(state: State, variant: Variant, options: ViewOptions) -> CurvePoints | None:
     """Return the thinned ROC curve that the journal keeps of the headline score."""
     drawn = state.curves.get(variant.key)
     cell = state.cells_of(variant.key).get(options.ood_set)
@@ -112,7 +112,7 @@ def _from_journal(state: State, variant: Variant, options: ViewOptions) -> Curve
         return None
     for one in drawn.curves:
         if one.set == options.ood_set and len(one.fpr) == len(one.tpr) >= 2:
-            return Curve(np.array(one.fpr), np.array(one.tpr), area)
+            return CurvePoints(np.array(one.fpr), np.array(one.tpr), area)
     return None
 
 

@@ -14,7 +14,7 @@ from engine.plan.variants import Variant
 from engine.text import counted
 from qood_tui.panes.base import Pane, PaneInput
 from qood_tui.plot.palette import style
-from qood_tui.state.delta_table import Number, Row, Table, table
+from qood_tui.state.delta_table import DeltaTable, Number, Row, table
 from qood_tui.state.state import State
 from qood_tui.state.view_options import RowOrder, Unit, ViewOptions
 from qood_tui.words import clean, clip, falling, squeeze
@@ -65,7 +65,7 @@ class DeltasPane(Pane):
     def __init__(self) -> None:
         super().__init__()
         self._top = 0
-        self._table: Table | None = None
+        self._table: DeltaTable | None = None
         self._columns: Columns | None = None
         self._cursor = 0
         self._draw_all: Callable[[], list[Text]] = list
@@ -94,7 +94,9 @@ class DeltasPane(Pane):
             lines.append(Text(f" no variant matches '{clean(options.words)}'", "dim"))
         self.show(lines)
 
-    def _caption(self, found: Table, columns: Columns, kept: int, visible: int, options: ViewOptions) -> None:
+    def _caption(
+        self, found: DeltaTable, columns: Columns, kept: int, visible: int, options: ViewOptions
+    ) -> None:
         order = f" · {options.order.value}" if options.order is not RowOrder.PLAN else ""
         score = catalog.label_of(found.score)
         provisional = " · ~ provisional" if found.is_provisional else ""
@@ -208,7 +210,7 @@ def _label(row: Row) -> str:
     return f"{squeeze(catalog.short_of(variant.model), NAME - 3 - len(bits))} {bits}"
 
 
-def _header(columns: Columns, ood_set: str, found: Table) -> Text:
+def _header(columns: Columns, ood_set: str, found: DeltaTable) -> Text:
     line = Text(f"{'  variant':<{NAME}}", style="bold")
     for name in columns.sets:
         label = clip(name, columns.cell - 1)

@@ -11,7 +11,7 @@ from engine.text import counted
 from qood_tui.plot.palette import style
 from qood_tui.state.findings import headline, largest_loss, trouble
 from qood_tui.state.markers import SIGNS, Kind, on_line
-from qood_tui.state.sources import LiveSource, ReplaySource, Source
+from qood_tui.state.sources import LiveSource, ReplaySource, SessionSource
 from qood_tui.state.state import State
 from qood_tui.terminal_size import MEDIUM
 from qood_tui.widgets.lines import Lines
@@ -35,7 +35,7 @@ class StatusLine(Lines):
         super().__init__(id=id)
         self._bar = 0  # its width in cells
 
-    def draw(self, source: Source) -> None:
+    def draw(self, source: SessionSource) -> None:
         """Show the current state of a source."""
         width = self.inner.width
         state = source.state
@@ -98,7 +98,7 @@ class StatusLine(Lines):
         return marked
 
 
-def _title(source: Source, width: int, *, is_replay: bool) -> Text:
+def _title(source: SessionSource, width: int, *, is_replay: bool) -> Text:
     state = source.state
     kind = "REPLAY" if is_replay else "LIVE"
     if not is_replay and state.closed:

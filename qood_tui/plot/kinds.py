@@ -17,7 +17,7 @@ SHARES = ((0.0, "0"), (0.25, ".25"), (0.5, ".5"), (0.75, ".75"), (1.0, "1"))
 POWERS = ((-3.0, "0.001"), (-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1"))
 
 
-class Curve(NamedTuple):
+class CurvePoints(NamedTuple):
     """Points of a curve, each coordinate (n,), and the area under it."""
 
     x: Floats
@@ -31,21 +31,21 @@ class CurveKind(NamedTuple):
     title: str
     area: str
     axes: Axes
-    compute: Callable[[Floats, Floats], Curve]  # from the scores of ID and of OOD images
+    compute: Callable[[Floats, Floats], CurvePoints]  # from the scores of ID and of OOD images
     is_journaled: bool = False  # the journal holds a thinned copy, for sessions without score arrays
 
 
-def roc(id_scores: Floats, ood_scores: Floats) -> Curve:
+def roc(id_scores: Floats, ood_scores: Floats) -> CurvePoints:
     """Return the ROC curve; raise MeasureError for an empty set or NaN."""
     counts = detection.count(id_scores, ood_scores)
     fpr, tpr = detection.roc(counts)
-    return Curve(fpr, tpr, float(np.trapezoid(tpr, fpr)))
+    return CurvePoints(fpr, tpr, float(np.trapezoid(tpr, fpr)))
 
 
-def precision_recall(id_scores: Floats, ood_scores: Floats) -> Curve:
+def precision_recall(id_scores: Floats, ood_scores: Floats) -> CurvePoints:
     """Return precision over recall, OOD positive; raise MeasureError for an empty set or NaN."""
     points = detection.precision_recall(detection.count(id_scores, ood_scores))
-    return Curve(*points, AP_OUT(id_scores, ood_scores))
+    return CurvePoints(*points, AP_OUT(id_scores, ood_scores))
 
 
 ROC = CurveKind("ROC", "AUROC", Axes((0, 1), (0, 1), SHARES, SHARES), roc, is_journaled=True)

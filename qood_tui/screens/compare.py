@@ -125,7 +125,7 @@ class CompareScreen(BaseScreen[None]):
             line = Text(f"{letter} ", style="bold")
             words = f"{clean(source.session.name)} · {state.phase} · {state.rows:,} images"
             lines.append(line.append(clip(words, width - 2), "not bold"))
-        notes = found.words()[: len(found.told) + MOST_FIELDS]
+        notes = found.words()[: len(found.notes) + MOST_FIELDS]
         if len(found.differing) > MOST_FIELDS:
             notes.append(f"… and {', '.join(list(found.differing)[MOST_FIELDS:])}")
         return [*lines, *(Text(clip(clean(line), width), style="dim") for line in notes)]

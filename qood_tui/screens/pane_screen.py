@@ -17,7 +17,7 @@ from qood_tui.panes.layout import NAMES, PANES, SLOTS, visible_panes
 from qood_tui.panes.status_line import StatusLine
 from qood_tui.screens.base import BaseScreen
 from qood_tui.state import findings
-from qood_tui.state.sources import Source
+from qood_tui.state.sources import SessionSource
 from qood_tui.state.view_options import ViewOptions
 from qood_tui.widgets.entry import TextEntry
 from qood_tui.widgets.lines import Lines
@@ -35,7 +35,7 @@ class PaneScreen(BaseScreen[None]):
     CSS_PATH = "../styles/session.tcss"
     AUTO_FOCUS = ""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SessionSource) -> None:
         super().__init__()
         self.source = source
         self.options = ViewOptions.at(source.state.header.plan)

@@ -39,7 +39,7 @@ class CellDifference(msgspec.Struct, frozen=True):
 
     @property
     def is_clear(self) -> bool:
-        """Tell whether the intervals of the two cells do not overlap."""
+        """Return whether the intervals of the two cells do not overlap."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
@@ -71,7 +71,7 @@ class ComparedRow(msgspec.Struct, frozen=True):
 class Comparison(msgspec.Struct, frozen=True):
     """All lines and columns of the sessions, in the order in which they come.
 
-    `told` says what is not the same in them, `differing` what each plan has where plans differ.
+    `notes` say what differs between them, `differing` what each plan has where plans differ.
     """
 
     lines: tuple[ComparedRow, ...]
@@ -79,7 +79,7 @@ class Comparison(msgspec.Struct, frozen=True):
     measure: Measure
     unit: Unit
     states: tuple[State, ...]
-    told: tuple[str, ...]
+    notes: tuple[str, ...]
     differing: dict[str, tuple[str, ...]]
 
     def words(self) -> list[str]:
@@ -88,7 +88,7 @@ class Comparison(msgspec.Struct, frozen=True):
             f"{field}: {', '.join(f'{letter} {word}' for letter, word in zip(LETTERS, said, strict=False))}"
             for field, said in self.differing.items()
         )
-        return [*self.told, *fields]
+        return [*self.notes, *fields]
 
 
 def compared(states: Sequence[State], measure: Measure, unit: Unit) -> Comparison:
@@ -110,7 +110,7 @@ def compared(states: Sequence[State], measure: Measure, unit: Unit) -> Compariso
         known = next(row for row in rows if row is not None)
         lines.append(ComparedRow(known.label, known.variant, rows))
     sets = dict.fromkeys(name for one in every for name in one.sets)
-    words = (*matching.told(states), *_mean_told(shared))
+    words = (*matching.notes_on(states), *_mean_in_words(shared))
     columns = (*sets, MEAN, TOP1)
     return Comparison(tuple(lines), columns, measure, unit, tuple(states), words, matching.differing(states))
 
@@ -123,7 +123,7 @@ def _shared(rows: Sequence[Row | None]) -> tuple[str, ...] | None:
     return tuple(name for name in averaged[0] if all(name in names for names in averaged))
 
 
-def _mean_told(shared: Sequence[tuple[str, ...]]) -> list[str]:
+def _mean_in_words(shared: Sequence[tuple[str, ...]]) -> list[str]:
     """Say what means are over where sessions have them over different OOD sets."""
     lines = []
     if names := dict.fromkeys(name for over in shared for name in over):

@@ -78,7 +78,7 @@ class Row(msgspec.Struct, frozen=True):
         return any(number.mark != " " for number in (self.mean, *self.sets.values()))
 
 
-class Table(msgspec.Struct, frozen=True):
+class DeltaTable(msgspec.Struct, frozen=True):
     """Rows in the order they are shown; `total` counts those that the filter leaves out too."""
 
     measure: Measure
@@ -94,12 +94,12 @@ class Table(msgspec.Struct, frozen=True):
     in_float: tuple[str, ...] = ()  # models that keep weights in floating point, in words
 
 
-def table(state: State, look: ViewOptions) -> Table:
+def table(state: State, look: ViewOptions) -> DeltaTable:
     """Return the table of a moment, filtered and sorted as it is looked at."""
     plan = state.header.plan
     every = _rows(state, look)
     kept = [row for row in every if _matches(row, look)]
-    return Table(
+    return DeltaTable(
         look.measure,
         look.unit,
         plan.headline,

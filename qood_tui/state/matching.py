@@ -24,14 +24,14 @@ def differing(states: Sequence[State]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def told(states: Sequence[State]) -> tuple[str, ...]:
+def notes_on(states: Sequence[State]) -> tuple[str, ...]:
     """Say whether sessions were swept over the same images, and what else is not the same in them."""
     first, others = states[0], states[1:]
     models = dict.fromkeys(variant.model for variant in first.header.plan.variants())
     weights = [name for name in models if any(same_weights(first, other, name) is False for other in others)]
     draws = range(first.header.plan.calibration_draws)
     lines = [
-        images_told(states),
+        images_in_words(states),
         f"different weights: {listed(weights)}" if weights else "",
         "calibrated on different images"
         if any(same_calibration(first, other, draw) is False for other in others for draw in draws)
@@ -43,7 +43,7 @@ def told(states: Sequence[State]) -> tuple[str, ...]:
     return tuple(filter(None, lines))
 
 
-def images_told(states: Sequence[State]) -> str:
+def images_in_words(states: Sequence[State]) -> str:
     """Say whether the sessions were swept over the same images as the first."""
     first, *others = (_digests(state) for state in states)
     if not first or not all(others):

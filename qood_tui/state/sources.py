@@ -24,7 +24,7 @@ LOST_SECONDS = 3.0
 LONGEST_PAUSE = 2.0  # seconds between events in a replay; longer pauses are cut
 
 
-class Source(Protocol):
+class SessionSource(Protocol):
     """What the session screen needs, live or not."""
 
     session: Path

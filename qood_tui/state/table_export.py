@@ -14,7 +14,7 @@ from rich.text import Text
 from engine import catalog
 from engine.report import blocks
 from engine.report.formats import escaping, tables
-from qood_tui.state.delta_table import Number, Row, Table
+from qood_tui.state.delta_table import DeltaTable, Number, Row
 from qood_tui.state.view_options import Unit
 from qood_tui.words import clean
 
@@ -44,14 +44,14 @@ def as_svg(lines: Sequence[Text], width: int, title: str, *, is_light: bool = Fa
     return _WEB.sub("", console.export_svg(title=clean(title), theme=theme))
 
 
-def as_csv(found: Table) -> str:
+def as_csv(found: DeltaTable) -> str:
     """Return one number per line: what it measures, its value, interval and whether it is significant."""
     return tables.comma_separated(
         COLUMNS, (line for row in _variants(found) for line in _numbers(row, found))
     )
 
 
-def _numbers(row: Row, found: Table) -> Iterator[tuple[object, ...]]:
+def _numbers(row: Row, found: DeltaTable) -> Iterator[tuple[object, ...]]:
     variant = row.variant
     unit = Unit.VALUE if variant.bits.is_float else found.unit
     for name, number in {**row.sets, "mean of OOD sets": row.mean, "top-1": row.top1}.items():
@@ -63,24 +63,24 @@ def _numbers(row: Row, found: Table) -> Iterator[tuple[object, ...]]:
         )
 
 
-def as_markdown(found: Table) -> str:
+def as_markdown(found: DeltaTable) -> str:
     """Return the table for a text, with what its numbers are below."""
     return "\n".join([*tables.markdown(_shown(found)), "", escaping.markdown(_note(found)), ""])
 
 
-def as_latex(found: Table) -> str:
+def as_latex(found: DeltaTable) -> str:
     """Return a tabular for booktabs; changes are bold."""
     note = clean(_note(found)).replace(MARKS, "bold")
     return "\n".join([f"% {note}", *tables.short_latex(_shown(found)), ""])
 
 
-def _shown(found: Table) -> blocks.Table:
+def _shown(found: DeltaTable) -> blocks.Table:
     """Return the rows of variants as a table of a report."""
     columns = ("variant", *found.sets, "mean", "95 % interval", "top-1")
     return blocks.Table("", columns, (tuple(_cells(row, found) for row in _variants(found)),))
 
 
-def _cells(row: Row, found: Table) -> blocks.Row:
+def _cells(row: Row, found: DeltaTable) -> blocks.Row:
     is_value = row.variant.bits.is_float or found.unit is Unit.VALUE
     form = ".3f" if is_value else "+.1f"
     numbers = (_cell(row.sets.get(name, Number()), form) for name in found.sets)
@@ -92,7 +92,7 @@ def _cell(number: Number, form: str) -> blocks.Cell:
     return "" if number.value is None else blocks.Marked(f"{number.value:{form}}", number.mark.strip())
 
 
-TABLES: Mapping[str, tuple[str, Callable[[Table], str]]] = MappingProxyType(
+TABLES: Mapping[str, tuple[str, Callable[[DeltaTable], str]]] = MappingProxyType(
     {
         "csv": ("CSV, one number per line", as_csv),
         "md": ("markdown", as_markdown),
@@ -101,14 +101,14 @@ TABLES: Mapping[str, tuple[str, Callable[[Table], str]]] = MappingProxyType(
 )
 
 
-def _measured(found: Table, column: str, unit: Unit) -> tuple[str, str, str]:
+def _measured(found: DeltaTable, column: str, unit: Unit) -> tuple[str, str, str]:
     """Return score, measure and unit of a column."""
     if column == "top-1":
         return "", "top-1", "percent" if unit is Unit.VALUE else unit.value
     return catalog.label_of(found.score), found.measure.label, unit.value
 
 
-def _variants(found: Table) -> list[Row]:
+def _variants(found: DeltaTable) -> list[Row]:
     return [row for row in found.rows if not row.is_spread and not row.problem]
 
 
@@ -116,7 +116,7 @@ def _exact(value: float | None) -> str:
     return "" if value is None else f"{value:.7g}"
 
 
-def _note(found: Table) -> str:
+def _note(found: DeltaTable) -> str:
     """Say what the numbers are."""
     kind = {
         Unit.POINTS: "FP32 minus quantized in percentage points",

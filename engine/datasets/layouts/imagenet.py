@@ -9,7 +9,7 @@ from typing import NamedTuple
 from engine import catalog
 from engine.datasets import imagenet
 from engine.datasets.disk_set import DiskSet, add, sized
-from engine.datasets.tree import SPLITS, Taken, tree_of
+from engine.datasets.tree import SPLITS, TakenFolders, tree_of
 from engine.datasets.walk import folders_in, images_below, some_files
 from engine.datasets.wordnet import are_classes, label_of
 from engine.text import counted
@@ -45,7 +45,7 @@ class Candidate(NamedTuple):
 
 def imagenet_folders(root: Path, found: dict[str, DiskSet]) -> None:
     """Find ImageNet-1k and what else has its classes: subsets, versions, corruptions, each under its name."""
-    taken, tree = Taken(found), tree_of(root)
+    taken, tree = TakenFolders(found), tree_of(root)
     candidates: list[Candidate] = []
     for folder, names in tree.items():
         if not taken.is_in(folder) and not any(c.folder in folder.parents for c in candidates):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.datasets.disk_set import DiskSet, add
 from engine.datasets.folders import as_classes, as_ood
-from engine.datasets.tree import MOST_FOLDERS, SPLITS, Taken
+from engine.datasets.tree import MOST_FOLDERS, SPLITS, TakenFolders
 from engine.datasets.walk import Walked, folders_in, images_below, images_in
 from engine.datasets.wordnet import are_classes, label_of
 from engine.text import counted
@@ -19,10 +19,10 @@ SMALL_CLASS = 1000  # images
 
 def other_folders(root: Path, found: dict[str, DiskSet]) -> None:
     """Take every other folder of images as an OOD set; a root of only classes is one ID set."""
-    _visit(root, root, found, Taken(found))
+    _visit(root, root, found, TakenFolders(found))
 
 
-def _visit(folder: Path, root: Path, found: dict[str, DiskSet], taken: Taken) -> None:
+def _visit(folder: Path, root: Path, found: dict[str, DiskSet], taken: TakenFolders) -> None:
     """Take a folder as one set, or its contents one by one if it contains sets already."""
     if folder != root and taken.is_in(folder):
         return
@@ -48,7 +48,7 @@ def _visit(folder: Path, root: Path, found: dict[str, DiskSet], taken: Taken) ->
         add(found, whole, folder.name)
 
 
-def _is_free(folder: Path, taken: Taken) -> bool:
+def _is_free(folder: Path, taken: TakenFolders) -> bool:
     return not taken.is_in(folder) and not taken.is_below(folder)
 
 

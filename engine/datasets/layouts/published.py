@@ -10,7 +10,7 @@ from pathlib import Path
 from engine import catalog
 from engine.catalog import Set
 from engine.datasets.disk_set import DiskSet, found_in, sized, with_catalog_notes
-from engine.datasets.tree import Taken, tree_of
+from engine.datasets.tree import TakenFolders, tree_of
 from engine.datasets.walk import folders_in, images_below
 from engine.text import counted
 
@@ -22,7 +22,7 @@ def published_folders(root: Path, found: dict[str, DiskSet]) -> None:
 
     Of several such folders, the one with the published number of images is taken, else the largest.
     """
-    tree, taken = tree_of(root), Taken(found)
+    tree, taken = tree_of(root), TakenFolders(found)
     for entry in catalog.SETS.values():
         if entry.made or entry.role != "ood" or entry.name in found:
             continue

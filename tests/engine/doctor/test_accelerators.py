@@ -8,15 +8,17 @@ import pynvml
 import pytest
 
 from engine.doctor import accelerators
-from engine.doctor.accelerators import Device, Driver, Gpu, Torch
+from engine.doctor.accelerators import Driver, Gpu, ProbedDevice, Torch
 from tests.engine.doctor.surroundings import GIB, file
 
 GPUS = (Gpu("NVIDIA X", "GPU-aa", 79 * GIB, 80 * GIB), Gpu("NVIDIA X", "GPU-bb", 79 * GIB, 80 * GIB))
 DRIVER = Driver(2, "570.86", (12, 8), GPUS)
 
 
-def seen(*faults: str) -> tuple[Device, ...]:
-    return tuple(Device("NVIDIA X", gpu.uuid[4:], wrong) for gpu, wrong in zip(GPUS, faults, strict=False))
+def seen(*faults: str) -> tuple[ProbedDevice, ...]:
+    return tuple(
+        ProbedDevice("NVIDIA X", gpu.uuid[4:], wrong) for gpu, wrong in zip(GPUS, faults, strict=False)
+    )
 
 
 NONE_SEEN = "No CUDA GPUs are available"
@@ -84,7 +86,7 @@ def test_a_gpu_is_described_and_others_on_it_are_a_warning(
 
 
 def test_gpus_are_told_apart_by_uuid_since_torch_may_count_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = (Device("NVIDIA X", "bb"), Device("NVIDIA X MIG 1g", "MIG-cc"))
+    devices = (ProbedDevice("NVIDIA X", "bb"), ProbedDevice("NVIDIA X MIG 1g", "MIG-cc"))
     monkeypatch.setattr(accelerators, "read_driver", lambda: DRIVER)
     monkeypatch.setattr(accelerators, "read_torch", lambda: Torch("12.8", devices))
     _, first, second, slice_ = accelerators.cuda()
@@ -135,7 +137,7 @@ def test_torch_is_asked_for_its_gpus_and_each_computes(monkeypatch: pytest.Monke
     seen = [SimpleNamespace(name="NVIDIA X", uuid=uuid) for uuid in ("aa", "bb")]
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: seen[index])
     monkeypatch.setattr(accelerators, "fault", lambda device: "broken" if device == "cuda:1" else "")
-    devices = (Device("NVIDIA X", "aa"), Device("NVIDIA X", "bb", "broken"))
+    devices = (ProbedDevice("NVIDIA X", "aa"), ProbedDevice("NVIDIA X", "bb", "broken"))
     assert accelerators.read_torch() == Torch(torch.version.cuda or "", devices)
     monkeypatch.setattr(torch.cuda, "init", lambda: 1 / 0)
     assert accelerators.read_torch().reason == "division by zero"

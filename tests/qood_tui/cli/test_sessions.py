@@ -21,7 +21,7 @@ from engine.session.layout import JOURNAL, NOTE
 from engine.session.place import Folder
 from engine.session.session import Session
 from engine.session.writer import Writer
-from engine.system.paths import Place, sessions_place
+from engine.system.paths import Location, sessions_place
 from qood_tui.cli.main import main
 from tests.journals import rewrite
 
@@ -65,11 +65,11 @@ def test_option_variable_configuration_and_default_come_in_this_order(
 ) -> None:
     (tmp_path / "config.toml").write_text(f'session_dir = "{tmp_path}/of-config"')
     told(call("list", "--session-dir", str(tmp_path / "of-option")))
-    assert sessions_place.find() == Place(tmp_path / "of-option", "--session-dir")
+    assert sessions_place.find() == Location(tmp_path / "of-option", "--session-dir")
     told(call("list"))
-    assert sessions_place.find() == Place(tmp_path / "own", "QOOD_SESSIONS")
+    assert sessions_place.find() == Location(tmp_path / "own", "QOOD_SESSIONS")
     monkeypatch.delenv("QOOD_SESSIONS")
-    assert sessions_place.find() == Place(tmp_path / "of-config", "the configuration")
+    assert sessions_place.find() == Location(tmp_path / "of-config", "the configuration")
     assert f"{tmp_path}/of-config (named by the configuration)" in told(call())
     (tmp_path / "config.toml").unlink()
     assert sessions_place.find().named_by == "the user's data directory"

@@ -89,11 +89,11 @@ def test_a_mean_is_over_the_sets_that_all_have(first: Path, second: Path, unit: 
         difference = line.difference(1, comparison.MEAN)
         assert difference.value == pytest.approx(values[1] - values[0], abs=1e-4)
         assert difference.low is None and (told[1].mark, told[1].low) == (" ", None)
-    assert found.told[-1].startswith("means are over the OOD sets that all sessions have, ")
-    assert found.told[-1].endswith(": near, far")
+    assert found.notes[-1].startswith("means are over the OOD sets that all sessions have, ")
+    assert found.notes[-1].endswith(": near, far")
     alone = comparison.compared([state_of(second)] * 2, AP_OUT, unit)
     mean = alone.lines[1].number(0, comparison.MEAN)
-    assert not any("means are over" in line for line in alone.told)
+    assert not any("means are over" in line for line in alone.notes)
     assert unit is Unit.VALUE or mean.low is not None
 
 
@@ -105,8 +105,8 @@ def test_without_a_set_in_common_there_is_no_mean_and_it_is_told(first: Path, tm
         assert [line.number(at, comparison.MEAN).value for at in (0, 1)] == [None, None]
         assert line.difference(1, comparison.MEAN).value is None
         assert line.number(1, "other").value is not None
-    assert found.told[-1] == "no mean if the sessions have no OOD set in common"
-    assert found.told[-1] in headless.compared([first, other], as_csv=False)
+    assert found.notes[-1] == "no mean if the sessions have no OOD set in common"
+    assert found.notes[-1] in headless.compared([first, other], as_csv=False)
 
 
 DIFFERENT = (
@@ -163,7 +163,7 @@ def test_what_was_redacted_is_not_called_the_same(first: Path) -> None:
     state = fold(header, changed)
     assert matching.same_weights(state, state, "vit-narrow") is None
     assert matching.same_images(state, state, ("near",)) is None
-    assert matching.images_told([state, state]) == "unknown whether these are the same images"
+    assert matching.images_in_words([state, state]) == "unknown whether these are the same images"
     assert (
         matching.same_calibration(state, state, 0) is True
         and matching.same_calibration(state, state, 9) is None

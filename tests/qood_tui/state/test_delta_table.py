@@ -285,8 +285,8 @@ def test_sessions_are_compared_cell_by_cell(demo: State, recorded: Path) -> None
     assert matching.differing([demo, ends]) == {"first and last": ("none", "8")}
     assert matching.differing([ends, demo]) == {"first and last": ("8", "none")}
     assert "fractals" in matching.other_images([demo, other])
-    assert "different images" in matching.images_told([demo, other])
-    assert matching.images_told([demo, demo]) == "same images"
-    assert "unknown" in matching.images_told([demo, State(demo.header)])
+    assert "different images" in matching.images_in_words([demo, other])
+    assert matching.images_in_words([demo, demo]) == "same images"
+    assert "unknown" in matching.images_in_words([demo, State(demo.header)])
     rows = list(csv.DictReader(io.StringIO(comparison.as_csv(found, ["a", "b"]))))
     assert len(rows) == 30 * 2 * 6 and rows[0]["difference"] == ""
