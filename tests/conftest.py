@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -44,11 +45,29 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def recorded(home: Path) -> Path:
-    """Return a finished session of two models at three bit settings, swept by the real engine."""
+def recorded(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a finished session of two models at three bit settings, swept by the real engine.
+
+    Test processes that run side by side share one sweep; each has a copy among its own sessions.
+    """
     from tests.running import small_plan, sweep
 
-    return sweep(small_plan())
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return sweep(small_plan())
+    shared = tmp_path_factory.getbasetemp().parent / "recorded"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (swept := [path for path in shared.iterdir() if path.is_dir()]):
+            session = sweep(small_plan())
+            partial = shared.with_name("recorded.partial")
+            shutil.copytree(session, partial, ignore=shutil.ignore_patterns("lease*"))
+            partial.rename(shared / session.name)
+            return session
+    copy = home / "sessions" / swept[0].name
+    copy.parent.mkdir(mode=0o700, exist_ok=True)
+    shutil.copytree(swept[0], copy)
+    return copy
 
 
 @pytest.fixture
