@@ -1,4 +1,4 @@
-"""Defects: the traceback goes to a log file, and the user is told which."""
+"""Defects: the traceback goes to a log file, whose place is shown to the user."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ MOST_LINES = 100  # of one value: it is parsed again with each of them
 
 
 class Statement(NamedTuple):
-    """A header of a table, or a key with its value: the line on which it begins, and its data alone."""
+    """A header of a table, or a key with its value: the line on which it begins, and its data."""
 
     line: int
     is_header: bool

@@ -47,7 +47,7 @@ PLAN = {
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A Hugging Face cache with one model, which the worker is told of; there is no network."""
+    """A Hugging Face cache with one model, named to the worker; there is no network."""
     home = tmp_path_factory.mktemp("hf")
     cache_weights(home, SMALL, random_model(SMALL))
     before = dict(os.environ)
