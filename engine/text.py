@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import unicodedata
 from datetime import UTC, datetime
 
@@ -55,6 +56,18 @@ def decoded(data: bytes) -> str:
     """
     is_wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     return data.decode("utf-16" if is_wide else "utf-8-sig")
+
+
+def path_as_text(path: str | os.PathLike[str]) -> str:
+    """Return a path as valid text: bytes of it that are not UTF-8 become escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def split_parameters(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """Split `knn:k=10:p=2` into a name and its parameters with their values, all as texts."""
+    name, _, rest = text.strip().partition(":")
+    parts = (part.partition("=") for part in filter(None, rest.split(":")))
+    return name, [(parameter, value) for parameter, _, value in parts]
 
 
 def clean(text: str) -> str:

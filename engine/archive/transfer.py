@@ -209,8 +209,5 @@ def _is_same(made: Path, there: Path) -> bool:
 
 
 def _digest(folder: Folder, name: str) -> bytes:
-    state = hashlib.sha256()
     with folder.open(name) as file:
-        while block := file.read(BLOCK):
-            state.update(block)
-    return state.digest()
+        return hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ from engine.datasets.walk import images_below, passed_over
 from engine.errors import FINISHED, WITH_FAILURES, InputError
 from engine.images.decoders import Decoders, Wanted
 from engine.system.machine import usable_cores
-from engine.text import clean
+from engine.text import clean, path_as_text
 
 AT_ONCE = 256
 SHOWN = 5  # unreadable images that are shown per set; JSON has them all
@@ -132,4 +131,4 @@ def _next(root: Path, sets: dict[str, DiskSet]) -> list[str]:
 
 
 def _text(path: str) -> str:
-    return clean(os.fsencode(path).decode("utf-8", "backslashreplace"))
+    return clean(path_as_text(path))

@@ -17,6 +17,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from engine.datasets.sources.base import Source, Stamp, UnreadableError
+from engine.text import path_as_text
 
 NO_CONTENT = hashlib.sha256().hexdigest()  # the digest of an image that cannot be read
 THREADS = 8
@@ -71,7 +72,7 @@ def _is_settled(source: Source, member: str, stamp: Stamp) -> bool:
 
 
 def _key(source: Source, member: str) -> str:
-    return os.fsencode(source.root / member).decode("utf-8", "backslashreplace")
+    return path_as_text(source.root / member)
 
 
 def _entries(database: sqlite3.Connection | None, keys: list[str]) -> dict[str, tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +11,7 @@ from engine.datasets.sources.base import source_of
 from engine.images.decoders import Decoders, Wanted
 from engine.images.digests import digests
 from engine.images.image_set import Geometry, Images, Indices
+from engine.text import path_as_text
 
 
 class DiskImages:
@@ -42,7 +42,7 @@ class DiskImages:
 
     def name_of(self, index: int) -> str:
         """Return the name of one image below the root of its set, as text."""
-        return os.fsencode(self.members[index]).decode("utf-8", "backslashreplace")
+        return path_as_text(self.members[index])
 
     def digests(self, indices: Indices) -> list[str]:
         """Return the SHA-256 of each image as it was when first asked for, `NO_CONTENT` if unreadable."""
@@ -62,4 +62,4 @@ def _problems(disk_set: DiskSet) -> list[str]:
         return []
     path, reason = next(iter(disk_set.problems.items()))
     more = f", and {len(disk_set.problems) - 1} more" if len(disk_set.problems) > 1 else ""
-    return [f"{os.fsencode(path).decode('utf-8', 'backslashreplace')}: {reason}{more}"]
+    return [f"{path_as_text(path)}: {reason}{more}"]

@@ -40,6 +40,12 @@ class ResampledId:
         self.below = np.zeros((len(weights), len(scores) + 1), np.float32)
         np.cumsum(weights[:, order], axis=1, out=self.below[:, 1:])
 
+    def passed(self, scores: Floats) -> tuple[Weights, Weights]:
+        """Count the ID images below each of `scores`, and below or tied with it: (resamples + 1, n) each."""
+        lower: Weights = self.below[:, np.searchsorted(self.ascending, scores, "left")]
+        lower_or_tied: Weights = self.below[:, np.searchsorted(self.ascending, scores, "right")]
+        return lower, lower_or_tied
+
 
 class ResampledPair:
     """One OOD set beside the ID set in every resample: (resamples + 1, n_ood), the largest score first.
@@ -53,8 +59,7 @@ class ResampledPair:
         order = np.argsort(-scores, kind="stable")
         descending, self.weights, self.id_side = scores[order], weights[:, order], id_side
         self.negated = -descending
-        self.lower = id_side.below[:, np.searchsorted(id_side.ascending, descending, "left")]
-        self.lower_or_tied = id_side.below[:, np.searchsorted(id_side.ascending, descending, "right")]
+        self.lower, self.lower_or_tied = id_side.passed(descending)
         self.above = np.zeros((len(weights), len(scores) + 1), np.float32)
         np.cumsum(self.weights, axis=1, out=self.above[:, 1:])
         self.ood = self.above[:, np.searchsorted(self.negated, self.negated, "right")]

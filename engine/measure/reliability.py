@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.measure.bootstrap import Weights
+from engine.measure.bootstrap import ResampledId, Weights
 from engine.measure.detection import Floats, last_of_ties
 
 BINS = 15
@@ -63,15 +63,10 @@ def resampled_augrc(confidence: Floats, right: NDArray[np.bool_], weights: Weigh
 
     `weights` (resamples + 1, n) say how often each image occurs in each.
     """
-    order = np.argsort(confidence, kind="stable")
-    ordered, weights = confidence[order], weights[:, order]
-    below = np.zeros((len(weights), len(ordered) + 1), np.float32)
-    np.cumsum(weights, axis=1, out=below[:, 1:])
-    lower = below[:, np.searchsorted(ordered, ordered, "left")]
-    lower_or_tied = below[:, np.searchsorted(ordered, ordered, "right")]
-    wrong = weights * ~right[order]
-    won: Floats = np.einsum("bn,bn->b", wrong, (lower + lower_or_tied) / 2, dtype=np.float64)
-    return won / below[:, -1].astype(np.float64) ** 2
+    images = ResampledId(confidence, weights)
+    lower, lower_or_tied = images.passed(confidence)
+    won: Floats = np.einsum("bn,bn->b", weights * ~right, (lower + lower_or_tied) / 2, dtype=np.float64)
+    return won / images.below[:, -1].astype(np.float64) ** 2
 
 
 def _by_confidence(confidence: Floats, right: NDArray[np.bool_]) -> tuple[Floats, Floats]:

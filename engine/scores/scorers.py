@@ -13,6 +13,7 @@ import torch
 from engine import catalog
 from engine.errors import InputError, ScoreError, unknown_name
 from engine.scores.outputs import FitSet, Outputs, Scorer
+from engine.text import split_parameters
 
 LEAST = {"temperature": 0, "gamma": 0, "top": 0, "k": 0}  # parameters must be above these
 
@@ -79,12 +80,11 @@ def check(name: str, parameters: dict[str, Any]) -> None:
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
     """Read `knn:k=10` into a name and parameters; raise InputError naming what is unknown or wrong."""
-    name, _, rest = text.strip().partition(":")
+    name, pairs = split_parameters(text)
     if name not in catalog.SCORES:
         raise unknown_name("score", name, catalog.SCORES)
     accepted, parameters = defaults(name), {}
-    for part in filter(None, rest.split(":")):
-        parameter, _, value = part.partition("=")
+    for parameter, value in pairs:
         if parameter not in accepted:
             raise unknown_name(f"parameter of {name}", parameter, accepted or ["none, it has no parameters"])
         parameters[parameter] = _converted(name, parameter, value, accepted[parameter])

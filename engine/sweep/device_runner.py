@@ -52,12 +52,7 @@ class DeviceRunner:
 
     def each(self, work: Callable[[Column], CalibratedVariant | None]) -> Variants:
         """Return `work` of the column of every variant, several at a time."""
-
-        def one(column: Column) -> CalibratedVariant | None:
-            self.control.stop_if_asked()
-            return work(column)
-
-        return threads.each(self.passes, one, range(len(self.plan.variants())))
+        return threads.each(self.passes, self.control.stoppable(work), range(len(self.plan.variants())))
 
     def fit(self, variants: Variants) -> Variants:
         """Return the variants with their scores, after one pass over the fit set if there is one."""

@@ -13,6 +13,7 @@ RETRY_SECONDS = 5.0
 STEP_SECONDS = 0.2
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 Emit = Callable[[AnyEvent], None]
 
 
@@ -40,6 +41,15 @@ class RetryControl:
         """Raise Cancelled if the user asked to stop."""
         if self._is_cancelled():
             raise Cancelled
+
+    def stoppable(self, work: Callable[[Item], T]) -> Callable[[Item], T]:
+        """Return `work` that raises Cancelled instead of starting once the user asked to stop."""
+
+        def guarded(item: Item) -> T:
+            self.stop_if_asked()
+            return work(item)
+
+        return guarded
 
     def retrying(self, work: Callable[[], T]) -> T:
         """Return what `work` returns; while a disk does not answer, pause and try again."""

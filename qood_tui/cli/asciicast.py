@@ -27,7 +27,6 @@ from qood_tui.state.sources import SPEEDS, ReplaySource
 from qood_tui.terminal_size import LEAST
 from qood_tui.words import clean
 
-SUFFIX = ".cast"
 FRAME_SECONDS = 0.25
 WANTED_SECONDS = 60  # longest cast if no speed is given
 LAST_SECONDS = 2.0  # for which the last frame stays

@@ -15,6 +15,7 @@ from engine import catalog
 from engine.errors import InputError, QoodError, QuantizeError, unknown_name
 from engine.quantize.layers import quantizers
 from engine.quantize.sites import Widths
+from engine.text import split_parameters
 
 Parameters = Mapping[str, Any]  # booleans, numbers and texts, by name
 
@@ -80,11 +81,10 @@ def quantize(
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     """Read `percentile:share=0.999` into a name and parameters; raise as `load_method` does."""
-    name, _, rest = text.strip().partition(":")
+    name, pairs = split_parameters(text)
     if name not in catalog.METHODS:
         raise unknown_name("method", name, catalog.METHODS)
-    pairs = (part.partition("=") for part in filter(None, rest.split(":")))
-    texts = {parameter: value for parameter, _, value in pairs}
+    texts = dict(pairs)
     made = _made(name, texts, strict=False)
     return name, {parameter: getattr(made, parameter) for parameter in texts}
 

@@ -10,7 +10,6 @@ from collections.abc import Generator, Iterator, Sequence
 from multiprocessing.connection import wait
 
 from engine.errors import EngineError
-from engine.plan.variants import Column
 from engine.protocol.events import AnyEvent, BatchSized, Logged, PhaseChanged
 from engine.sweep import threads
 from engine.sweep.calibration import CalibratedVariant, Calibration
@@ -78,13 +77,8 @@ class MultiDevice:
 
     def _calibrated(self) -> list[CalibratedVariant]:
         calibration = self.control.retrying(lambda: Calibration(self.setup, self.control.emit))
-        variants = self.setup.plan.variants()
-
-        def calibrate(column: Column) -> CalibratedVariant | None:
-            self.control.stop_if_asked()
-            return calibration.calibrate(variants[column])
-
-        calibrated = threads.each(self.workers.passes, calibrate, range(len(variants)))
+        calibrate = self.control.stoppable(calibration.calibrate)
+        calibrated = threads.each(self.workers.passes, calibrate, self.setup.plan.variants())
         return [variant for variant in calibrated if variant is not None]
 
     def _received(self) -> Iterator[ScoredChunk]:
